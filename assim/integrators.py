@@ -1,0 +1,87 @@
+r"""One step of a differential equation: Runge-Kutta, Euler-Maruyama and exponential time differencing.
+
+For solvers with error control, events or implicit steps take a library (diffrax); these are the fixed
+steps that a state-space model repeats inside `lax.scan`.
+"""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+
+from assim.types import Array, Float
+
+type Drift = Callable[[Array], Array]
+
+
+def rk4(drift: Drift, x: Array, dt: Float[Array, ""] | float) -> Array:
+    r"""The classical fourth-order Runge-Kutta step of $\dot x = f(x)$; error $O(\Delta t^5)$ a step.
+
+    Args:
+        drift: f, in units of x per second.
+        x: state, any shape.
+        dt: step, seconds.
+
+    Returns:
+        The state after `dt`.
+    """
+    k1 = drift(x)
+    k2 = drift(x + 0.5 * dt * k1)
+    k3 = drift(x + 0.5 * dt * k2)
+    k4 = drift(x + dt * k3)
+    return x + dt / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
+
+
+def euler_maruyama(
+    drift: Drift, diffusion: Array | float, x: Array, dt: Float[Array, ""] | float, noise: Array
+) -> Array:
+    r"""The Euler-Maruyama step $x + f(x)\,\Delta t + \sigma\sqrt{\Delta t}\,\varepsilon$ of an SDE.
+
+    Args:
+        drift: f, in units of x per second.
+        diffusion: sigma, broadcastable to x, in units of x per square root of a second.
+        x: state, any shape.
+        dt: step, seconds.
+        noise: standard normal, the shape of x.
+
+    Returns:
+        The state after `dt`.
+    """
+    return x + drift(x) * dt + diffusion * jnp.sqrt(dt) * noise
+
+
+def etd2rk(
+    linear: Array, nonlinear: Drift, x: Array, dt: Float[Array, ""] | float
+) -> Array:
+    r"""Second-order exponential time differencing of $\dot x = \lambda x + N(x)$, exact in the linear part.
+
+    With $z = \lambda\Delta t$, $a = e^{z} x + \Delta t\,\varphi_1(z) N(x)$ and the step
+    $a + \Delta t\,\varphi_2(z)\,(N(a) - N(x))$ (Cox and Matthews 2002, eq. 22).
+
+    Args:
+        linear: lambda, elementwise, shape of x (real or complex), per second.
+        nonlinear: N, in units of x per second.
+        x: state.
+        dt: step, seconds.
+
+    Returns:
+        The state after `dt`.
+    """
+    z = linear * dt
+    at_x = nonlinear(x)
+    a = jnp.exp(z) * x + dt * _phi1(z) * at_x
+    return a + dt * _phi2(z) * (nonlinear(a) - at_x)
+
+
+def _phi1(z: Array) -> Array:
+    """(e^z - 1) / z, by its series near zero."""
+    small = jnp.abs(z) < 1e-2
+    safe = jnp.where(small, 1.0, z)
+    return jnp.where(small, 1 + z / 2 + z**2 / 6 + z**3 / 24 + z**4 / 120, jnp.expm1(safe) / safe)
+
+
+def _phi2(z: Array) -> Array:
+    """(e^z - 1 - z) / z^2, by its series near zero."""
+    small = jnp.abs(z) < 1e-1
+    safe = jnp.where(small, 1.0, z)
+    series = 1 / 2 + z / 6 + z**2 / 24 + z**3 / 120 + z**4 / 720 + z**5 / 5040
+    return jnp.where(small, series, (jnp.expm1(safe) - safe) / safe**2)

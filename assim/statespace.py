@@ -1,0 +1,171 @@
+r"""State-space models: how a state starts, how it moves, how it is seen.
+
+$$x_0 \sim p(x_0 \mid \text{context}), \qquad x_{k+1} \sim p(x_{k+1} \mid x_k, \Delta_k, u_k),
+\qquad y_k \sim p(y_k \mid x_k)$$
+
+A textbook system, an autoregressive network, a Koopman latent map and a bridge's SDE are all of this one
+kind, so every filter and every verb works on each of them. A state-space model is a pytree: `jax.vmap`
+over posterior draws gives a batch of models, and the draw axis is the ensemble axis.
+
+What a model can do beyond that is said by its class, never by a flag: ask with `isinstance`.
+"""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from numpyro.distributions import Distribution
+
+from assim.types import Array, Float, Key, PyTree, State
+
+
+class Span(eqx.Module):
+    """The step from one time to the next.
+
+    Args:
+        dt: length of the step, shape (), in seconds.
+        phase: calendar phases at the end of the step, shape (phase,), as cosines and sines (may be empty).
+    """
+
+    dt: Float[Array, "..."]
+    phase: Float[Array, "... phase"]
+
+
+def regular_spans(step: float, count: int) -> Span:
+    """`count` equal spans of `step` seconds without calendar phases, stacked on a leading axis."""
+    return Span(dt=jnp.full((count,), step), phase=jnp.zeros((count, 0)))
+
+
+class Context(eqx.Module):
+    """The stretch of record from which a state starts, in internal units; the newest row is the last.
+
+    Args:
+        y: observed values, shape (lag, channel), in internal (scaled) units; 0 where missing.
+        mask: True where observed, shape (lag, channel).
+        sd: known measurement error, shape (lag, channel), internal units; 0 where none is known.
+        u: inputs, shape (lag, input), internal units.
+    """
+
+    y: Float[Array, "lag channel"]
+    mask: Array
+    sd: Float[Array, "lag channel"]
+    u: Float[Array, "lag input"]
+
+
+class AbstractStateSpace(eqx.Module):
+    """A state-space model with its parameters in place."""
+
+    @abstractmethod
+    def init(self, context: Context, *, key: Key) -> Distribution:
+        """The distribution of the state at the end of `context`."""
+
+    @abstractmethod
+    def transition(self, x: State, span: Span, u: Array | None = None, *, key: Key) -> State:
+        """A sample of the state after `span`, with the inputs `u` (input,) that hold at its end."""
+
+    @abstractmethod
+    def observation(
+        self,
+        x: State,
+        span: Span,
+        where: Array | None = None,
+        sd: Array | None = None,
+        u: Array | None = None,
+    ) -> Distribution:
+        """p(y | x) over channels at the sensors `where`, with the file's own error `sd` (0 where unknown)."""
+
+
+class AbstractPredictive(AbstractStateSpace):
+    """A model that knows the density of the next observation given the present state."""
+
+    @abstractmethod
+    def predictive(
+        self, x: State, span: Span, u: Array | None = None, sd: Array | None = None
+    ) -> Distribution:
+        """p(y_{k+1} | x_k) over channels: what a pointwise likelihood and a mixture score need."""
+
+
+class AbstractForecaster(AbstractStateSpace):
+    """A model that forecasts all leads at once instead of rolling out step by step."""
+
+    @abstractmethod
+    def predict(
+        self, x: State, spans: Span, inputs: Float[Array, "lead input"]
+    ) -> Distribution:
+        """The marginal predictive distributions, batch shape (lead, channel)."""
+
+
+class AbstractAdditiveNoise(AbstractStateSpace):
+    """A model x' = flow(x) + noise with Gaussian noise of known covariance."""
+
+    @abstractmethod
+    def flow(self, x: State, span: Span, u: Array | None = None) -> State:
+        """The noise-free state after `span`."""
+
+    @abstractmethod
+    def process_noise(self, x: State, span: Span) -> Distribution:
+        """The distribution of what is added to the flow over `span`."""
+
+
+class AbstractLatentLinear(AbstractStateSpace):
+    """Linear-Gaussian dynamics in closed form over any span, seen through any emission."""
+
+    @abstractmethod
+    def matrices(self, span: Span) -> tuple[Array, Array, Array]:
+        """F (state, state), offset (state,) and a Cholesky factor of Q (state, state) over `span`."""
+
+
+class AbstractLinearGaussian(AbstractLatentLinear):
+    """A latent-linear model whose emission is linear too: the Kalman filter is exact."""
+
+    @abstractmethod
+    def emission(self, span: Span, where: Array | None = None) -> tuple[Array, Array, Array]:
+        """H (channel, state), offset (channel,) and a Cholesky factor of R (channel, channel)."""
+
+
+class AbstractObserver(AbstractStateSpace):
+    """A model with a learned gain that corrects its own state by what is observed."""
+
+    @abstractmethod
+    def correct(
+        self, x: State, y: Array, mask: Array, where: Array | None, span: Span
+    ) -> State:
+        """The state after the observation y (channel,) where `mask` (channel,) holds."""
+
+
+def simulate(
+    ssm: AbstractStateSpace,
+    x0: State,
+    spans: Span,
+    inputs: Float[Array, "time input"] | None = None,
+    *,
+    key: Key,
+    first_step: int | Array = 0,
+) -> tuple[State, PyTree]:
+    r"""A path of states and observations, $x_{k+1} \sim p(\cdot \mid x_k)$, $y_{k+1} \sim p(\cdot \mid x_{k+1})$.
+
+    The key of a step is folded from its absolute number, so that a path cut in two equals the whole.
+
+    Args:
+        ssm: the model.
+        x0: the state before the first span.
+        spans: the steps, stacked on a leading time axis; seconds.
+        inputs: what holds at the end of each span, shape (time, input), internal units.
+        key: randomness of the whole path.
+        first_step: absolute number of the first span.
+
+    Returns:
+        The states and the observations at the end of each span, stacked on a leading time axis.
+    """
+
+    def step(x: State, at: tuple[Array, Span, Array | None]) -> tuple[State, tuple[State, Array]]:
+        number, span, u = at
+        k_move, k_see = jax.random.split(jax.random.fold_in(key, number))
+        x = ssm.transition(x, span, u, key=k_move)
+        y = ssm.observation(x, span, u=u).sample(k_see)
+        return x, (x, y)
+
+    numbers = first_step + jnp.arange(spans.dt.shape[0])
+    _, path = jax.lax.scan(step, x0, (numbers, spans, inputs))
+    return path
