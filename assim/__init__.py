@@ -1,0 +1,72 @@
+"""Bayesian forecasting and data assimilation for sensor files.
+
+The verbs take labelled data and give an `xarray.DataTree`; models, inference backends and systems are
+plain objects handed to them. Names are imported when first used, so `import assim` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from assim import data as data
+    from assim import inference as inference
+    from assim import models as models
+    from assim import plotting as plotting
+    from assim import report as report
+    from assim import scoring as scoring
+    from assim import systems as systems
+    from assim.comparing import compare as compare
+    from assim.comparing import verify as verify
+    from assim.crossval import lfo_cv as lfo_cv
+    from assim.data import align as align
+    from assim.data import describe as describe
+    from assim.data import list_datasets as list_datasets
+    from assim.data import load_dataset as load_dataset
+    from assim.data import open_dataset as open_dataset
+    from assim.data import rolling_origins as rolling_origins
+    from assim.data import split as split
+    from assim.data import to_cf as to_cf
+    from assim.forecasting import forecast as forecast
+    from assim.inferring import infer as infer
+    from assim.tree import restore as restore
+
+_HOME = {
+    # the verbs
+    "infer": "assim.inferring",
+    "forecast": "assim.forecasting",
+    "compare": "assim.comparing",
+    "verify": "assim.comparing",
+    "lfo_cv": "assim.crossval",
+    "restore": "assim.tree",
+    # data in and out
+    "open_dataset": "assim.data",
+    "load_dataset": "assim.data",
+    "list_datasets": "assim.data",
+    "describe": "assim.data",
+    "align": "assim.data",
+    "split": "assim.data",
+    "rolling_origins": "assim.data",
+    "to_cf": "assim.data",
+}
+_NAMESPACES = ("data", "inference", "models", "plotting", "report", "scoring", "systems")
+
+__all__ = [*_HOME, *_NAMESPACES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMESPACES:
+        return import_module(f"assim.{name}")
+    if name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    elif name == "__version__":
+        from importlib.metadata import version
+
+        value = version("assim")
+    else:
+        raise AttributeError(f"module 'assim' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,50 @@
+"""What all tests share: JAX on the CPU with a cache, keys from test names, real files."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from zlib import crc32
+
+import hypothesis
+import jax
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_compilation_cache_dir", str(ROOT / ".cache" / "jax"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+hypothesis.settings.register_profile(
+    "assim",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("assim")
+
+
+@pytest.fixture
+def key(request: pytest.FixtureRequest) -> jax.Array:
+    """A key of its own for each test, the same on every run."""
+    return jax.random.key(crc32(request.node.nodeid.encode()))
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    """Float64 for one test: oracles are compared to more digits than float32 holds."""
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real files that stands beside the repository, or `ASSIM_SHARED_DATA`."""
+    path = Path(os.environ.get("ASSIM_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip("the shared folder of real sensor files is not on this machine")
+    return path
