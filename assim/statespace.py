@@ -95,6 +95,12 @@ class AbstractForecaster(AbstractStateSpace):
     ) -> Distribution:
         """The marginal predictive distributions, batch shape (lead, channel)."""
 
+    @abstractmethod
+    def path(
+        self, x: State, spans: Span, inputs: Float[Array, "lead input"], *, key: Key
+    ) -> Float[Array, "lead channel"]:
+        """One joint draw over all leads."""
+
 
 class AbstractAdditiveNoise(AbstractStateSpace):
     """A model x' = flow(x) + noise with Gaussian noise of known covariance."""

@@ -1,0 +1,75 @@
+"""Is a clock regular? A family with a fixed step asks here, and is told what to do if it is not."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+JITTER = 0.05
+"""Stamps within this share of a step of the regular clock are taken as on it."""
+MOST_ROWS = 20_000_000
+SPARSEST = 50
+
+
+def regular_clock(
+    times: NDArray[np.datetime64], step: float | None = None
+) -> tuple[NDArray[np.datetime64], NDArray[np.intp], float]:
+    """The regular clock under a record with holes.
+
+    Args:
+        times: strictly increasing stamps, shape (time,), datetime64[ns].
+        step: the step that a fitted model expects, seconds; None to take the record's own.
+
+    Returns:
+        The full clock (n,), the row of each stamp on it (time,), and the step in seconds.
+
+    Raises:
+        ValueError: fewer than three stamps, stamps off any regular clock, another step than asked for.
+    """
+    times = times.astype("datetime64[ns]")
+    if len(times) < 3 and step is None:
+        raise ValueError(
+            f"The record has {len(times)} time(s); at least 3 are needed: check the file or the split."
+        )
+    since = (times - times[0]) / np.timedelta64(1, "s")
+    if step is None:
+        step = _typical(np.diff(since))
+    rows = np.rint(since / step).astype(int)
+    off = np.abs(since / step - rows)
+    # a slow drift against the nominal step is jitter too, when counted from stamp to stamp
+    drift = np.abs(np.diff(since) / step - np.rint(np.diff(since) / step))
+    if (off > JITTER).any() and (drift <= JITTER).all():
+        rows = np.concatenate([[0], np.cumsum(np.rint(np.diff(since) / step).astype(int))])
+        off = np.zeros(1)
+    if (off > JITTER).any() or (np.diff(rows) < 1).any():
+        share = float(np.mean(off > JITTER))
+        raise ValueError(
+            f"The clock is not regular: with a step of {_words(step)}, {share:.0%} of the stamps lie off it. "
+            f"Put the record on one with assim.align(ds, '{_words(step)}') (or --step on the command line)."
+        )
+    if rows[-1] + 1 > max(MOST_ROWS // 100, SPARSEST * len(times)) or rows[-1] + 1 > MOST_ROWS:
+        raise ValueError(
+            f"With a step of {_words(step)} the record would need {rows[-1] + 1} rows for {len(times)} "
+            "stamps: put it on a coarser clock with assim.align, or cut it at its longest gap."
+        )
+    nanoseconds = np.int64(round(step * 1e9))
+    clock = times[0] + (np.arange(rows[-1] + 1) * nanoseconds).astype("timedelta64[ns]")
+    return clock, rows, float(step)
+
+
+def _typical(steps: NDArray[np.float64]) -> float:
+    """The most common step, averaged over the stamps that keep it within the jitter."""
+    middle = float(np.median(steps))
+    near = steps[np.abs(steps - middle) <= JITTER * middle]
+    mean = float(np.mean(near)) if near.size else middle
+    for grain in (60.0, 1.0, 1e-3):
+        tidy = round(mean / grain) * grain
+        if tidy > 0 and abs(tidy - mean) <= 1e-4 * mean:
+            return tidy
+    return mean
+
+
+def _words(step: float) -> str:
+    """A step as people write it: 30min, 1h, 10s."""
+    for size, unit in ((86_400, "D"), (3_600, "h"), (60, "min"), (1, "s")):
+        if step >= size and abs(step / size - round(step / size)) < 1e-6:
+            return f"{round(step / size)}{unit}"
+    return f"{step:g}s" if step >= 1 else f"{step * 1e3:g}ms"

@@ -1,0 +1,313 @@
+"""From a labelled dataset to aligned arrays: the host-side frame that never enters a jitted function.
+
+A frame has one regular clock (holes become rows of NaN), one column for each channel (extra dimensions such
+as depth are spread over columns), one row of runs for stations, and beside the arrays all the labels, units
+and times that give a result its meaning back.
+"""
+
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from assim.data.calendar import CalendarFeatures
+from assim.data.clockwork import regular_clock
+from assim.data.scaling import Scaling, fit_scaling
+from assim.data.support import bounds_of, support_of
+
+INSTANCES = ("station", "trajectory", "profile", "run")
+MOST_CHANNELS = 64
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which columns of a file a model wants.
+
+    Args:
+        controls: variables known in advance over the horizon.
+        covariates: variables that inform but are not forecast.
+        calendar: calendar cycles given as inputs, of "day" and "year".
+        targets: variables to forecast; None for all that are left.
+    """
+
+    controls: tuple[str, ...] = ()
+    covariates: tuple[str, ...] = ()
+    calendar: tuple[str, ...] = ()
+    targets: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A record as arrays, with its labels.
+
+    Args:
+        times: the clock, shape (time,), datetime64[ns].
+        step: nominal step, seconds.
+        channels: name of each column of `y`.
+        is_target: whether each column is forecast.
+        inputs: names of the columns of `u`: controls, then calendar features.
+        y: readings in file units, shape (run, time, channel); NaN where missing.
+        sd: known standard error of each reading, file units; 0 where none is known.
+        u: inputs in internal units, shape (run, time, input); NaN where a control is missing.
+        scaling: the transforms of the channels.
+        control_scaling: centre and scale of each control, shape (2, control), file units.
+        stations: label of each run, or None where the file holds a single record.
+        instance: name of the run dimension in the file.
+        attrs: CF attributes of each channel.
+    """
+
+    times: NDArray[np.datetime64]
+    step: float
+    channels: tuple[str, ...]
+    is_target: tuple[bool, ...]
+    inputs: tuple[str, ...]
+    y: NDArray[np.float64]
+    sd: NDArray[np.float64]
+    u: NDArray[np.float64]
+    scaling: Scaling
+    control_scaling: NDArray[np.float64]
+    stations: tuple[str, ...] | None
+    instance: str
+    attrs: dict[str, dict] = field(default_factory=dict)
+
+    @property
+    def num_controls(self) -> int:
+        """How many leading columns of `u` are controls; the others are calendar features."""
+        return self.control_scaling.shape[1]
+
+
+def frame_of(ds: xr.Dataset, selection: Selection, like: dict | None = None) -> Frame:
+    """The frame of a dataset; with `like` the columns, clock and scaling of a fitted model.
+
+    Args:
+        ds: what `open_dataset` gives.
+        selection: which columns the model wants.
+        like: what `describe_frame` stored with the fit, or None to fit the scaling here.
+
+    Raises:
+        ValueError: no usable column, an irregular clock, a constant channel, a missing control.
+    """
+    ds, instance, stations = _with_runs(ds)
+    columns = _columns(ds, selection, like)
+    times, rows, step = regular_clock(ds["time"].values, like["step"] if like else None)
+    y = _stack(columns, len(times), rows, ds.sizes[instance])
+    sd = _errors(ds, columns, len(times), rows, y)
+    names, attrs = tuple(columns), {k: dict(v.attrs) for k, v in columns.items()}
+    for name in names:
+        attrs[name]["support"] = support_of(columns[name])
+    if like:
+        scaling = _stored_scaling(like, stations)
+        calendar = CalendarFeatures(tuple(like["calendar"]))
+    else:
+        _refuse_useless(names, y)
+        supports = tuple(attrs[n]["support"] for n in names)
+        scaling = fit_scaling(y, supports, [bounds_of(columns[n]) for n in names])
+        calendar = CalendarFeatures.fitting(selection.calendar, times, step)
+    _say_clipped(names, y, scaling)
+    controls = _controls(ds, selection, len(times), rows)
+    control_scaling = (
+        np.asarray(like["control_scaling"], float).reshape(2, -1) if like else _moments(controls)
+    )
+    u = (controls - control_scaling[0]) / control_scaling[1]
+    cycles = np.broadcast_to(calendar(times), (y.shape[0], len(times), len(calendar.names)))
+    hidden = set(selection.covariates)
+    return Frame(
+        times=times,
+        step=step,
+        channels=names,
+        is_target=tuple(n not in hidden and n.partition("@")[0] not in hidden for n in names),
+        inputs=(*selection.controls, *calendar.names),
+        y=y,
+        sd=sd,
+        u=np.concatenate([u, cycles], axis=-1),
+        scaling=scaling,
+        control_scaling=control_scaling,
+        stations=stations,
+        instance=instance,
+        attrs=attrs,
+    )
+
+
+def describe_frame(frame: Frame) -> dict:
+    """What a later frame of the same columns needs, JSON-ready; the inverse of `frame_of(..., like=)`."""
+    calendar = frame.inputs[frame.num_controls :]
+    return {
+        "channels": list(frame.channels),
+        "step": frame.step,
+        "calendar": list(CalendarFeatures.cycles_of(calendar)),
+        "scaling": frame.scaling.to_dict(),
+        "control_scaling": frame.control_scaling.tolist(),
+        "stations": None if frame.stations is None else list(frame.stations),
+        "instance": frame.instance,
+        "attrs": {
+            name: {k: v for k, v in attrs.items() if isinstance(v, str | int | float)}
+            for name, attrs in frame.attrs.items()
+        },
+    }
+
+
+def _with_runs(ds: xr.Dataset) -> tuple[xr.Dataset, str, tuple[str, ...] | None]:
+    """The dataset with one leading run dimension, its name, and the label of each run."""
+    if "time" not in ds.dims:
+        raise ValueError(
+            f"The dataset has no 'time' dimension (it has {', '.join(map(str, ds.dims))}): "
+            "read it with assim.open_dataset, which finds and renames the clock."
+        )
+    found = [d for d in INSTANCES if d in ds.dims]
+    if len(found) > 1:
+        raise ValueError(
+            f"The dataset has two instance dimensions ({' and '.join(found)}); "
+            f"select one, for example ds.isel({found[1]}=0)."
+        )
+    if not found:
+        return ds.expand_dims("station"), "station", None
+    name = found[0]
+    labels = ds[name].values if name in ds.coords else np.arange(ds.sizes[name])
+    return ds, name, tuple(str(v) for v in labels)
+
+
+def _columns(ds: xr.Dataset, selection: Selection, like: dict | None) -> dict[str, xr.DataArray]:
+    """One (run, time) array for each channel, extra dimensions spread over columns `name@value`."""
+    errors = {f"{n}_sd" for n in ds.data_vars} & set(map(str, ds.data_vars))
+    named = set(selection.controls) | set(selection.covariates) | set(selection.targets or ())
+    absent = sorted(named - set(map(str, ds.variables)))
+    if absent:
+        raise ValueError(
+            f"The dataset has no variable {', '.join(map(repr, absent))}; "
+            f"it has {', '.join(sorted(map(str, ds.data_vars)))}."
+        )
+    wanted = named - set(selection.controls) if selection.targets is not None else None
+    columns: dict[str, xr.DataArray] = {}
+    for name, da in ds.data_vars.items():
+        name = str(name)
+        if "time" not in da.dims or name in selection.controls or name in errors:
+            continue
+        if (wanted is not None and name not in wanted) or da.dtype.kind not in "fiu":
+            continue
+        columns |= _spread_out(name, da)
+    if like:
+        lost = [n for n in like["channels"] if n not in columns]
+        if lost:
+            raise ValueError(
+                f"The model was fitted on {', '.join(like['channels'])}, and the dataset has no "
+                f"{', '.join(lost)}: give a file with the same variables."
+            )
+        return {n: columns[n] for n in like["channels"]}
+    if not columns:
+        raise ValueError(
+            "The dataset holds no numeric variable along 'time' to model: "
+            "name some with open_dataset(..., variables=[...])."
+        )
+    if len(columns) > MOST_CHANNELS:
+        raise ValueError(
+            f"The dataset has {len(columns)} channels and at most {MOST_CHANNELS} are modelled "
+            "together: choose some with open_dataset(..., variables=[...]) or select a few levels."
+        )
+    return columns
+
+
+def _spread_out(name: str, da: xr.DataArray) -> dict[str, xr.DataArray]:
+    extra = [d for d in da.dims if d != "time" and d not in INSTANCES]
+    if not extra:
+        return {name: da}
+    flat = da.stack(level=extra, create_index=False)
+    out = {}
+    for i, at in enumerate(np.ndindex(*(da.sizes[d] for d in extra))):
+        labels = [
+            f"{da[d].values[j]:g}" if d in da.coords and da[d].dtype.kind in "fiu" else str(j)
+            for d, j in zip(extra, at, strict=True)
+        ]
+        if i >= MOST_CHANNELS + 1:
+            break
+        out[f"{name}@{'@'.join(labels)}"] = flat.isel(level=i)
+    return out
+
+
+def _stack(columns: dict[str, xr.DataArray], length: int, rows: NDArray, runs: int) -> NDArray:
+    """Shape (run, time, channel), NaN in the holes of the clock."""
+    y = np.full((runs, length, len(columns)), np.nan)
+    for c, da in enumerate(columns.values()):
+        y[:, rows, c] = _run_time(da)
+    return y
+
+
+def _run_time(da: xr.DataArray) -> NDArray:
+    instance = next((d for d in da.dims if d in INSTANCES), None)
+    values = da.transpose(instance, "time").values if instance else da.values[None]
+    values = values.astype(float)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _errors(
+    ds: xr.Dataset, columns: dict[str, xr.DataArray], length: int, rows: NDArray, y: NDArray
+) -> NDArray:
+    sd = np.zeros_like(y)
+    for c, name in enumerate(columns):
+        if f"{name}_sd" in ds and "time" in ds[f"{name}_sd"].dims:
+            values = _run_time(ds[f"{name}_sd"])
+            if np.nanmin(values, initial=0.0) < 0:
+                raise ValueError(f"'{name}_sd' holds negative standard errors; they must be >= 0.")
+            sd[:, rows, c] = np.nan_to_num(values)
+    return sd
+
+
+def _controls(ds: xr.Dataset, selection: Selection, length: int, rows: NDArray) -> NDArray:
+    runs = next(ds.sizes[d] for d in INSTANCES if d in ds.dims)
+    u = np.full((runs, length, len(selection.controls)), np.nan)
+    for c, name in enumerate(selection.controls):
+        u[:, rows, c] = _run_time(ds[name])
+        if not np.isfinite(u[:, rows, c]).any():
+            raise ValueError(f"The control '{name}' has no value in the dataset; give its plan.")
+    return u
+
+
+def _moments(controls: NDArray) -> NDArray:
+    if controls.shape[-1] == 0:
+        return np.zeros((2, 0))
+    sd = np.nanstd(controls, axis=(0, 1))
+    return np.stack([np.nanmean(controls, axis=(0, 1)), np.where(sd > 0, sd, 1.0)])
+
+
+def _stored_scaling(like: dict, stations: tuple[str, ...] | None) -> Scaling:
+    scaling = Scaling.from_dict(like["scaling"])
+    known = like["stations"]
+    if known is None and stations is None:
+        return scaling
+    known, asked = known or ["the single record"], stations or ("the single record",)
+    strange = [s for s in asked if s not in known]
+    if strange:
+        raise ValueError(
+            f"The model was fitted on {', '.join(known)} and knows nothing of {', '.join(strange)}: "
+            "select the fitted stations, or fit again with these in the file."
+        )
+    return scaling.select([known.index(s) for s in asked])
+
+
+def _refuse_useless(names: tuple[str, ...], y: NDArray) -> None:
+    for c, name in enumerate(names):
+        seen = y[..., c][np.isfinite(y[..., c])]
+        if seen.size == 0:
+            raise ValueError(
+                f"'{name}' has no usable value (all missing or flagged bad): leave it out with "
+                "variables=[...], or read with qc='none' to see what the flags removed."
+            )
+        if np.ptp(seen) == 0:
+            raise ValueError(
+                f"'{name}' is constant ({seen[0]:g} throughout), so there is nothing to learn from "
+                "it: leave it out with variables=[...]."
+            )
+
+
+def _say_clipped(names: tuple[str, ...], y: NDArray, scaling: Scaling) -> None:
+    low, high = scaling._bounds()
+    z = (y - scaling.centre[:, None]) / scaling.scale[:, None]
+    beyond = ((z < low - 1e-3) | (z > high + 1e-3)).sum(axis=(0, 1))
+    told = [f"{n} ({k})" for n, k in zip(names, beyond, strict=True) if k]
+    if told:
+        warnings.warn(
+            "Readings beyond their physical bound are taken as being at it: " + ", ".join(told) + ".",
+            UserWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,143 @@
+r"""From file units to internal units and back: one monotone transform per channel, fitted on training data.
+
+$$z = \begin{cases}(y - c)/s & \text{real, upper, both}\\ (y/s)^p & \text{lower}\\ 2\pi y / P & \text{circle}\end{cases}$$
+
+Bounds land on fixed internal values (0 for one-sided supports, -2 and 2 for two-sided ones), where the
+likelihood puts its point masses: a reading *at* a bound is censored, so its score is a probability and
+takes no Jacobian; a reading inside takes $\log |dz/dy|$.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+TURN = 2.0 * np.pi
+INTERNAL_BOUNDS = {
+    "real": (-np.inf, np.inf),
+    "lower": (0.0, np.inf),
+    "upper": (-np.inf, 0.0),
+    "both": (-2.0, 2.0),
+    "circle": (-np.inf, np.inf),
+}
+INTERMITTENT = 0.1
+"""A one-sided channel that rests on its bound more often than this gets a square-root transform."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The transforms of all channels at all stations.
+
+    Args:
+        supports: kind of each channel, a key of `INTERNAL_BOUNDS`.
+        centre: shape (run, channel), file units.
+        scale: shape (run, channel), file units.
+        power: exponent of each channel, shape (channel,); 1 except for intermittent channels.
+    """
+
+    supports: tuple[str, ...]
+    centre: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    power: NDArray[np.float64]
+
+    def forward(self, y: ArrayLike) -> NDArray[np.float64]:
+        """Internal values of `y`, shape (run, time, channel), file units; beyond a bound is clipped to it."""
+        z = (np.asarray(y, float) - self.centre[:, None]) / self.scale[:, None]
+        lower, upper = self._bounds()
+        z = np.clip(z, lower, upper)
+        return np.where(self.power == 1.0, z, np.abs(z) ** self.power)
+
+    def inverse(self, z: ArrayLike, run: int = 0, channel: int | slice = slice(None)) -> NDArray:
+        """File units of internal values, shape (..., channel) of one run, or (...) of one channel."""
+        z, power = np.asarray(z), self.power[channel].astype(np.asarray(z).dtype)
+        raw = z if np.all(power == 1) else np.where(power == 1, z, np.abs(z) ** (1 / power))
+        y = raw * self.scale[run, channel] + self.centre[run, channel]
+        circle = np.array([s == "circle" for s in self.supports])[channel]
+        period = TURN * self.scale[run, channel]
+        return np.where(circle, np.mod(y, np.where(circle, period, 1.0)), y).astype(z.dtype)
+
+    def error(self, y: ArrayLike, sd: ArrayLike) -> NDArray[np.float64]:
+        r"""Internal standard errors $|dz/dy|\,\sigma$ of readings `y` known to within `sd`, file units."""
+        slope = np.exp(self.log_slope(y))
+        return np.asarray(sd, float) * slope
+
+    def log_jacobian(self, y: ArrayLike) -> NDArray[np.float64]:
+        r"""$\log|dz/dy|$ inside the support and 0 on its bounds; shape (run, time, channel)."""
+        z = (np.asarray(y, float) - self.centre[:, None]) / self.scale[:, None]
+        lower, upper = self._bounds()
+        return np.where((z <= lower) | (z >= upper), 0.0, self.log_slope(y))
+
+    def log_slope(self, y: ArrayLike) -> NDArray[np.float64]:
+        r"""$\log|dz/dy|$ as if there were no bounds; shape (run, time, channel)."""
+        flat = -np.log(self.scale)[:, None] + np.log(self.power)
+        ratio = np.abs(np.asarray(y, float) - self.centre[:, None]) / self.scale[:, None]
+        bent = (self.power - 1.0) * np.log(np.maximum(ratio, 1e-6))
+        return flat + np.where(self.power == 1.0, 0.0, bent)
+
+    def select(self, runs: list[int]) -> "Scaling":
+        """The transforms of some stations, in the order asked for."""
+        return Scaling(self.supports, self.centre[runs], self.scale[runs], self.power)
+
+    def to_dict(self) -> dict:
+        """What `from_dict` needs, as JSON-ready lists."""
+        return {
+            "supports": list(self.supports),
+            "centre": self.centre.tolist(),
+            "scale": self.scale.tolist(),
+            "power": self.power.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, stored: dict) -> "Scaling":
+        """The inverse of `to_dict`, exact."""
+        return cls(
+            tuple(stored["supports"]),
+            *(np.asarray(stored[k], float) for k in ("centre", "scale", "power")),
+        )
+
+    def _bounds(self) -> tuple[NDArray, NDArray]:
+        pairs = np.array([INTERNAL_BOUNDS[s] for s in self.supports])
+        return pairs[:, 0], pairs[:, 1]
+
+
+def fit_scaling(
+    y: ArrayLike, supports: tuple[str, ...], bounds: list[tuple[float, float]]
+) -> Scaling:
+    """Centres, scales and powers of a training record; call it on nothing else.
+
+    Args:
+        y: readings, shape (run, time, channel), file units; NaN where missing.
+        supports: kind of each channel.
+        bounds: physical (lower, upper) of each channel, file units; the period of a circle is their difference.
+
+    Returns:
+        A `Scaling` with a row for each run.
+    """
+    y = np.asarray(y, float)
+    runs, _, channels = y.shape
+    centre, scale, power = np.zeros((runs, channels)), np.ones((runs, channels)), np.ones(channels)
+    for c, (support, (low, high)) in enumerate(zip(supports, bounds, strict=True)):
+        values = y[..., c]
+        if support == "circle":
+            scale[:, c] = (high - low) / TURN
+        elif support == "both":
+            centre[:, c], scale[:, c] = (low + high) / 2, (high - low) / 4
+        else:
+            anchor = {"lower": low, "upper": high, "real": None}[support]
+            pooled = np.nanstd(values)
+            spread = np.array([_spread(row, pooled) for row in values])
+            middle = [np.nanmean(r) if np.isfinite(r).any() else np.nanmean(values) for r in values]
+            centre[:, c] = np.array(middle) if anchor is None else anchor
+            scale[:, c] = spread
+            seen = values[np.isfinite(values)]
+            if support == "lower" and np.mean(seen <= low) > INTERMITTENT:
+                power[c] = 0.5
+                scale[:, c] *= 4.0
+    return Scaling(supports, centre, scale, power)
+
+
+def _spread(row: NDArray, pooled: float) -> float:
+    """The standard deviation of a station, or that of all stations where it has too little to say."""
+    seen = row[np.isfinite(row)]
+    own = float(np.std(seen)) if seen.size > 2 else 0.0
+    return own if own > 1e-3 * pooled else float(pooled)

@@ -1,0 +1,59 @@
+r"""The posterior density of a problem over unconstrained space, as every gradient method sees it.
+
+$$U(v) = -\log p(D \mid \theta(v)) - \log p(\theta(v)) - \log\left|\frac{d\theta}{dv}\right|$$
+"""
+
+import equinox as eqx
+import jax
+from numpyro import handlers
+from numpyro.infer.util import constrain_fn, potential_energy, unconstrain_fn
+
+from assim.model import Problem
+from assim.types import Array, Key, Sites
+
+
+def potential(
+    problem: Problem, v: Sites, *, batch_size: int | None = None, key: Key | None = None
+) -> Array:
+    """The potential energy at unconstrained `v`; of a random minibatch where `batch_size` and `key` are given."""
+    model = problem if key is None else handlers.seed(problem, key)
+    return potential_energy(model, (), {"batch_size": batch_size}, v)
+
+
+def constrain(problem: Problem, v: Sites) -> Sites:
+    """The values of the sample sites at unconstrained `v`."""
+    return constrain_fn(_first(problem), (), {}, v)
+
+
+def unconstrain(problem: Problem, sites: Sites) -> Sites:
+    """The inverse of `constrain`."""
+    return unconstrain_fn(_first(problem), (), {}, sites)
+
+
+def prior_draw(problem: Problem, key: Key) -> Sites:
+    """One draw of the sample sites from the prior, the data not looked at."""
+    traced = handlers.trace(handlers.seed(_first(problem), key)).get_trace()
+    return {
+        name: site["value"]
+        for name, site in traced.items()
+        if site["type"] == "sample" and not site["is_observed"]
+    }
+
+
+@eqx.filter_jit
+def draw_start(problem: Problem, key: Key, count: int) -> Sites:
+    """`count` unconstrained starting points from the prior, stacked on a leading axis."""
+    keys = jax.random.split(key, count)
+    return jax.vmap(lambda k: unconstrain(problem, prior_draw(problem, k)))(keys)
+
+
+@eqx.filter_jit
+def to_unconstrained(problem: Problem, sites: Sites) -> Sites:
+    """`unconstrain`, compiled."""
+    return unconstrain(problem, sites)
+
+
+def _first(problem: Problem) -> Problem:
+    """The problem with its first window alone: enough where only the prior matters."""
+    part = jax.tree.map(lambda leaf: leaf[:1], problem.examples)
+    return eqx.tree_at(lambda p: p.examples, problem, part)

@@ -1,0 +1,160 @@
+r"""The No-U-Turn sampler (Hoffman and Gelman 2014), all chains in one compiled loop.
+
+Chains start at the most probable parameters, jittered; warm-up adapts step size and mass matrix per chain.
+Weight-space r-hat means nothing for a network (its symmetries); `assim.infer` adds that of predictions.
+"""
+
+from functools import lru_cache
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpyro.infer.hmc import hmc
+
+from assim.inference.base import AbstractMethod, Draws
+from assim.inference.density import constrain, draw_start, potential, to_unconstrained
+from assim.inference.loop import Watch, run_chunks
+from assim.inference.optimise import Ascent, most_probable
+from assim.model import Problem
+from assim.types import Array, Key, PyTree, Sites
+
+CHUNK = 25
+
+
+class NUTS(AbstractMethod):
+    """Hamiltonian Monte Carlo that sets its own path length.
+
+    Args:
+        num_warmup: steps of adaptation, not kept.
+        num_samples: draws kept from each chain.
+        num_chains: chains run side by side.
+        dense_mass: whether the mass matrix is dense.
+        target_accept: acceptance rate aimed at by the step size.
+        max_tree_depth: at most 2 ** this leapfrog steps a draw.
+        ascent: how the most probable parameters are found first; None to start from the prior.
+        jitter: sd of the start around them, unconstrained units.
+    """
+
+    num_warmup: int = 500
+    num_samples: int = 500
+    num_chains: int = 4
+    dense_mass: bool = False
+    target_accept: float = 0.8
+    max_tree_depth: int = 10
+    ascent: Ascent | None = Ascent(num_steps=1000)
+    jitter: float = 0.05
+
+    def run(self, problem: Problem, *, key: Key, watch: Watch, start: Sites | None = None) -> Draws:
+        """Sample; `stats` hold divergences, energy, tree sizes and acceptance."""
+        k_init, k_map, k_jitter, k_chain = jax.random.split(key, 4)
+        begin = draw_start(problem, k_init, self.num_chains)
+        if start is not None or self.ascent is not None:
+            one = jax.tree.map(lambda leaf: leaf[0], begin)
+            if start is not None:
+                one = to_unconstrained(problem, start)
+            if self.ascent is not None:
+                one, _ = most_probable(problem, one, self.ascent, key=k_map, watch=watch)
+            begin = _scattered(one, self.num_chains, self.jitter, k_jitter)
+        carry = _begin(self, problem, begin, jax.random.split(k_chain, self.num_chains))
+
+        def chunk(carry: PyTree, first: Array, count: Array) -> tuple[PyTree, dict[str, Array]]:
+            return _steps(self, problem, carry, count)
+
+        total = self.num_warmup + self.num_samples
+        carry, rows = run_chunks(chunk, carry, total, CHUNK, watch, label="NUTS")
+        kept = {k: np.moveaxis(v[self.num_warmup :], 0, 1) for k, v in rows.items()}
+        sites = {k.removeprefix("site."): v for k, v in kept.items() if k.startswith("site.")}
+        stats = {k: v for k, v in kept.items() if not k.startswith("site.")}
+        stats["lp"] = -stats.pop("potential_energy")
+        belief = {"step_size": np.asarray(carry.adapt_state.step_size)}
+        return Draws(sites, stats, advice=self._advice(stats), belief=belief)
+
+    def _advice(self, stats: dict[str, np.ndarray]) -> tuple[str, ...]:
+        said = []
+        diverging = int(stats["diverging"].sum())
+        if diverging:
+            said.append(
+                f"{diverging} of {stats['diverging'].size} draws diverged, so the posterior may be biased: "
+                "raise target_accept (0.95), or give the weights a tighter prior_scale."
+            )
+        deepest = float(np.mean(stats["tree_depth"] >= self.max_tree_depth))
+        if deepest > 0.1:
+            said.append(
+                f"{deepest:.0%} of the draws hit max_tree_depth={self.max_tree_depth}: "
+                "raise it, or sample longer, or use dense_mass=True for few parameters."
+            )
+        return tuple(said)
+
+
+@lru_cache(maxsize=1)
+def _kernels() -> tuple:
+    return hmc(
+        potential_fn_gen=lambda problem: lambda v: potential(problem, v),
+        algo="NUTS",
+    )
+
+
+def _init(method: NUTS, problem: Problem, v: Sites, key: Key) -> PyTree:
+    init, _ = _kernels()
+    return init(
+        v,
+        num_warmup=method.num_warmup,
+        step_size=0.1,
+        dense_mass=method.dense_mass,
+        target_accept_prob=method.target_accept,
+        max_tree_depth=method.max_tree_depth,
+        model_args=(problem,),
+        model_kwargs={},
+        rng_key=key,
+    )
+
+
+@eqx.filter_jit
+def _begin(method: NUTS, problem: Problem, v: Sites, keys: Key) -> PyTree:
+    return jax.vmap(lambda v, k: _init(method, problem, v, k))(v, keys)
+
+
+@eqx.filter_jit
+def _steps(
+    method: NUTS, problem: Problem, state: PyTree, count: Array
+) -> tuple[PyTree, dict[str, Array]]:
+    # NumPyro keeps the settings of a kernel from its `init`: set them here too, at trace time only
+    one = jax.tree.map(lambda leaf: leaf[0], state)
+    jax.eval_shape(lambda v, k: _init(method, problem, v, k), one.z, one.rng_key)
+    _, sample = _kernels()
+
+    def rows(state: PyTree) -> dict[str, Array]:
+        sites = jax.vmap(lambda v: constrain(problem, v))(state.z)
+        told = {f"site.{k}": v for k, v in sites.items()}
+        depth = jnp.ceil(jnp.log2(state.num_steps + 1.0)).astype(int)
+        return told | {
+            "potential_energy": state.potential_energy,
+            "energy": state.energy,
+            "diverging": state.diverging,
+            "acceptance_rate": state.accept_prob,
+            "n_steps": state.num_steps,
+            "tree_depth": depth,
+        }
+
+    def step(i: Array, carry: PyTree) -> PyTree:
+        state, kept = carry
+        state = jax.vmap(lambda s: sample(s, (problem,), {}))(state)
+        return state, jax.tree.map(lambda k, r: k.at[i].set(r), kept, rows(state))
+
+    empty = jax.tree.map(
+        lambda r: jnp.zeros((CHUNK, *r.shape), r.dtype), jax.eval_shape(rows, state)
+    )
+    return jax.lax.fori_loop(0, count, step, (state, empty))
+
+
+def _scattered(v: Sites, chains: int, sd: float, key: Key) -> Sites:
+    leaves, structure = jax.tree.flatten(v)
+    keys = jax.random.split(key, len(leaves))
+    return jax.tree.unflatten(
+        structure,
+        [
+            leaf + sd * jax.random.normal(k, (chains, *leaf.shape), leaf.dtype)
+            for leaf, k in zip(leaves, keys, strict=True)
+        ],
+    )

@@ -1,0 +1,226 @@
+r"""Stochastic variational inference: the closest member of a family of guides (Hoffman et al. 2013).
+
+$$\hat\phi = \arg\max_\phi\ \mathbb E_{q_\phi}\big[\log p(D, \theta) - \log q_\phi(\theta)\big]$$
+
+The guide is any NumPyro autoguide, given by its class. It starts at the most probable parameters with a small
+scale; minibatches go through plates. A variational fit of a network is usually too sure of itself: judge it by
+its forecasts (`assim.compare`), not by its ELBO.
+"""
+
+from functools import lru_cache
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.flatten_util import ravel_pytree
+from numpyro import handlers
+from numpyro.infer import SVI as Engine
+from numpyro.infer import Trace_ELBO
+from numpyro.infer.autoguide import AutoContinuous, AutoGuide, AutoNormal
+from numpyro.infer.initialization import init_to_median
+
+from assim.inference.base import AbstractMethod, Draws
+from assim.inference.density import draw_start, to_unconstrained
+from assim.inference.loop import Watch, run_chunks
+from assim.inference.optimise import Ascent, most_probable, require_finite
+from assim.model import Problem
+from assim.types import Array, Key, PyTree, Sites
+
+CHUNK = 200
+
+
+class SVI(AbstractMethod):
+    """Variational inference with an autoguide.
+
+    Args:
+        num_steps: optimisation steps.
+        guide: class of the autoguide.
+        learning_rate: first learning rate of a cosine schedule.
+        batch_size: windows in a step; None for all.
+        num_draws: draws from the fitted guide.
+        init_scale: first scale of the guide.
+        ascent: how the most probable parameters are found first; None to start at the given or prior values.
+        held_out: share of the windows kept back to judge when to stop; 0 for none.
+        patience: chunks of 200 steps without gain on the held-out part before stopping.
+    """
+
+    num_steps: int = 3000
+    guide: type[AutoGuide] = eqx.field(static=True, default=AutoNormal)
+    learning_rate: float = 5e-3
+    batch_size: int | None = 512
+    num_draws: int = 1000
+    init_scale: float = 0.01
+    ascent: Ascent | None = Ascent()
+    held_out: float = 0.0
+    patience: int = 5
+
+    def run(self, problem: Problem, *, key: Key, watch: Watch, start: Sites | None = None) -> Draws:
+        """Fit the guide and draw from it; `curves["loss"]` is minus the ELBO per window."""
+        k_init, k_map, k_fit, k_draw = jax.random.split(key, 4)
+        if start is None:
+            v = jax.tree.map(lambda leaf: leaf[0], draw_start(problem, k_init, 1))
+        else:
+            v = to_unconstrained(problem, start)
+        if self.ascent is not None:
+            v, _ = most_probable(problem, v, self.ascent, key=k_map, watch=watch)
+        training, judged = _held_out(problem, self.held_out)
+        machine = _machine(self, _shape_of(training), _Template(training))
+        arrays, _ = eqx.partition(training, eqx.is_array)
+        carry = machine.begin(arrays, v, k_fit)
+
+        def chunk(carry: PyTree, first: Array, count: Array) -> tuple[PyTree, dict[str, Array]]:
+            return machine.steps(arrays, judged, carry, k_fit, first, count)
+
+        carry, rows = run_chunks(
+            chunk,
+            carry,
+            self.num_steps,
+            CHUNK,
+            watch,
+            label="SVI",
+            stop=self._enough if judged is not None else None,
+        )
+        require_finite(rows["loss"], "SVI")
+        sites = machine.draw(arrays, carry, k_draw)
+        shown = {k: np.asarray(v)[None] for k, v in sites.items()}
+        return Draws(shown, curves=rows, advice=self._advice(rows))
+
+    def _enough(self, rows: dict[str, np.ndarray]) -> bool:
+        judged = rows["held_out"][CHUNK - 1 :: CHUNK]
+        return len(judged) > self.patience and judged[-self.patience :].min() > judged.min()
+
+    def _advice(self, rows: dict[str, np.ndarray]) -> tuple[str, ...]:
+        loss = rows["loss"]
+        fifth = max(len(loss) // 5, 1)
+        if len(loss) < 10:
+            return ()
+        last, before = loss[-fifth:], loss[-2 * fifth : -fifth]
+        noise = np.std(last) / np.sqrt(fifth) + 1e-12
+        if before.mean() - last.mean() > max(10 * noise, 0.05 * abs(last.mean())):
+            return (
+                f"The ELBO was still rising at the end of {len(loss)} steps: "
+                f"fit longer, for example SVI(num_steps={2 * self.num_steps}).",
+            )
+        return ()
+
+
+def _held_out(problem: Problem, share: float) -> tuple[Problem, Problem | None]:
+    """The problem without its last windows, and the problem of those alone."""
+    if share <= 0:
+        return problem, None
+    kept = max(int(problem.num_data * (1 - share)), 1)
+    first = jax.tree.map(lambda leaf: leaf[:kept], problem.examples)
+    last = jax.tree.map(lambda leaf: leaf[kept:], problem.examples)
+    return (
+        eqx.tree_at(lambda p: p.examples, problem, first),
+        eqx.tree_at(lambda p: p.examples, problem, last),
+    )
+
+
+class _Machine:
+    """A guide and its compiled functions, made once for a model and the shapes of its data."""
+
+    def __init__(self, method: SVI, template: Problem):
+        _, self.static = eqx.partition(template, eqx.is_array)
+        self.guide = method.guide(
+            _statement, init_loc_fn=init_to_median(num_samples=1), **_start_scale(method)
+        )
+        schedule = optax.cosine_decay_schedule(method.learning_rate, method.num_steps, 1e-2)
+        self.engine = Engine(_statement, self.guide, optax.adam(schedule), Trace_ELBO())
+        self.batch_size, self.num_draws = method.batch_size, method.num_draws
+        with handlers.seed(rng_seed=0), handlers.block():
+            self.guide(template, self.batch_size)
+        self.begin = eqx.filter_jit(self._begin)
+        self.steps = eqx.filter_jit(self._steps)
+        self.draw = eqx.filter_jit(self._draw)
+
+    def _begin(self, arrays: Problem, v: Sites, key: Key) -> PyTree:
+        problem = eqx.combine(arrays, self.static)
+        first = self.engine.init(key, problem, self.batch_size)
+        params = self.engine.get_params(first)
+        moved = params | _located(self.guide, params, v)
+        return self.engine.init(key, problem, self.batch_size, init_params=moved)
+
+    def _steps(
+        self,
+        arrays: Problem,
+        judged: Problem | None,
+        state: PyTree,
+        key: Key,
+        first: Array,
+        count: Array,
+    ) -> tuple[PyTree, dict[str, Array]]:
+        problem = eqx.combine(arrays, self.static)
+        scale = 1.0 / problem.num_data
+
+        def step(i: Array, carry: PyTree) -> PyTree:
+            state, losses = carry
+            state = state._replace(rng_key=jax.random.fold_in(key, first + i))
+            state, loss = self.engine.update(state, problem, self.batch_size)
+            return state, losses.at[i].set(scale * loss)
+
+        state, losses = jax.lax.fori_loop(0, count, step, (state, jnp.zeros(CHUNK)))
+        if judged is None:
+            return state, {"loss": losses}
+        params = self.engine.get_params(state)
+        elbo = Trace_ELBO(num_particles=8).loss(
+            jax.random.fold_in(key, -1), params, _statement, self.guide, judged, None
+        )
+        return state, {"loss": losses, "held_out": jnp.full(CHUNK, elbo / judged.num_data)}
+
+    def _draw(self, arrays: Problem, state: PyTree, key: Key) -> Sites:
+        params = self.engine.get_params(state)
+        problem = eqx.combine(arrays, self.static)
+        return self.guide.sample_posterior(
+            key, params, problem, self.batch_size, sample_shape=(self.num_draws,)
+        )
+
+
+class _Template:
+    """A problem that hides from a cache key: the shapes beside it say all that matters."""
+
+    def __init__(self, problem: Problem):
+        self.problem = problem
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Template)
+
+
+@lru_cache(maxsize=16)
+def _machine(method: SVI, shape: tuple, template: _Template) -> _Machine:
+    return _Machine(method, template.problem)
+
+
+def _shape_of(problem: Problem) -> tuple:
+    arrays, static = eqx.partition(problem, eqx.is_array)
+    leaves, structure = jax.tree.flatten(arrays)
+    return structure, jax.tree.structure(static), tuple((a.shape, str(a.dtype)) for a in leaves)
+
+
+def _statement(problem: Problem, batch_size: int | None) -> None:
+    problem(batch_size)
+
+
+def _start_scale(method: SVI) -> dict[str, float]:
+    takes = method.guide.__init__.__code__.co_varnames
+    return {"init_scale": method.init_scale} if "init_scale" in takes else {}
+
+
+def _located(guide: AutoGuide, params: Sites, v: Sites) -> Sites:
+    """The guide's location parameters put at `v`, where the guide has any."""
+    if isinstance(guide, AutoContinuous):
+        name = f"{guide.prefix}_loc"
+        flat = ravel_pytree(v)[0]
+        return {name: flat} if name in params and params[name].shape == flat.shape else {}
+    return {
+        f"{site}_{guide.prefix}_loc": value
+        for site, value in v.items()
+        if f"{site}_{guide.prefix}_loc" in params
+    }
+
+

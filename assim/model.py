@@ -1,0 +1,215 @@
+r"""A model is a prior over state-space models, and a way to score one against data.
+
+$$\theta \sim p(\theta), \qquad \text{ssm} = \text{prior}(\theta), \qquad
+\log p(D\mid\theta) = \textstyle\sum_i \log p(y_i \mid \text{ssm}, x_i)$$
+
+A model knows nothing of a file until it meets a `Layout`. What data it eats it prepares once, window by
+window, without parameters; what is learned by counting (scales of increments, climatologies) goes into
+`constants`, arrays that travel with the posterior so that new data never retraces anything.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpyro
+from numpyro import handlers
+from numpyro.distributions import Distribution
+
+from assim.series import Layout, Series, Window, cut, windows
+from assim.statespace import AbstractStateSpace
+from assim.types import Array, Int, Key, PyTree, Sites
+
+COUNTED = 4096
+"""Constants are counted on about this many windows, evenly spread; windows are prepared this many at a time."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a model wants from a record.
+
+    Args:
+        context: rows up to the origin.
+        horizon: rows after it that the likelihood scores (1: one step ahead).
+        controls: variables known in advance.
+        covariates: variables that inform but are not forecast.
+        calendar: calendar cycles, of "day" and "year".
+        targets: variables to forecast; None for all others.
+    """
+
+    context: int
+    horizon: int = 1
+    controls: tuple[str, ...] = ()
+    covariates: tuple[str, ...] = ()
+    calendar: tuple[str, ...] = ()
+    targets: tuple[str, ...] | None = None
+
+
+class AbstractModel(eqx.Module):
+    """A family with its settings."""
+
+    @abstractmethod
+    def needs(self) -> Needs:
+        """What is cut from a record for this model."""
+
+    @abstractmethod
+    def constants(self, windows: Window, layout: Layout) -> Sites:
+        """Numbers found by counting in the training windows (n, ...), internal units; never fitted again."""
+
+    @abstractmethod
+    def prior(self, layout: Layout, constants: Sites) -> AbstractStateSpace:
+        """NumPyro sample statements; returns the bound state-space model."""
+
+    @abstractmethod
+    def prepare(self, window: Window, layout: Layout, constants: Sites, *, key: Key) -> PyTree:
+        """What the likelihood needs of one window; `key` may drive random-mask training."""
+
+    @abstractmethod
+    def likelihood(self, ssm: AbstractStateSpace, examples: PyTree, num_data: int) -> None:
+        """NumPyro statements that score examples (n, ...) drawn from `num_data`."""
+
+
+class AbstractPointwise(AbstractModel):
+    """A model whose likelihood is a density for each reading: LOO and one-step scores are meaningful."""
+
+    @abstractmethod
+    def density(self, ssm: AbstractStateSpace, example: PyTree) -> Distribution:
+        """p(y | what came before), batch shape (lead, channel)."""
+
+    @abstractmethod
+    def reading(self, example: PyTree) -> tuple[Array, Array]:
+        """What was read and whether, each shape (lead, channel)."""
+
+    @property
+    def tempering(self) -> float:
+        """Power of the likelihood: 1 where readings are scored once, 1/H where windows of H leads overlap."""
+        return 1.0
+
+    def likelihood(self, ssm: AbstractStateSpace, examples: PyTree, num_data: int) -> None:
+        """Independent readings given their past; missing ones contribute nothing."""
+        density = jax.vmap(lambda e: self.density(ssm, e))(examples)
+        y, mask = jax.vmap(self.reading)(examples)
+        count = y.shape[0]
+        factor = self.tempering * num_data / count
+        with numpyro.plate("window", count), handlers.scale(scale=factor):
+            numpyro.sample("y", density.mask(mask).to_event(2), obs=y)
+
+
+class AbstractTangent(AbstractPointwise):
+    """A pointwise model with a network that can be replaced by its tangent: what Laplace predicts with."""
+
+    @abstractmethod
+    def head(self) -> tuple[str, ...]:
+        """Names of the sites of the last layer, in which the network is linear."""
+
+    @abstractmethod
+    def tangent(self, centre: AbstractStateSpace, at: AbstractStateSpace) -> AbstractStateSpace:
+        """The state space `at`, its network replaced by the tangent of the network of `centre`."""
+
+
+class Problem(eqx.Module):
+    """A model before its data: the NumPyro model that every backend calls.
+
+    Args:
+        model: the family with its settings.
+        constants: what was counted.
+        examples: prepared windows, stacked on a leading axis.
+        layout: what the columns are.
+    """
+
+    model: AbstractModel
+    constants: Sites
+    examples: PyTree
+    layout: Layout = eqx.field(static=True)
+
+    @property
+    def num_data(self) -> int:
+        """Number of prepared windows."""
+        return jax.tree.leaves(self.examples)[0].shape[0]
+
+    def __call__(self, batch_size: int | None = None) -> None:
+        """Prior and likelihood; with `batch_size`, of a random part of the windows in each call."""
+        ssm = self.model.prior(self.layout, self.constants)
+        if batch_size is None or batch_size >= self.num_data:
+            self.model.likelihood(ssm, self.examples, self.num_data)
+            return
+        with numpyro.plate("minibatch", self.num_data, subsample_size=batch_size) as chosen:
+            part = jax.tree.map(lambda leaf: leaf[chosen], self.examples)
+        self.model.likelihood(ssm, part, self.num_data)
+
+    def bind(self, sites: Sites, centre: Sites | None = None) -> AbstractStateSpace:
+        """The state-space model at given values of the sample sites; linearised at `centre` where given."""
+        return bind(self.model, sites, self.layout, self.constants, centre)
+
+
+def bind(
+    model: AbstractModel,
+    sites: Sites,
+    layout: Layout,
+    constants: Sites,
+    centre: Sites | None = None,
+) -> AbstractStateSpace:
+    """The state-space model of a family at given values of its sample sites.
+
+    Args:
+        model: the family.
+        sites: values of its sample sites.
+        layout: what the columns are.
+        constants: what was counted at the fit.
+        centre: sites at which the network is linearised, or None to take the network itself.
+    """
+    with handlers.block(), handlers.seed(rng_seed=0), handlers.substitute(data=sites):
+        ssm = model.prior(layout, constants)
+    if centre is None or not isinstance(model, AbstractTangent):
+        return ssm
+    return model.tangent(bind(model, centre, layout, constants), ssm)
+
+
+@eqx.filter_jit
+def pose(
+    model: AbstractModel, series: Series, pairs: Int[Array, "n 2"], layout: Layout, *, key: Key
+) -> Problem:
+    """The problem of fitting `model` to the windows of a record that end at the (run, origin) `pairs`."""
+    needs = model.needs()
+    size = {"context": needs.context, "horizon": needs.horizon, "step": layout.step}
+    stride = -(-pairs.shape[0] // COUNTED)
+    constants = model.constants(windows(series, pairs[::stride], **size), layout)
+    return Problem(model, constants, prepare(model, series, pairs, layout, constants, key=key), layout)
+
+
+@eqx.filter_jit
+def prepare(
+    model: AbstractModel,
+    series: Series,
+    pairs: Int[Array, "n 2"],
+    layout: Layout,
+    constants: Sites,
+    *,
+    key: Key,
+) -> PyTree:
+    """What the likelihood needs of each window, stacked on a leading axis; contexts do not outlive their chunk."""
+    needs = model.needs()
+    size = {"context": needs.context, "horizon": needs.horizon, "step": layout.step}
+
+    def example(numbered: tuple[Array, Array]) -> PyTree:
+        number, pair = numbered
+        window = cut(series, pair[0], pair[1], **size)
+        return model.prepare(window, layout, constants, key=jax.random.fold_in(key, number))
+
+    numbered = (jnp.arange(pairs.shape[0]), pairs)
+    return jax.lax.map(example, numbered, batch_size=min(COUNTED, pairs.shape[0]))
+
+
+def count_parameters(problem: Problem) -> int:
+    """Number of scalar parameters that the prior samples."""
+    trace = handlers.trace(handlers.seed(problem, 0)).get_trace
+    shapes = jax.eval_shape(
+        lambda: {
+            k: v["value"]
+            for k, v in trace().items()
+            if v["type"] == "sample" and not v["is_observed"]
+        }
+    )
+    return sum(int(jnp.prod(jnp.array(s.shape))) if s.shape else 1 for s in shapes.values())

@@ -1,0 +1,82 @@
+r"""What an autoregression looks at: the newest level of each channel, its recent increments, what is missing.
+
+$$\phi_t = \Big[\tfrac{\ell_t - m}{s},\ \tfrac{y_{t-k_i} - y_{t-k_{i+1}}}{d\sqrt{k_{i+1}-k_i}},\ 1 - b_{t-k_i},\ a_t,\ u\Big]$$
+
+with $\ell$ the newest reading present, $d$ the standard deviation of one-step increments, $b$ the presence flags
+and $a$ the age of the newest reading. A missing increment is 0 and its flag says so: no silent fill. Directions
+enter as cosine and sine, and their increments the short way round.
+"""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from assim.nn.emission import wrap
+from assim.types import Array, Bool, Float, Sites
+
+LARGEST = 8.0
+"""Features are clipped to this many standard deviations, so that no roll-out runs away."""
+
+
+class Lags(eqx.Module):
+    """Which rows are compared, in which channels.
+
+    Args:
+        steps: lags in rows, increasing from 1 (the newest row).
+        supports: kind of each channel.
+    """
+
+    steps: tuple[int, ...] = eqx.field(static=True)
+    supports: tuple[str, ...] = eqx.field(static=True)
+
+    @property
+    def context(self) -> int:
+        """How many rows are looked at."""
+        return self.steps[-1]
+
+    @property
+    def circular(self) -> np.ndarray:
+        """Which channels are directions."""
+        return np.array([s == "circle" for s in self.supports])
+
+    def size(self, num_inputs: int) -> int:
+        """Number of features."""
+        channels, lags = len(self.supports), len(self.steps)
+        return channels * (1 + (lags - 1) + lags + 1) + int(self.circular.sum()) + num_inputs
+
+    def __call__(
+        self,
+        values: Float[Array, "lag channel"],
+        present: Bool[Array, "lag channel"],
+        u: Float[Array, " input"],
+        constants: Sites,
+    ) -> tuple[Float[Array, " feature"], Float[Array, " channel"]]:
+        """The features and the newest level of each channel (its mean where none is present)."""
+        level, age = newest(values, present, constants["mean"])
+        standard = (level - constants["mean"]) / constants["sd"]
+        turning = self.circular
+        standard = jnp.where(turning, jnp.sin(level), standard)
+        rows = -np.array(self.steps)
+        seen, at = present[rows], values[rows]
+        change = self.difference(at[:-1], at[1:])
+        gap = np.sqrt(np.diff(self.steps))[:, None]
+        change = jnp.where(seen[:-1] & seen[1:], change / (constants["step_sd"] * gap), 0.0)
+        parts = [standard, jnp.cos(level[turning]), change.ravel(), (~seen).ravel(), age, u]
+        features = jnp.concatenate([jnp.asarray(p, values.dtype) for p in parts])
+        return jnp.clip(features, -LARGEST, LARGEST), level
+
+    def difference(self, later: Array, earlier: Array) -> Array:
+        """`later - earlier`, the short way round for directions; shape (..., channel)."""
+        change = later - earlier
+        return jnp.where(self.circular, wrap(change), change) if self.circular.any() else change
+
+
+def newest(
+    values: Float[Array, "lag channel"], present: Bool[Array, "lag channel"], absent: Array
+) -> tuple[Float[Array, " channel"], Float[Array, " channel"]]:
+    """The newest present value of each channel (`absent` where there is none) and its age in [0, 1]."""
+    lags = values.shape[0]
+    rows = jnp.where(present, jnp.arange(lags)[:, None], -1)
+    last = rows.max(axis=0)
+    value = jnp.take_along_axis(values, jnp.maximum(last, 0)[None], axis=0)[0]
+    return jnp.where(last >= 0, value, absent), (lags - 1 - last) / lags

@@ -1,0 +1,1 @@
+"""Networks, priors on their leaves, and the emission that every sensor model shares."""

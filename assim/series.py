@@ -1,0 +1,227 @@
+"""Records as JAX sees them: arrays alone, cut into windows.
+
+`Layout` says what the columns are (static, hashable, JSON in the tree); `Series` and `Snapshots` hold the
+numbers. Labels, units and the time origin stay host-side in a `Frame`.
+"""
+
+from dataclasses import asdict, dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from assim.data.framing import Frame
+from assim.data.scaling import INTERNAL_BOUNDS
+from assim.statespace import Context, Span
+from assim.types import Array, Bool, Float, Int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the columns of a series are.
+
+    Args:
+        channels: name of each channel.
+        supports: kind of each channel: real, lower, upper, both or circle.
+        is_target: whether each channel is forecast.
+        inputs: names of the input columns: controls first, then calendar features.
+        num_controls: how many of the inputs are controls.
+        step: nominal step, seconds.
+    """
+
+    channels: tuple[str, ...]
+    supports: tuple[str, ...]
+    is_target: tuple[bool, ...]
+    inputs: tuple[str, ...]
+    num_controls: int
+    step: float
+
+    @classmethod
+    def of(cls, frame: Frame) -> "Layout":
+        """The layout of a frame."""
+        return cls(
+            frame.channels,
+            frame.scaling.supports,
+            frame.is_target,
+            frame.inputs,
+            frame.num_controls,
+            frame.step,
+        )
+
+    @property
+    def bounds(self) -> np.ndarray:
+        """Internal bounds, shape (2, channel)."""
+        return np.array([INTERNAL_BOUNDS[s] for s in self.supports], float).T
+
+    def to_dict(self) -> dict:
+        """JSON-ready; `from_dict` is its inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: dict) -> "Layout":
+        """The layout that `to_dict` described."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+
+
+class Stream(eqx.Module):
+    """What one group of sensors read, each row at its own time.
+
+    Args:
+        tick: whole nominal steps since the start of the record, shape (run, time).
+        frac: what is left of a step, in [0, 1), shape (run, time); with `tick` exact where float32 seconds are not.
+        y: readings, shape (run, time, channel), internal units; 0 where missing.
+        mask: True where observed, shape (run, time, channel).
+        sd: known standard error, shape (run, time, channel), internal units; 0 where unknown.
+        where: sensor coordinates, shape (run, time, coordinate), or None where they are fixed by the channel.
+    """
+
+    tick: Int[Array, "run time"]
+    frac: Float[Array, "run time"]
+    y: Float[Array, "run time channel"]
+    mask: Bool[Array, "run time channel"]
+    sd: Float[Array, "run time channel"]
+    where: Float[Array, "run time coordinate"] | None = None
+
+
+class Series(eqx.Module):
+    """Streams at their own rates and the inputs of the nominal clock, runs padded to one length.
+
+    Args:
+        streams: by name; a single-rate record has one, "main".
+        inputs: shape (run, time, input), internal units; 0 where missing.
+        inputs_known: True where all inputs are known, shape (run, time).
+    """
+
+    streams: dict[str, Stream]
+    inputs: Float[Array, "run time input"]
+    inputs_known: Bool[Array, "run time"]
+
+    @property
+    def main(self) -> Stream:
+        """The stream of a single-rate record."""
+        return self.streams["main"]
+
+    @classmethod
+    def of(cls, frame: Frame) -> "Series":
+        """The series of a frame: scaled, masked, on one clock."""
+        dtype = jnp.zeros(0).dtype
+        mask = np.isfinite(frame.y)
+        filled = np.where(mask, frame.y, frame.scaling.centre[:, None])
+        runs, length = mask.shape[:2]
+        stream = Stream(
+            tick=jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32), (runs, length)),
+            frac=jnp.zeros((runs, length), dtype),
+            y=jnp.asarray(np.where(mask, frame.scaling.forward(filled), 0.0), dtype),
+            mask=jnp.asarray(mask),
+            sd=jnp.asarray(np.where(mask, frame.scaling.error(filled, frame.sd), 0.0), dtype),
+        )
+        known = np.isfinite(frame.u).all(axis=-1)
+        return cls({"main": stream}, jnp.asarray(np.nan_to_num(frame.u), dtype), jnp.asarray(known))
+
+
+class Snapshots(eqx.Module):
+    """Unpaired populations seen at a few times.
+
+    Args:
+        tick: whole nominal steps since the first snapshot, shape (snapshot,).
+        frac: what is left of a step, shape (snapshot,).
+        x: positions, shape (snapshot, sample, coordinate), internal units; 0 where missing.
+        mask: True where a coordinate was seen, shape (snapshot, sample, coordinate).
+        weight: weight of each sample, shape (snapshot, sample); 0 for padding.
+        id: identity of each sample where samples are paired, shape (snapshot, sample), or None.
+    """
+
+    tick: Int[Array, " snapshot"]
+    frac: Float[Array, " snapshot"]
+    x: Float[Array, "snapshot sample coordinate"]
+    mask: Bool[Array, "snapshot sample coordinate"]
+    weight: Float[Array, "snapshot sample"]
+    id: Int[Array, "snapshot sample"] | None = None
+
+
+class Window(eqx.Module):
+    """A stretch of record up to an origin, and what came after it.
+
+    Args:
+        context: the rows up to and with the origin.
+        spans: the steps after it, stacked on (lead,); seconds.
+        u: inputs at the end of each step, shape (lead, input).
+        y: what was read there, shape (lead, channel), internal units; 0 where missing.
+        mask: True where observed, shape (lead, channel).
+        sd: known standard error, shape (lead, channel), internal units.
+    """
+
+    context: Context
+    spans: Span
+    u: Float[Array, "lead input"]
+    y: Float[Array, "lead channel"]
+    mask: Bool[Array, "lead channel"]
+    sd: Float[Array, "lead channel"]
+
+
+def cut(
+    series: Series, run: Array, origin: Array, *, context: int, horizon: int, step: float
+) -> Window:
+    """The window of `context` rows that ends at row `origin` of one run, and the `horizon` rows after it.
+
+    Rows before the start or past the end of the record count as missing; inputs past the end as 0.
+
+    Args:
+        series: the record.
+        run: which run, shape ().
+        origin: row of the last observation that may be used, shape ().
+        context: number of rows, static.
+        horizon: number of leads, static.
+        step: nominal step, seconds.
+    """
+    stream = series.main
+    length = stream.y.shape[1]
+    rows = origin + jnp.arange(1 - context, horizon + 1)
+    inside = (rows >= 0) & (rows < length)
+    at = jnp.clip(rows, 0, length - 1)
+    mask = stream.mask[run, at] & inside[:, None]
+    y = jnp.where(mask, stream.y[run, at], 0.0)
+    sd = jnp.where(mask, stream.sd[run, at], 0.0)
+    u = jnp.where(inside[:, None], series.inputs[run, at], 0.0)
+    past, future = slice(None, context), slice(context, None)
+    return Window(
+        context=Context(y[past], mask[past], sd[past], u[past]),
+        spans=Span(jnp.full((horizon,), step, y.dtype), jnp.zeros((horizon, 0), y.dtype)),
+        u=u[future],
+        y=y[future],
+        mask=mask[future],
+        sd=sd[future],
+    )
+
+
+def origins_with_truth(series: Series, context: int, horizon: int) -> np.ndarray:
+    """Every (run, origin) whose leads hold a reading and know their inputs, oldest first, shape (n, 2).
+
+    The context may reach before the record by all but its last row: what is not there is missing.
+    """
+    mask = np.asarray(series.main.mask.any(axis=-1))
+    known = np.asarray(series.inputs_known)
+    runs, length = mask.shape
+    found = []
+    for run in range(runs):
+        origins = np.arange(min(context, length) - 1, length - horizon)
+        if origins.size == 0:
+            continue
+        ahead = np.lib.stride_tricks.sliding_window_view
+        seen = ahead(mask[run], horizon)[origins + 1].any(axis=-1)
+        sure = ahead(known[run], horizon)[origins + 1].all(axis=-1)
+        kept = origins[seen & sure]
+        found.append(np.stack([np.full(kept.size, run), kept], axis=-1))
+    pairs = np.concatenate(found) if found else np.zeros((0, 2), int)
+    return pairs[np.argsort(pairs[:, 1], kind="stable")].astype(np.int32)
+
+
+@eqx.filter_jit
+def windows(
+    series: Series, pairs: Int[Array, "n 2"], *, context: int, horizon: int, step: float
+) -> Window:
+    """The windows of many (run, origin) pairs, stacked on a leading axis."""
+    return jax.vmap(
+        lambda pair: cut(series, pair[0], pair[1], context=context, horizon=horizon, step=step)
+    )(pairs)
