@@ -1,0 +1,134 @@
+"""Pairing forecasts with what happened."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from assim import scoring
+from tests.synthetic import make_forecast, make_truth
+
+
+def test_truth_is_looked_up_by_valid_time():
+    truth = make_truth(hours=30)
+    predicted = scoring.predictions(make_forecast(truth))
+    paired = scoring.pair(predicted, truth)
+    cell = paired["temperature"].isel(init_time=3, lead_time=2)
+    at = truth["temperature"].sel(time=cell["init_time"].values + cell["lead_time"].values)
+    assert float(cell) == float(at)
+    assert paired["direction"].attrs["support"] == "circle"
+
+
+def test_missing_and_absent_truth_stay_nan():
+    truth = make_truth(hours=30)
+    predicted = scoring.predictions(make_forecast(truth, leads=2, every=1))
+    truth["temperature"][5] = np.nan
+    paired = scoring.pair(predicted, truth.isel(time=slice(0, 20)))
+    valid = paired["valid_time"].values
+    unknown = (valid == truth["time"].values[5]) | (valid > truth["time"].values[19])
+    np.testing.assert_array_equal(paired["temperature"].isnull(), unknown)
+
+
+def test_microsecond_clocks_pair_as_well():
+    truth = make_truth(hours=30)
+    tree = make_forecast(truth)
+    coarse = truth.assign_coords(time=truth["time"].values.astype("datetime64[us]"))
+    expected = scoring.pair(scoring.predictions(tree), truth)
+    xr.testing.assert_equal(scoring.pair(scoring.predictions(tree), coarse), expected)
+
+
+def test_stations_are_matched_by_name():
+    truth = make_truth(hours=30, stations=3)
+    predicted = scoring.predictions(make_forecast(truth))
+    paired = scoring.pair(predicted, truth.isel(station=[2, 0, 1]))
+    xr.testing.assert_equal(paired, scoring.pair(predicted, truth))
+    fewer = scoring.pair(predicted, truth.isel(station=[0, 1]))
+    assert fewer["temperature"].sel(station="mast2").isnull().all()
+
+
+def test_members_lay_chains_end_to_end():
+    tree = make_forecast(make_truth(hours=30), members=(2, 3))
+    channel = tree["predictions"]["temperature"]
+    laid = scoring.members(channel)
+    assert laid.dims == ("init_time", "lead_time", "member")
+    np.testing.assert_array_equal(laid[2, 1, 4], channel[1, 1, 2, 1])
+
+
+def test_common_cuts_to_what_all_have_and_says_so():
+    truth = make_truth(hours=40)
+    short = make_forecast(truth, leads=2, channels=("temperature",))
+    forecasts = {"long": make_forecast(truth), "short": short}
+    predicted, paired, said = scoring.common(forecasts, truth)
+    assert list(paired.data_vars) == ["temperature"]
+    assert predicted["long"].sizes["lead_time"] == predicted["short"].sizes["lead_time"] == 2
+    assert any("wind_speed" in sentence for sentence in said)
+    assert any("2 of 4 values of lead_time" in sentence for sentence in said)
+
+
+def test_origins_are_walked_in_blocks_once_each():
+    predicted = scoring.predictions(make_forecast(make_truth(hours=60)))
+    per_origin = sum(v.size for v in predicted.data_vars.values()) * 8 // 28
+    from assim.scoring.pairing import origin_blocks
+
+    blocks = list(origin_blocks([predicted], budget=3 * per_origin))
+    assert len(blocks) > 5
+    joined = xr.concat([predicted["init_time"].isel(b) for b in blocks], dim="init_time")
+    np.testing.assert_array_equal(joined, predicted["init_time"])
+
+
+def wrong_units(truth: xr.Dataset) -> xr.Dataset:
+    truth["temperature"].attrs["units"] = "K"
+    return truth
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda t: t.assign_coords(time=t["time"] + np.timedelta64(400, "D")), "none of the"),
+        (lambda t: t.rename(wind_speed="wind_spd"), r"no variable 'wind_speed'.*wind_spd"),
+        (wrong_units, "'degC' but the truth is in 'K'"),
+        (lambda t: t.rename(time="t"), "along a datetime64 'time'"),
+        (lambda t: xr.concat([t, t], dim="time"), "repeated time stamps"),
+        (lambda t: t.expand_dims(depth=2), "select one"),
+    ],
+)
+def test_misuse_is_one_sentence(spoil, words):
+    truth = make_truth(hours=30)
+    predicted = scoring.predictions(make_forecast(truth))
+    with pytest.raises(ValueError, match=words) as caught:
+        scoring.pair(predicted, spoil(truth.copy(deep=True)))
+    assert "\n" not in str(caught.value)
+
+
+def test_stations_that_do_not_match_are_refused():
+    truth = make_truth(hours=30, stations=2)
+    predicted = scoring.predictions(make_forecast(truth))
+    with pytest.raises(ValueError, match="No station of the forecast"):
+        scoring.pair(predicted, truth.assign_coords(station=["x", "y"]))
+    with pytest.raises(ValueError, match="truth of every station"):
+        scoring.pair(predicted, truth.isel(station=0, drop=True))
+    bare = truth.drop_vars("station").isel(station=[0])
+    with pytest.raises(ValueError, match="without labels"):
+        scoring.pair(predicted, bare)
+
+
+def test_something_else_than_a_forecast_is_refused():
+    with pytest.raises(ValueError, match="not a forecast: got a Dataset"):
+        scoring.predictions(make_truth(hours=5))
+    tree = xr.DataTree.from_dict({"posterior": xr.Dataset({"a": 1.0})})
+    with pytest.raises(ValueError, match=r"groups \['posterior'\]"):
+        scoring.predictions(tree)
+    flat = xr.DataTree.from_dict({"predictions": xr.Dataset({"a": ("draw", [1.0])})})
+    with pytest.raises(ValueError, match="lacks"):
+        scoring.predictions(flat)
+
+
+def test_forecasts_without_anything_in_common_are_refused():
+    truth = make_truth(hours=40)
+    tree = make_forecast(truth)
+    with pytest.raises(ValueError, match="nothing to compare"):
+        scoring.common({}, truth)
+    with pytest.raises(ValueError, match="no variable in common"):
+        scoring.common({"a": tree}, truth[["temperature"]].rename(temperature="salinity"))
+    late = make_forecast(truth.assign_coords(time=truth["time"] + np.timedelta64(400, "D")))
+    with pytest.raises(ValueError, match="share no init_time"):
+        scoring.common({"a": tree, "b": late}, truth)
