@@ -4,7 +4,7 @@
 most of their valid times, so the interval comes from the circular block bootstrap (Politis &
 Romano 1992): blocks of consecutive origins are drawn with replacement, for both forecasts alike.
 With ``b`` blocks the replicates spread like means of ``b`` values, so that the percentile interval
-is widened about the estimate by ``sqrt(b / (b - 1)) · t_{b-1}(q) / z(q)``; else it holds too rarely.
+is widened about the estimate by ``sqrt(b / (b - 1)) · t_{b-1}(q) / z(q)`` (else too narrow).
 """
 
 from __future__ import annotations
