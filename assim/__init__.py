@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from assim import scoring as scoring
     from assim import systems as systems
     from assim.comparing import compare as compare
-    from assim.comparing import verify as verify
     from assim.crossval import lfo_cv as lfo_cv
     from assim.data import align as align
     from assim.data import describe as describe
@@ -29,13 +28,14 @@ if TYPE_CHECKING:
     from assim.forecasting import forecast as forecast
     from assim.inferring import infer as infer
     from assim.tree import restore as restore
+    from assim.verifying import verify as verify
 
 _HOME = {
     # the verbs
     "infer": "assim.inferring",
     "forecast": "assim.forecasting",
     "compare": "assim.comparing",
-    "verify": "assim.comparing",
+    "verify": "assim.verifying",
     "lfo_cv": "assim.crossval",
     "restore": "assim.tree",
     # data in and out
