@@ -147,4 +147,4 @@ def _like(stored: np.ndarray, leaf: Array) -> Array:
 
 
 def _is_key(leaf: object) -> bool:
-    return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
