@@ -10,8 +10,14 @@ TUTORIALS = HERE.parent / "tutorials"
 # Sphinx reads one folder only, so the tutorials come in as copies, which git ignores.
 shutil.rmtree(HERE / "tutorials", ignore_errors=True)
 (HERE / "tutorials").mkdir()
-for notebook in sorted(TUTORIALS.glob("[0-9]*.md")):
+notebooks = sorted(TUTORIALS.glob("[0-9]*.md"))
+for notebook in notebooks:
     shutil.copy(notebook, HERE / "tutorials")
+listing = "\n".join(notebook.stem for notebook in notebooks)
+(HERE / "tutorials" / "index.md").write_text(
+    "# Tutorials\n\nEach runs in a minute or two on two cores, and is executed by the tests.\n\n"
+    f"```{{toctree}}\n:maxdepth: 1\n\n{listing}\n```\n"
+)
 
 project = "assim"
 author = "The assim developers"
@@ -26,7 +32,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "api/generated"]
+exclude_patterns = ["_build"]
 
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
