@@ -5,16 +5,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from zlib import crc32
 
+ROOT = Path(__file__).resolve().parent.parent
+
+# In the environment, so that the command line and the tutorials, run as processes, have them too.
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(ROOT / ".cache" / "jax")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+os.environ["MPLBACKEND"] = "Agg"
+
 import hypothesis
 import jax
 import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
-
-jax.config.update("jax_platforms", "cpu")
-jax.config.update("jax_compilation_cache_dir", str(ROOT / ".cache" / "jax"))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 hypothesis.settings.register_profile(
     "assim",
