@@ -49,7 +49,7 @@ clean:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { \
 		echo "assim needs Python 3.12 or newer, but $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
 		     "Install a newer one and say which: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
-	@test -x $(BIN)/python || { echo "Setting up .venv (once; a minute or two) ..."; $(PYTHON) -m venv .venv; }
+	@test -x $(BIN)/python || { echo "Setting up .venv (once; a minute or two) ..."; $(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
 	@touch $@
 
