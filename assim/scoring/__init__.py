@@ -17,7 +17,7 @@ from assim.scoring.cells import gather_log_scores, score_cells
 from assim.scoring.circular import mean_direction, period, wrap
 from assim.scoring.elpd import elpd
 from assim.scoring.events import event_reliability, event_scores, happened, probability, roc
-from assim.scoring.pairing import common, members, pair, predictions
+from assim.scoring.pairing import FORECAST, common, members, pair, predictions
 from assim.scoring.proper import (
     climatological_sd,
     crps,
@@ -29,6 +29,7 @@ from assim.scoring.proper import (
 from assim.scoring.skill import block_length, gain, skill
 
 __all__ = [
+    "FORECAST",
     "block_length",
     "climatological_sd",
     "common",

@@ -1,0 +1,17 @@
+"""Plots of labelled forecasts and scores; each gives matplotlib axes, or draws on those given."""
+
+from assim.plotting.calibration import pit, quantile_curve, ranks, reliability, spread_skill
+from assim.plotting.curves import scores_by_lead, training, variance_split
+from assim.plotting.fan import fan
+
+__all__ = [
+    "fan",
+    "pit",
+    "quantile_curve",
+    "ranks",
+    "reliability",
+    "scores_by_lead",
+    "spread_skill",
+    "training",
+    "variance_split",
+]
