@@ -49,9 +49,7 @@ def euler_maruyama(
     return x + drift(x) * dt + diffusion * jnp.sqrt(dt) * noise
 
 
-def etd2rk(
-    linear: Array, nonlinear: Drift, x: Array, dt: Float[Array, ""] | float
-) -> Array:
+def etd2rk(linear: Array, nonlinear: Drift, x: Array, dt: Float[Array, ""] | float) -> Array:
     r"""Second-order exponential time differencing of $\dot x = \lambda x + N(x)$, exact in the linear part.
 
     With $z = \lambda\Delta t$, $a = e^{z} x + \Delta t\,\varphi_1(z) N(x)$ and the step

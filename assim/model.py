@@ -82,6 +82,10 @@ class AbstractPointwise(AbstractModel):
     def reading(self, example: PyTree) -> tuple[Array, Array]:
         """What was read and whether, each shape (lead, channel)."""
 
+    @abstractmethod
+    def undisturbed(self) -> "AbstractPointwise":
+        """The model as it judges: nothing hidden at random from its windows."""
+
     @property
     def tempering(self) -> float:
         """Power of the likelihood: 1 where readings are scored once, 1/H where windows of H leads overlap."""
@@ -176,7 +180,9 @@ def pose(
     size = {"context": needs.context, "horizon": needs.horizon, "step": layout.step}
     stride = -(-pairs.shape[0] // COUNTED)
     constants = model.constants(windows(series, pairs[::stride], **size), layout)
-    return Problem(model, constants, prepare(model, series, pairs, layout, constants, key=key), layout)
+    return Problem(
+        model, constants, prepare(model, series, pairs, layout, constants, key=key), layout
+    )
 
 
 @eqx.filter_jit

@@ -165,7 +165,7 @@ def cut(
 ) -> Window:
     """The window of `context` rows that ends at row `origin` of one run, and the `horizon` rows after it.
 
-    Rows before the start or past the end of the record count as missing; inputs past the end as 0.
+    Rows before the start or past the end of the record count as missing; inputs are held there.
 
     Args:
         series: the record.
@@ -183,7 +183,7 @@ def cut(
     mask = stream.mask[run, at] & inside[:, None]
     y = jnp.where(mask, stream.y[run, at], 0.0)
     sd = jnp.where(mask, stream.sd[run, at], 0.0)
-    u = jnp.where(inside[:, None], series.inputs[run, at], 0.0)
+    u = series.inputs[run, at]
     past, future = slice(None, context), slice(context, None)
     return Window(
         context=Context(y[past], mask[past], sd[past], u[past]),

@@ -90,9 +90,7 @@ class AbstractForecaster(AbstractStateSpace):
     """A model that forecasts all leads at once instead of rolling out step by step."""
 
     @abstractmethod
-    def predict(
-        self, x: State, spans: Span, inputs: Float[Array, "lead input"]
-    ) -> Distribution:
+    def predict(self, x: State, spans: Span, inputs: Float[Array, "lead input"]) -> Distribution:
         """The marginal predictive distributions, batch shape (lead, channel)."""
 
     @abstractmethod
@@ -134,9 +132,7 @@ class AbstractObserver(AbstractStateSpace):
     """A model with a learned gain that corrects its own state by what is observed."""
 
     @abstractmethod
-    def correct(
-        self, x: State, y: Array, mask: Array, where: Array | None, span: Span
-    ) -> State:
+    def correct(self, x: State, y: Array, mask: Array, where: Array | None, span: Span) -> State:
         """The state after the observation y (channel,) where `mask` (channel,) holds."""
 
 

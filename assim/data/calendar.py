@@ -1,6 +1,7 @@
 r"""Calendar features: cosines and sines of the hour of day and of the day of year, in float64.
 
-$$\cos\frac{2\pi k t}{P},\ \sin\frac{2\pi k t}{P}, \qquad k = 1, 2, \quad P \in \{1\ \text{day}, 365.2425\ \text{days}\}$$
+$$\cos\frac{2\pi k t}{P},\ \sin\frac{2\pi k t}{P}, \qquad k = 1, 2, \quad
+P \in \{1\ \text{day}, 365.2425\ \text{days}\}$$
 """
 
 from dataclasses import dataclass

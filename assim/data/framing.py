@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
+from assim.data.support import bounds_of, support_of
 from numpy.typing import NDArray
 
 from assim.data.calendar import CalendarFeatures
 from assim.data.clockwork import regular_clock
 from assim.data.scaling import Scaling, fit_scaling
-from assim.data.support import bounds_of, support_of
 
 INSTANCES = ("station", "trajectory", "profile", "run")
 MOST_CHANNELS = 64
@@ -307,7 +307,9 @@ def _say_clipped(names: tuple[str, ...], y: NDArray, scaling: Scaling) -> None:
     told = [f"{n} ({k})" for n, k in zip(names, beyond, strict=True) if k]
     if told:
         warnings.warn(
-            "Readings beyond their physical bound are taken as being at it: " + ", ".join(told) + ".",
+            "Readings beyond their physical bound are taken as being at it: "
+            + ", ".join(told)
+            + ".",
             UserWarning,
             stacklevel=3,
         )

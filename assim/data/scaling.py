@@ -1,6 +1,7 @@
 r"""From file units to internal units and back: one monotone transform per channel, fitted on training data.
 
-$$z = \begin{cases}(y - c)/s & \text{real, upper, both}\\ (y/s)^p & \text{lower}\\ 2\pi y / P & \text{circle}\end{cases}$$
+$$z = \begin{cases}(y - c)/s & \text{real, upper, both}\\ (y/s)^p & \text{lower}\\
+2\pi y / P & \text{circle}\end{cases}$$
 
 Bounds land on fixed internal values (0 for one-sided supports, -2 and 2 for two-sided ones), where the
 likelihood puts its point masses: a reading *at* a bound is censored, so its score is a probability and

@@ -14,8 +14,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-
 from assim.data.atomic import replacing
+
 from assim.inference.progress import Progress
 from assim.types import Array, PyTree
 

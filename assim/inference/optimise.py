@@ -108,9 +108,7 @@ def _polished(problem: Problem, v: Sites, iterations: int) -> Sites:
     def step(state: PyTree, _: None) -> tuple[PyTree, None]:
         v, memory = state
         value, slope = value_and_grad(v, state=memory)
-        moves, memory = solver.update(
-            slope, memory, v, value=value, grad=slope, value_fn=objective
-        )
+        moves, memory = solver.update(slope, memory, v, value=value, grad=slope, value_fn=objective)
         return (optax.apply_updates(v, moves), memory), None
 
     (v, _), _ = jax.lax.scan(step, (v, solver.init(v)), None, length=iterations)

@@ -222,5 +222,3 @@ def _located(guide: AutoGuide, params: Sites, v: Sites) -> Sites:
         for site, value in v.items()
         if f"{site}_{guide.prefix}_loc" in params
     }
-
-

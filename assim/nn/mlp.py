@@ -12,7 +12,7 @@ from assim.types import Array, Float, Key
 
 
 class Linear(eqx.Module):
-    """$x \\mapsto W x + b$.
+    r"""$x \mapsto W x + b$.
 
     Args:
         weight: shape (out, in).

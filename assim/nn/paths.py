@@ -1,6 +1,7 @@
 r"""Joint paths from marginal densities: a Gaussian copula over leads, counted from the record.
 
-$$y_h = \mu_h + s_h\,z_h, \qquad z \sim \mathcal N(0, R), \qquad R_{hk} = \operatorname{corr}(y_{t+h}-y_t,\ y_{t+k}-y_t)$$
+$$y_h = \mu_h + s_h\,z_h, \qquad z \sim \mathcal N(0, R), \qquad
+R_{hk} = \operatorname{corr}(y_{t+h}-y_t,\ y_{t+k}-y_t)$$
 
 A direct forecast gives each lead its own density; sums, maxima and threshold passings need them together.
 """

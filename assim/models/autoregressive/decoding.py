@@ -5,7 +5,6 @@ from abc import abstractmethod
 import equinox as eqx
 
 
-
 class AbstractDecoding(eqx.Module):
     """A way to reach later leads."""
 
@@ -35,11 +34,11 @@ class Direct(AbstractDecoding):
 
     def __check_init__(self) -> None:
         if self.horizon < 1:
-            raise ValueError(f"Direct(horizon={self.horizon}) forecasts nothing; give at least 1 step.")
+            raise ValueError(
+                f"Direct(horizon={self.horizon}) forecasts nothing; give at least 1 step."
+            )
 
     @property
     def leads(self) -> int:
         """The horizon."""
         return self.horizon
-
-

@@ -1,6 +1,7 @@
 r"""What an autoregression looks at: the newest level of each channel, its recent increments, what is missing.
 
-$$\phi_t = \Big[\tfrac{\ell_t - m}{s},\ \tfrac{y_{t-k_i} - y_{t-k_{i+1}}}{d\sqrt{k_{i+1}-k_i}},\ 1 - b_{t-k_i},\ a_t,\ u\Big]$$
+$$\phi_t = \Big[\tfrac{\ell_t - m}{s},\ \tfrac{y_{t-k_i} - y_{t-k_{i+1}}}{d\sqrt{k_{i+1}-k_i}},\
+1 - b_{t-k_i},\ a_t,\ u\Big]$$
 
 with $\ell$ the newest reading present, $d$ the standard deviation of one-step increments, $b$ the presence flags
 and $a$ the age of the newest reading. A missing increment is 0 and its flag says so: no silent fill. Directions
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from assim.nn.emission import wrap
+from assim.nn.window import newest
 from assim.types import Array, Bool, Float, Sites
 
 LARGEST = 8.0
@@ -69,14 +71,3 @@ class Lags(eqx.Module):
         """`later - earlier`, the short way round for directions; shape (..., channel)."""
         change = later - earlier
         return jnp.where(self.circular, wrap(change), change) if self.circular.any() else change
-
-
-def newest(
-    values: Float[Array, "lag channel"], present: Bool[Array, "lag channel"], absent: Array
-) -> tuple[Float[Array, " channel"], Float[Array, " channel"]]:
-    """The newest present value of each channel (`absent` where there is none) and its age in [0, 1]."""
-    lags = values.shape[0]
-    rows = jnp.where(present, jnp.arange(lags)[:, None], -1)
-    last = rows.max(axis=0)
-    value = jnp.take_along_axis(values, jnp.maximum(last, 0)[None], axis=0)[0]
-    return jnp.where(last >= 0, value, absent), (lags - 1 - last) / lags

@@ -8,6 +8,8 @@ Weights have variance one over fan-in and outputs are in units of the increments
 predictive moves about as far in a step as the record does. Parameters are drawn once per path.
 """
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -54,7 +56,7 @@ class Autoregressive(AbstractTangent):
 
     Args:
         lags: rows looked at, as a number (that many newest rows) or as increasing lags starting with 1.
-        hidden: widths of the hidden layers; () for the linear variant, whose posterior under `FixedNormal` is exact.
+        hidden: widths of the hidden layers; () for the linear variant, exactly solvable under `FixedNormal`.
         targets: variables to forecast; None for all but controls and covariates.
         covariates: variables that inform and are not forecast.
         controls: variables whose future is known.
@@ -180,6 +182,10 @@ class Autoregressive(AbstractTangent):
         """What was read and whether."""
         return example.y, example.mask
 
+    def undisturbed(self) -> "Autoregressive":
+        """The same model without random outages."""
+        return dataclasses.replace(self, mask_rate=0.0)
+
     def head(self) -> tuple[str, ...]:
         """The read-out of the last hidden layer; of the linear variant, the straight line."""
         part = "head" if self.hidden else "skip"
@@ -219,7 +225,9 @@ def VAR(lags: int = 3, **settings: object) -> Autoregressive:  # noqa: N802 (rea
 def _steps(lags: int | tuple[int, ...]) -> tuple[int, ...]:
     steps = tuple(range(1, lags + 1)) if isinstance(lags, int) else tuple(int(k) for k in lags)
     if not steps or steps[0] != 1 or any(b <= a for a, b in zip(steps, steps[1:], strict=False)):
-        raise ValueError(f"lags={lags} must be a positive number or increase from 1, as (1, 2, 3, 6).")
+        raise ValueError(
+            f"lags={lags} must be a positive number or increase from 1, as (1, 2, 3, 6)."
+        )
     return steps
 
 

@@ -1,23 +1,18 @@
 r"""How far a reading may fall from its mean: a fixed, learned or varying scale, Normal or Student-t.
 
-$$s = d\,\big(\operatorname{softplus}(r + r_0) + 10^{-3}\big), \qquad r \sim \mathcal N(0, \cdot)$$
-
-with $d$ the increment scale of the channel and $r$ a site (constant) or an output of the network (varying).
-The offset $r_0 = 0.2$ puts the prior median at 0.8 d.
+The relative scale is `relative_scale(r)` with $r \sim \mathcal N(0, 1)$ a site (constant) or an output of the
+network (varying); it is in units of the change $d_h$ of each channel over the lead.
 """
 
 from abc import abstractmethod
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
+from assim.nn.emission import relative_scale
 from assim.types import Array
-
-OFFSET = 0.2
-SMALLEST = 1e-3
 
 
 class AbstractNoise(eqx.Module):
@@ -99,11 +94,6 @@ class StudentT(AbstractNoise):
     def constant(self, shape: tuple[int, ...]) -> Array:
         """The learned scale."""
         return _learned(shape)
-
-
-def relative_scale(raw: Array) -> Array:
-    """Positive scale from an unbounded number."""
-    return jax.nn.softplus(raw + OFFSET) + SMALLEST
 
 
 def _learned(shape: tuple[int, ...]) -> Array:

@@ -2,26 +2,20 @@ r"""The state spaces of an autoregression: stepped (iterated decoding) and all l
 
 $$y_{t+h} = \ell_t + d_h \odot f_\theta(\phi_t)_h + d_h \odot s_h \odot \varepsilon$$
 
-The state is the lag window as planes (values, presence, noise), shape (3, lag, channel). A small known share of
-the noise is the sensor's: a state is never observed without error, so that filters can use the model.
+The state is the lag window (`assim.nn.window`).
 """
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-import numpyro.distributions as dist
 from numpyro.distributions import Distribution
 
 from assim.models.autoregressive.features import Lags
-from assim.models.autoregressive.noise import relative_scale
-from assim.nn.emission import Emission
+from assim.nn.emission import Emission, relative_scale
 from assim.nn.mlp import Perceptron
 from assim.nn.paths import correlated_path
+from assim.nn.window import moved_on, seen, window_state
 from assim.statespace import AbstractForecaster, AbstractPredictive, Context, Span
 from assim.types import Array, Float, Key, Sites
-
-SENSOR_SHARE = 0.05
-"""Standard deviation of the sensor's own noise, as a share of the one-step noise."""
 
 
 class Regression(eqx.Module):
@@ -41,7 +35,9 @@ class Regression(eqx.Module):
     lags: Lags
     df: float | None = eqx.field(static=True)
 
-    def __call__(self, features: Float[Array, " feature"], level: Float[Array, " channel"]) -> Emission:
+    def __call__(
+        self, features: Float[Array, " feature"], level: Float[Array, " channel"]
+    ) -> Emission:
         """The density of the next readings, batch shape (lead, channel)."""
         lead_sd = self.constants["lead_sd"]
         raw = self.net(features)
@@ -60,7 +56,7 @@ class SteppedRegression(AbstractPredictive):
 
     def init(self, context: Context, *, key: Key) -> Distribution:
         """The window as observed."""
-        return _window(context, self.regression.lags.context)
+        return window_state(context, self.regression.lags.context)
 
     def predictive(
         self, x: Array, span: Span, u: Array | None = None, sd: Array | None = None
@@ -71,11 +67,7 @@ class SteppedRegression(AbstractPredictive):
 
     def transition(self, x: Array, span: Span, u: Array | None = None, *, key: Key) -> Array:
         """The window moved on by one row, which is drawn."""
-        density = self._next(x, u)
-        own = (1 - SENSOR_SHARE**2) ** 0.5
-        drawn = Emission(density.loc, own * density.scale, density.supports, density.df).sample(key)
-        row = jnp.stack([drawn, jnp.ones_like(drawn), density.scale])
-        return jnp.concatenate([x[:, 1:], row[:, None]], axis=1)
+        return moved_on(x, self._next(x, u), key=key)
 
     def observation(
         self,
@@ -86,16 +78,13 @@ class SteppedRegression(AbstractPredictive):
         u: Array | None = None,
     ) -> Emission:
         """The newest row, seen with the sensor's own noise."""
-        own = jnp.maximum(SENSOR_SHARE * x[2, -1], 1e-6)
-        seen = Emission(x[0, -1], own, self.regression.lags.supports, self.regression.df)
-        return seen if sd is None else seen.widened(sd)
+        return seen(x, self.regression.lags.supports, self.regression.df, sd)
 
     def _next(self, x: Array, u: Array | None) -> Emission:
         inputs = jnp.zeros(0, x.dtype) if u is None else u
         regression = self.regression
         features, level = regression.lags(x[0], x[1] > 0.5, inputs, regression.constants)
-        density = regression(features, level)
-        return Emission(density.loc[0], density.scale[0], density.supports, density.df)
+        return first_lead(regression(features, level))
 
 
 class DirectRegression(AbstractForecaster):
@@ -106,7 +95,7 @@ class DirectRegression(AbstractForecaster):
 
     def init(self, context: Context, *, key: Key) -> Distribution:
         """The window as observed."""
-        return _window(context, self.regression.lags.context)
+        return window_state(context, self.regression.lags.context)
 
     def predict(self, x: Array, spans: Span, inputs: Float[Array, "lead input"]) -> Emission:
         """The marginal density at each lead, batch shape (lead, channel); inputs at all leads."""
@@ -126,9 +115,7 @@ class DirectRegression(AbstractForecaster):
         """The window moved on by its first lead, the plan held at `u`."""
         leads = self.regression.constants["lead_sd"].shape[0]
         held = jnp.zeros((leads, 0)) if u is None else jnp.broadcast_to(u, (leads, u.shape[-1]))
-        density = self.predict(x, span, held)
-        row = jnp.stack([density.sample(key)[0], jnp.ones_like(x[1, -1]), density.scale[0]])
-        return jnp.concatenate([x[:, 1:], row[:, None]], axis=1)
+        return moved_on(x, first_lead(self.predict(x, span, held)), key=key)
 
     def observation(
         self,
@@ -139,9 +126,7 @@ class DirectRegression(AbstractForecaster):
         u: Array | None = None,
     ) -> Emission:
         """The newest row, seen with the sensor's own noise."""
-        own = jnp.maximum(SENSOR_SHARE * x[2, -1], 1e-6)
-        seen = Emission(x[0, -1], own, self.regression.lags.supports, self.regression.df)
-        return seen if sd is None else seen.widened(sd)
+        return seen(x, self.regression.lags.supports, self.regression.df, sd)
 
 
 def direct_inputs(inputs: Float[Array, "lead input"], num_controls: int) -> Array:
@@ -149,8 +134,6 @@ def direct_inputs(inputs: Float[Array, "lead input"], num_controls: int) -> Arra
     return jnp.concatenate([inputs[:, :num_controls].ravel(), inputs[0, num_controls:]])
 
 
-def _window(context: Context, rows: int) -> Distribution:
-    y, mask, sd = context.y[-rows:], context.mask[-rows:], context.sd[-rows:]
-    return dist.Delta(jnp.stack([y, mask.astype(y.dtype), sd]), event_dim=3)
-
-
+def first_lead(density: Emission) -> Emission:
+    """The density of the first lead alone, batch shape (channel,)."""
+    return Emission(density.loc[0], density.scale[0], density.supports, density.df)

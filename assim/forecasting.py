@@ -1,0 +1,299 @@
+"""`forecast`: paths from one or many origins, in the file's own units, with the variance split in two."""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from assim.data.atomic import replacing
+from assim.data.framing import INSTANCES, Frame, Selection, frame_of
+from assim.inference.progress import Progress
+from assim.rollout import Rolled, roll
+from assim.series import Layout, Series
+from assim.tree import Fitted, model_attrs, restore, tree_of
+from assim.types import Array, Key
+from assim.uncertainty import components
+
+CHUNK_VALUES = 8_000_000
+"""Forecast values held at once: draws x origins x leads x channels."""
+
+type Origins = str | list | np.ndarray | None
+
+
+def forecast(
+    post: xr.DataTree | str | Path,
+    ds: xr.Dataset | None = None,
+    horizon: str | int = "1h",
+    *,
+    key: Key,
+    origins: Origins = None,
+    num_draws: int | None = 500,
+    to: str | Path | None = None,
+    progress: bool = False,
+) -> xr.DataTree:
+    r"""The posterior predictive of what comes, $p(y_{t+1:t+H} \mid y_{\le t}, u, D)$, one parameter draw per path.
+
+    Args:
+        post: the posterior tree, or its path.
+        ds: the record up to (and past) the origins, file units; None to go on from the end of the training record.
+        horizon: how far ahead, as a duration ("24h") or a number of steps.
+        key: all randomness; a path depends on it and on its origin alone, not on which others are asked for.
+        origins: "last"; a duration between origins ("6h"); a list of times; None for one every horizon, counted
+            back from the last time.
+        num_draws: posterior draws used, evenly spaced; None for all.
+        to: Zarr store to write to, chunk by chunk, when the result outgrows memory.
+        progress: whether to show a progress bar.
+
+    Returns:
+        A tree with `predictions` (chain, draw[, station], init_time, lead_time), `uncertainty` (variance,
+        aleatoric and epistemic) and, where the record holds the truth, `log_score`.
+
+    Raises:
+        ValueError: a horizon beyond the controls given (the missing span is named) or beyond the model's own,
+            an origin off the clock of the record.
+    """
+    fitted = restore(post)
+    needs = fitted.model.needs()
+    selection = Selection(
+        needs.controls, needs.covariates, tuple(fitted.frame["calendar"]), needs.targets
+    )
+    frame = frame_of(_continued(fitted, ds), selection, like=fitted.frame)
+    leads = _steps(horizon, frame.step)
+    if needs.horizon > 1 and leads > needs.horizon:
+        raise ValueError(
+            f"The model was fitted for {needs.horizon} leads and {leads} are asked for: ask for at most "
+            f"{_duration(needs.horizon, frame.step)}, or fit with decoding=Direct({leads})."
+        )
+    rows = _origin_rows(frame, origins, leads, None if ds is None else ds["time"].values[0])
+    _require_controls(frame, rows, leads, origins is None or isinstance(origins, str))
+    rows = rows[_controls_span(frame, rows, leads)]
+    attrs = model_attrs(fitted.model, fitted.layout, fitted.frame, key) | {
+        "method": post.attrs.get("method", "") if isinstance(post, xr.DataTree) else "",
+        "horizon": _duration(leads, frame.step),
+        "num_draws": json.dumps(num_draws),
+    }
+    parts = _parts(fitted, frame, rows, leads, num_draws, key=key, progress=progress)
+    if to is not None:
+        return _streamed(parts, attrs, Path(to))
+    gathered = list(parts)
+    groups = {
+        name: xr.concat(
+            [p[name] for p in gathered],
+            "init_time",
+            data_vars="minimal",
+            coords="minimal",
+            compat="override",
+            join="outer",
+        )
+        for name in gathered[0]
+    }
+    return tree_of(_trimmed(groups), attrs)
+
+
+def _continued(fitted: Fitted, ds: xr.Dataset | None) -> xr.Dataset:
+    """The record with the end of the training record in front, where that comes before it."""
+    tail = fitted.tail
+    if ds is None:
+        if tail is None:
+            raise ValueError("The tree keeps no end of a record to go on from: give ds=.")
+        return tail
+    if tail is None or tail.sizes["time"] == 0 or "time" not in ds.dims or ds.sizes["time"] == 0:
+        return ds
+    gap = (ds["time"].values[0] - tail["time"].values[-1]) / np.timedelta64(1, "s")
+    step = fitted.frame["step"]
+    on_clock = abs(gap / step - round(gap / step)) < 0.05
+    if not 0 < gap <= 1000 * step or not on_clock:
+        return ds
+    shared = [n for n in tail.data_vars if n in ds]
+    instance = next((d for d in INSTANCES if d in tail.dims), None)
+    if len(shared) < len(tail.data_vars) or (instance is not None and instance not in ds.dims):
+        return ds
+    if instance is not None:
+        here = [s for s in tail[instance].values if s in ds[instance].values]
+        tail = tail.sel({instance: here})
+        if list(ds[instance].values) != here:
+            return ds
+    plain = ds[shared].drop_vars([c for c in ds.coords if c not in ds[shared].dims])
+    joined = xr.concat([tail[shared], plain], "time", join="outer", combine_attrs="override")
+    for name in shared:
+        joined[name].attrs = ds[name].attrs
+    return joined
+
+
+def _steps(horizon: str | int, step: float) -> int:
+    """The horizon in steps."""
+    if isinstance(horizon, int):
+        leads = horizon
+    else:
+        try:
+            seconds = pd.Timedelta(horizon).total_seconds()
+        except ValueError as error:
+            raise ValueError(
+                f"horizon={horizon!r} is not a duration: write it as '6h' or '30min'."
+            ) from error
+        leads = math.floor(seconds / step + 1e-6)
+    if leads < 1:
+        raise ValueError(
+            f"horizon={horizon!r} is shorter than one step of {step:g} s: ask for more."
+        )
+    return leads
+
+
+def _duration(leads: int, step: float) -> str:
+    return str(pd.Timedelta(seconds=leads * step))
+
+
+def _origin_rows(
+    frame: Frame, origins: Origins, leads: int, first: np.datetime64 | None
+) -> np.ndarray:
+    """Rows of the origins on the clock of the frame, oldest first."""
+    last = len(frame.times) - 1
+    begin = 0 if first is None else max(int(np.searchsorted(frame.times, first)) - 1, 0)
+    if origins is None or isinstance(origins, str):
+        if origins == "last":
+            return np.array([last])
+        every = leads if origins is None else _steps(origins, frame.step)
+        return np.arange(last, begin - 1, -every)[::-1].copy()
+    asked = np.atleast_1d(np.asarray(origins, "datetime64[ns]"))
+    rows = np.searchsorted(frame.times, asked)
+    off = (rows > last) | (frame.times[np.minimum(rows, last)] != asked)
+    if off.any():
+        raise ValueError(
+            f"The origin {asked[off][0]} is not on the clock of the record ({frame.times[0]} to "
+            f"{frame.times[-1]}, every {frame.step:g} s): choose one of its times."
+        )
+    return np.sort(rows)
+
+
+def _controls_span(frame: Frame, rows: np.ndarray, leads: int) -> np.ndarray:
+    """Which origins know their controls over the whole horizon."""
+    if frame.num_controls == 0:
+        return np.ones(len(rows), bool)
+    known = np.isfinite(frame.u[..., : frame.num_controls]).all(axis=(0, 2))
+    padded = np.concatenate([known, np.zeros(leads, bool)])
+    return np.array([padded[r + 1 : r + 1 + leads].all() for r in rows], bool)
+
+
+def _require_controls(frame: Frame, rows: np.ndarray, leads: int, chosen_here: bool) -> None:
+    spans = _controls_span(frame, rows, leads)
+    if spans.all() or (chosen_here and spans.any()):
+        return
+    row = rows[~spans][0]
+    ahead = np.isfinite(frame.u[:, row + 1 : row + 1 + leads, : frame.num_controls]).all(axis=0)
+    known = int(np.argmin(ahead.all(axis=1))) if not ahead.all() else len(ahead)
+    step = np.timedelta64(int(frame.step * 1e9), "ns")
+    names = [
+        n
+        for i, n in enumerate(frame.inputs[: frame.num_controls])
+        if known >= len(ahead) or not ahead[known, i]
+    ]
+    start, end = frame.times[row] + (known + 1) * step, frame.times[row] + leads * step
+    raise ValueError(
+        f"The forecast from {_stamp(frame.times[row])} needs the controls {', '.join(names)} from {_stamp(start)} "
+        f"to {_stamp(end)}, which the record does not give: add their plan, or ask for a shorter horizon."
+    )
+
+
+def _stamp(time: np.datetime64) -> str:
+    return str(time.astype("datetime64[s]"))
+
+
+def _parts(
+    fitted: Fitted,
+    frame: Frame,
+    rows: np.ndarray,
+    leads: int,
+    num_draws: int | None,
+    *,
+    key: Key,
+    progress: bool,
+) -> Iterator[dict[str, xr.Dataset]]:
+    """The forecast, a few origins at a time, each part labelled."""
+    layout, series = Layout.of(frame), Series.of(frame)
+    sites = fitted.thinned(num_draws)
+    chains, draws = next(iter(sites.values())).shape[:2]
+    flat: dict[str, Array] = {k: v.reshape(-1, *v.shape[2:]) for k, v in sites.items()}
+    runs = frame.y.shape[0]
+    cost = chains * draws * leads * len(frame.channels) * runs
+    size = int(np.clip(CHUNK_VALUES // cost, 1, len(rows)))
+    with Progress(progress, "forecast", len(rows)) as bar:
+        for start in range(0, len(rows), size):
+            here = rows[start : start + size]
+            padded = np.concatenate([here, np.full(size - len(here), here[-1])])
+            pairs = np.array([(run, row) for run in range(runs) for row in padded], np.int32)
+            rolled = roll(fitted, layout, series, jnp.asarray(pairs), leads, flat, key=key)
+            shape = (runs, size)
+            yield _labelled(rolled, frame, here, leads, shape, (chains, draws))
+            bar.advance(len(here), {})
+
+
+def _labelled(
+    rolled: Rolled,
+    frame: Frame,
+    rows: np.ndarray,
+    leads: int,
+    shape: tuple[int, int],
+    drawn: tuple[int, int],
+) -> dict[str, xr.Dataset]:
+    step = np.timedelta64(int(round(frame.step * 1e9)), "ns")
+    init, lead = frame.times[rows], np.arange(1, leads + 1) * step
+    station = () if frame.stations is None else (frame.instance,)
+    coords = {"init_time": init, "lead_time": lead}
+    coords["valid_time"] = (("init_time", "lead_time"), init[:, None] + lead)
+    if frame.stations is not None:
+        coords[frame.instance] = np.array(frame.stations)
+    values = np.asarray(rolled.paths).reshape(*shape, *drawn, leads, -1)[:, : len(rows)]
+    nested = np.asarray(rolled.nested).reshape(*shape, *rolled.nested.shape[1:])[:, : len(rows)]
+    scores = np.asarray(rolled.log_score).reshape(*shape, leads, -1)[:, : len(rows)]
+    jacobian = frame.scaling.log_jacobian(frame.y)
+    at = rows[:, None] + np.arange(1, leads + 1)
+    inside = at < len(frame.times)
+    at = np.minimum(at, len(frame.times) - 1)
+    groups: dict[str, dict] = {"predictions": {}, "uncertainty": {}, "log_score": {}}
+    base = (*station, "init_time", "lead_time")
+    for c, name in enumerate(frame.channels):
+        if not frame.is_target[c]:
+            continue
+        attrs = frame.attrs[name]
+        y = np.stack([frame.scaling.inverse(v[..., c], r, c) for r, v in enumerate(values)])
+        split = np.stack([components(z[..., c], frame.scaling, r, c) for r, z in enumerate(nested)])
+        told = inside & np.isfinite(frame.y[:, at, c])
+        score = np.where(told, scores[..., c] + jacobian[:, at, c], np.nan)
+        y, split = np.moveaxis(y, (2, 3), (0, 1)), np.moveaxis(split, 1, 0)
+        if not station:
+            y, split, score = y[:, :, 0], split[:, 0], score[0]
+        groups["predictions"][name] = (("chain", "draw", *base), y, attrs)
+        units = f"({attrs['units']})2" if attrs.get("units") else ""
+        groups["uncertainty"][name] = (("component", *base), split, {"units": units})
+        groups["log_score"][name] = (base, score)
+    chains, draws = drawn
+    own = {
+        "predictions": {"chain": np.arange(chains), "draw": np.arange(draws)},
+        "uncertainty": {"component": ["aleatoric", "epistemic"]},
+        "log_score": {},
+    }
+    return {k: xr.Dataset(v, coords=coords | own[k]) for k, v in groups.items()}
+
+
+def _trimmed(groups: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+    """Without scores where no truth is known."""
+    scores = groups["log_score"]
+    if not any(bool(np.isfinite(v).any()) for v in scores.data_vars.values()):
+        return {k: v for k, v in groups.items() if k != "log_score"}
+    return groups
+
+
+def _streamed(parts: Iterator[dict[str, xr.Dataset]], attrs: dict, path: Path) -> xr.DataTree:
+    """Write the parts one behind the other along the origins; the store appears when it is whole."""
+    with replacing(path) as temporary:
+        tree_of({}, attrs).to_zarr(temporary, mode="w", consolidated=False)
+        for number, part in enumerate(parts):
+            more = {} if number == 0 else {"append_dim": "init_time"}
+            for name, ds in part.items():
+                ds.to_zarr(temporary, group=name, mode="a", consolidated=False, **more)
+    return xr.open_datatree(path, engine="zarr", chunks={}, consolidated=False)

@@ -1,0 +1,201 @@
+"""`infer`: a model, a labelled record and a method; a posterior tree."""
+
+import json
+import warnings
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from assim.data.framing import INSTANCES, Frame, Selection, describe_frame, frame_of
+from assim.inference import SVI, AbstractMethod, Ascent, Draws, GaussNewton, Laplace, Prior
+from assim.inference.loop import Watch
+from assim.model import AbstractModel, AbstractPointwise, Problem, count_parameters, pose, prepare
+from assim.pointwise import Cells, Judged, judge, newest_cells, on_cells
+from assim.registry import settings_of
+from assim.series import Layout, Series, origins_with_truth
+from assim.tree import (
+    Fitted,
+    arrays_dataset,
+    fingerprint,
+    model_attrs,
+    restore,
+    sites_dataset,
+    tree_of,
+)
+from assim.types import Key
+
+FEW_PARAMETERS = 1500
+FEWEST_WINDOWS = 10
+
+
+def infer(
+    model: AbstractModel,
+    ds: xr.Dataset,
+    method: AbstractMethod | None = None,
+    *,
+    key: Key,
+    init: xr.DataTree | None = None,
+    checkpoint: str | Path | None = None,
+    progress: bool = False,
+    pointwise: int = 200,
+) -> xr.DataTree:
+    r"""The posterior of a model given a record, $p(\theta \mid D)$, with what ArviZ needs to judge it.
+
+    Args:
+        model: a family with its settings, from `assim.models`.
+        ds: the training record, as `open_dataset` and `split` give it; file units.
+        method: a backend from `assim.inference`; None for Gauss-Newton Laplace where parameters are few, else SVI.
+        key: all randomness of the fit.
+        init: an earlier posterior of the same model, to start from; its scaling is kept, the data may be new.
+        checkpoint: file that keeps the state of a long fit; the same call resumes from it, bit for bit.
+        progress: whether to show progress bars.
+        pointwise: number of newest times whose one-step-ahead density is stored for ArviZ; 0 for none.
+
+    Returns:
+        A tree with `posterior`, `sample_stats`, and, on observed cells in file units, `observed_data`,
+        `posterior_predictive` and `log_likelihood` (for `Prior`: `prior` and `prior_predictive` as well).
+
+    Raises:
+        ValueError: a record that cannot be fitted, and why.
+        TypeError: a method that cannot serve the model; it names those that can.
+    """
+    earlier = None if init is None else _earlier(init, model)
+    k_pose, k_run, k_judge = jax.random.split(key, 3)
+    needs = model.needs()
+    selection = Selection(needs.controls, needs.covariates, needs.calendar, needs.targets)
+    frame = frame_of(ds, selection, like=None if earlier is None else earlier.frame)
+    layout, series = Layout.of(frame), Series.of(frame)
+    pairs = _pairs(series, needs.context, needs.horizon, frame)
+    if earlier is None:
+        problem = pose(model, series, pairs, layout, key=k_pose)
+    else:
+        examples = prepare(model, series, pairs, layout, earlier.constants, key=k_pose)
+        problem = Problem(model, earlier.constants, examples, layout)
+    method = _default(problem) if method is None else method
+    attrs = model_attrs(model, layout, describe_frame(frame), key) | {
+        "method": json.dumps(settings_of(method)),
+        "likelihood": "exact" if isinstance(model, AbstractPointwise) else "bound",
+        "data_fingerprint": fingerprint(frame),
+    }
+    if isinstance(model, AbstractPointwise) and model.tempering != 1.0:
+        attrs["likelihood"] = "composite"
+    watch = Watch(
+        progress, None if checkpoint is None else Path(checkpoint), identity=_identity(attrs)
+    )
+    start = (
+        None if earlier is None else {k: jnp.asarray(v[0, -1]) for k, v in earlier.sites.items()}
+    )
+    draws = method.run(problem, key=k_run, watch=watch, start=start)
+    cells, judged, advice = None, None, list(draws.advice)
+    if isinstance(model, AbstractPointwise) and pointwise > 0:
+        cells = newest_cells(series, layout, pointwise)
+        judged = judge(model, problem, series, frame, cells, draws.sites, draws.centre, key=k_judge)
+        attrs |= _convergence(judged, advice)
+    attrs["advice"] = "\n".join(advice)
+    for sentence in advice:
+        warnings.warn(sentence, UserWarning, stacklevel=2)
+    groups = _groups(draws, problem, frame, cells, judged)
+    groups["belief"] = _tail_of(ds, needs.context, frame)
+    if isinstance(method, Prior):
+        groups["prior"] = groups["posterior"]
+        if "posterior_predictive" in groups:
+            groups["prior_predictive"] = groups["posterior_predictive"]
+    return tree_of(groups, attrs)
+
+
+def _earlier(init: xr.DataTree, model: AbstractModel) -> Fitted:
+    earlier = restore(init, model=model)
+    if settings_of(model) != json.loads(init.attrs["model"]):
+        raise ValueError(
+            "init= holds the posterior of the same family with other settings: "
+            "start from a tree of the same settings, or use restore(init).model."
+        )
+    return earlier
+
+
+def _pairs(series: Series, context: int, horizon: int, frame: Frame) -> jax.Array:
+    pairs = origins_with_truth(series, context, horizon)
+    if len(pairs) < FEWEST_WINDOWS:
+        raise ValueError(
+            f"The record has {len(pairs)} usable windows ({len(frame.times)} times; {context} of context and "
+            f"{horizon} ahead are needed, with the controls known); at least {FEWEST_WINDOWS} are needed: "
+            "give a longer record or a shorter context."
+        )
+    return jnp.asarray(pairs)
+
+
+def _default(problem: Problem) -> AbstractMethod:
+    """Exact or nearly so where the parameters are few, variational where they are many."""
+    if count_parameters(problem) <= FEW_PARAMETERS and isinstance(problem.model, AbstractPointwise):
+        return Laplace(GaussNewton(), ascent=Ascent(num_steps=1000, polish=100))
+    return SVI()
+
+
+def _identity(attrs: dict[str, str]) -> str:
+    return json.dumps([attrs[k] for k in ("model", "method", "key", "data_fingerprint")])
+
+
+def _convergence(judged: Judged, advice: list[str]) -> dict[str, float]:
+    """R-hat of predictions where there are chains to compare."""
+    chains, draws = judged.location.shape[:2]
+    if chains < 2 or draws < 4:
+        return {}
+    from numpyro.diagnostics import split_gelman_rubin
+
+    r_hat = split_gelman_rubin(judged.location[..., :: max(judged.location.shape[-1] // 200, 1)])
+    worst, middle = float(np.nanpercentile(r_hat, 95)), float(np.nanmedian(r_hat))
+    if worst > 1.05:
+        advice.append(
+            f"The chains do not yet agree on predictions (r-hat {worst:.2f} at the 95th percentile, "
+            "1.05 or less is wanted): sample longer, or raise max_tree_depth."
+        )
+    return {"r_hat_predictions_median": middle, "r_hat_predictions_95": worst}
+
+
+def _groups(
+    draws: Draws, problem: Problem, frame: Frame, cells: Cells | None, judged: Judged | None
+) -> dict[str, xr.Dataset]:
+    stats = xr.Dataset({k: (("chain", "draw"), np.asarray(v)) for k, v in draws.stats.items()})
+    for name, curve in draws.curves.items():
+        stats[name] = xr.DataArray(np.asarray(curve), dims=["step"])
+    groups = {
+        "posterior": sites_dataset(draws.sites),
+        "sample_stats": stats,
+        "constant_parameters": arrays_dataset(constants=problem.constants, centre=draws.centre),
+    }
+    if cells is None or judged is None:
+        return groups
+    y = frame.y[cells.run, cells.row, cells.channel]
+    drawn = ("chain", "draw")
+    known = {"sd": frame.sd[cells.run, cells.row, cells.channel]}
+    known |= {
+        name: np.nan_to_num(frame.u[cells.run, cells.row, i]) for i, name in enumerate(frame.inputs)
+    }
+    return groups | {
+        "observed_data": xr.Dataset({"y": on_cells(y, frame, cells, ())}),
+        "posterior_predictive": xr.Dataset({"y": on_cells(judged.predictive, frame, cells, drawn)}),
+        "log_likelihood": xr.Dataset(
+            {"y": on_cells(_dithered(judged.log_likelihood), frame, cells, drawn)}
+        ),
+        "constant_data": xr.Dataset({k: on_cells(v, frame, cells, ()) for k, v in known.items()}),
+    }
+
+
+def _dithered(log_likelihood: np.ndarray) -> np.ndarray:
+    """With a millionth of a nat on cells that all draws score alike, which ArviZ's smoothing refuses."""
+    alike = np.ptp(log_likelihood, axis=(0, 1)) == 0
+    noise = np.random.default_rng(0).normal(0.0, 1e-6, log_likelihood.shape)
+    return np.where(alike, log_likelihood.astype(float) + noise, log_likelihood)
+
+
+def _tail_of(ds: xr.Dataset, context: int, frame: Frame) -> xr.Dataset:
+    """The end of the record, from which a forecast goes on."""
+    names = {n.partition("@")[0] for n in frame.channels} | set(frame.inputs[: frame.num_controls])
+    names |= {f"{n}_sd" for n in names if f"{n}_sd" in ds}
+    start = frame.times[-min(context + 1, len(frame.times))]
+    keep = [d for d in ("time", *INSTANCES) if d in ds.coords]
+    tail = ds[sorted(names)].sel(time=slice(start, None)).load()
+    return tail.drop_vars([c for c in tail.coords if c not in tail.dims and c not in keep])

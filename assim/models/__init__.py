@@ -1,0 +1,25 @@
+"""The families: priors over state-space models."""
+
+from assim.models.autoregressive import (
+    VAR,
+    Autoregressive,
+    Direct,
+    FixedNormal,
+    Iterated,
+    Normal,
+    StudentT,
+)
+from assim.models.baselines import Climatology, Persistence, SeasonalNaive
+
+__all__ = [
+    "VAR",
+    "Autoregressive",
+    "Climatology",
+    "Direct",
+    "FixedNormal",
+    "Iterated",
+    "Normal",
+    "Persistence",
+    "SeasonalNaive",
+    "StudentT",
+]

@@ -1,0 +1,7 @@
+"""The forecasts that every other has to beat."""
+
+from assim.models.baselines.climatology import Climatology
+from assim.models.baselines.persistence import Persistence
+from assim.models.baselines.seasonal import SeasonalNaive
+
+__all__ = ["Climatology", "Persistence", "SeasonalNaive"]

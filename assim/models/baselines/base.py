@@ -1,0 +1,146 @@
+r"""What every baseline is: a guess that needs no fit, and a spread learned for each lead and channel.
+
+$$y_{t+h} \sim \text{Emission}\big(g_h(\text{past}),\ d_h\,s_h\big), \qquad
+s_h = \text{relative scale}(r_h),\quad r_h \sim \mathcal N(0, 1)$$
+
+A baseline with an honest spread is hard to beat; one without is no opponent.
+"""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from numpyro.distributions import Distribution
+
+from assim.model import AbstractPointwise
+from assim.nn.emission import Emission, relative_scale, wrap
+from assim.nn.paths import correlated_path, lead_correlation_root
+from assim.nn.window import moved_on, seen, window_state
+from assim.series import Layout, Window
+from assim.statespace import AbstractForecaster, Context, Span
+from assim.types import Array, Bool, Float, Key, Sites
+
+
+class Guess(eqx.Module):
+    """One window as a baseline sees it.
+
+    Args:
+        guess: shape (lead, channel), internal units.
+        y: what came, shape (lead, channel), internal units.
+        mask: whether it was read, shape (lead, channel).
+        sd: known standard error, shape (lead, channel), internal units.
+    """
+
+    guess: Float[Array, "lead channel"]
+    y: Float[Array, "lead channel"]
+    mask: Bool[Array, "lead channel"]
+    sd: Float[Array, "lead channel"]
+
+
+class GuessingStateSpace[M: "AbstractGuess"](AbstractForecaster):
+    """The state space of a baseline: its window, and a guess for each lead.
+
+    Args:
+        model: whose guess.
+        scale: shape (lead, channel), internal units.
+        constants: what was counted.
+        layout: what the columns are.
+    """
+
+    model: M
+    scale: Float[Array, "lead channel"]
+    constants: Sites
+    layout: Layout = eqx.field(static=True)
+
+    def init(self, context: Context, *, key: Key) -> Distribution:
+        """The window as observed."""
+        return window_state(context, self.model.needs().context)
+
+    def predict(self, x: Array, spans: Span, inputs: Float[Array, "lead input"]) -> Emission:
+        """The guess with its spread, batch shape (lead, channel)."""
+        guess = self.model.guess(x[0], x[1] > 0.5, self.layout, self.constants)
+        return Emission(guess, self.scale, self.layout.supports)
+
+    def path(
+        self, x: Array, spans: Span, inputs: Float[Array, "lead input"], *, key: Key
+    ) -> Float[Array, "lead channel"]:
+        """A joint draw, its errors correlated over leads as the guess's own are."""
+        density = self.predict(x, spans, inputs)
+        return correlated_path(density, self.constants["lead_root"], key=key)
+
+    def transition(self, x: Array, span: Span, u: Array | None = None, *, key: Key) -> Array:
+        """The window moved on by the first lead."""
+        density = self.predict(x, span, jnp.zeros((0, 0)))
+        first = Emission(density.loc[0], density.scale[0], density.supports)
+        return moved_on(x, first, key=key)
+
+    def observation(
+        self,
+        x: Array,
+        span: Span,
+        where: Array | None = None,
+        sd: Array | None = None,
+        u: Array | None = None,
+    ) -> Emission:
+        """The newest row, seen with the sensor's own noise."""
+        return seen(x, self.layout.supports, None, sd)
+
+
+class AbstractGuess(AbstractPointwise):
+    """A baseline that guesses from its window."""
+
+    @abstractmethod
+    def guess(self, values: Array, present: Array, layout: Layout, constants: Sites) -> Array:
+        """What comes, shape (lead, channel), from the window (lag, channel); internal units."""
+
+    def undisturbed(self) -> "AbstractGuess":
+        """A baseline hides nothing."""
+        return self
+
+    @property
+    def tempering(self) -> float:
+        """Windows of H leads score each reading H times."""
+        return 1.0 / self.needs().horizon
+
+    def constants(self, windows: Window, layout: Layout) -> Sites:
+        """Mean of each channel; sd and correlation of the guess's errors at each lead."""
+        y, mask = windows.context.y, windows.context.mask
+        circular = np.array([s == "circle" for s in layout.supports])
+        mean = jnp.where(mask, y, 0.0).sum((0, 1)) / jnp.maximum(mask.sum((0, 1)), 1)
+        counted: Sites = {"mean": jnp.where(circular, 0.0, mean)}
+        guess = jax.vmap(lambda v, p: self.guess(v, p, layout, counted))(y, mask)
+        error = windows.y - guess
+        error = jnp.where(circular, wrap(error), error)
+        seen_ = windows.mask
+        square = jnp.where(seen_, error**2, 0.0).sum(0) / jnp.maximum(seen_.sum(0), 1)
+        return counted | {
+            "lead_sd": jnp.maximum(jnp.sqrt(square), 1e-6),
+            "lead_root": lead_correlation_root(error, seen_),
+        }
+
+    def prior(self, layout: Layout, constants: Sites) -> GuessingStateSpace:
+        """A relative scale for each lead and channel."""
+        shape = constants["lead_sd"].shape
+        unit = dist.Normal(jnp.zeros(shape), jnp.ones(shape)).to_event(2)
+        raw = numpyro.sample("noise", unit)
+        return GuessingStateSpace(
+            self, constants["lead_sd"] * relative_scale(raw), constants, layout
+        )
+
+    def prepare(self, window: Window, layout: Layout, constants: Sites, *, key: Key) -> Guess:
+        """The guess once and for all."""
+        guess = self.guess(window.context.y, window.context.mask, layout, constants)
+        targets = jnp.array(layout.is_target)
+        return Guess(guess, window.y, window.mask & targets, window.sd)
+
+    def density(self, ssm: GuessingStateSpace, example: Guess) -> Emission:
+        """The guess with its spread, the file's own error included."""
+        return Emission(example.guess, ssm.scale, ssm.layout.supports).widened(example.sd)
+
+    def reading(self, example: Guess) -> tuple[Array, Array]:
+        """What was read and whether."""
+        return example.y, example.mask

@@ -1,0 +1,149 @@
+r"""Climatology: the mean and spread of the hour of day and the season, whatever the present state.
+
+$$y_t \sim \text{Emission}\big(m + \sigma\,\beta^\top c(t),\ \sigma\,s(\gamma^\top c(t))\big), \qquad
+c(t) = \Big[1, \cos\tfrac{2\pi k t}{P}, \sin\tfrac{2\pi k t}{P}\Big]$$
+
+Deviations along a path keep the record's own one-step correlation, $R_{hk} = \rho^{|h-k|}$.
+"""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from numpyro.distributions import Distribution
+
+from assim.model import AbstractPointwise, Needs
+from assim.nn.emission import Emission, relative_scale
+from assim.nn.paths import correlated_path
+from assim.nn.window import moved_on, seen, window_state
+from assim.series import Layout, Window
+from assim.statespace import AbstractForecaster, Context, Span
+from assim.types import Array, Bool, Float, Key, Sites
+
+
+class Occasion(eqx.Module):
+    """A reading and its place in the calendar.
+
+    Args:
+        phase: calendar features, shape (lead, feature).
+        y: what was read, shape (lead, channel), internal units.
+        mask: whether it was read, shape (lead, channel).
+        sd: known standard error, shape (lead, channel), internal units.
+    """
+
+    phase: Float[Array, "lead feature"]
+    y: Float[Array, "lead channel"]
+    mask: Bool[Array, "lead channel"]
+    sd: Float[Array, "lead channel"]
+
+
+class Cycle(AbstractForecaster):
+    """The state space of climatology: the calendar alone moves it.
+
+    Args:
+        mean: coefficients of the mean, shape (channel, 1 + feature), channel sd.
+        spread: coefficients of the raw relative scale, shape (channel, 1 + feature).
+        constants: what was counted.
+        layout: what the columns are.
+    """
+
+    mean: Float[Array, "channel feature"]
+    spread: Float[Array, "channel feature"]
+    constants: Sites
+    layout: Layout = eqx.field(static=True)
+
+    def at(self, phase: Float[Array, "lead feature"]) -> Emission:
+        """The density at calendar phases, batch shape (lead, channel)."""
+        c = jnp.concatenate([jnp.ones((phase.shape[0], 1), phase.dtype), phase], axis=1)
+        sd = self.constants["sd"]
+        loc = self.constants["mean"] + sd * (c @ self.mean.T)
+        return Emission(loc, sd * relative_scale(c @ self.spread.T), self.layout.supports)
+
+    def init(self, context: Context, *, key: Key) -> Distribution:
+        """The newest row as observed; nothing depends on it."""
+        return window_state(context, 1)
+
+    def predict(self, x: Array, spans: Span, inputs: Float[Array, "lead input"]) -> Emission:
+        """The climatological density at each lead."""
+        return self.at(inputs[:, self.layout.num_controls :])
+
+    def path(
+        self, x: Array, spans: Span, inputs: Float[Array, "lead input"], *, key: Key
+    ) -> Float[Array, "lead channel"]:
+        """A joint draw with the record's one-step correlation."""
+        apart = np.abs(np.subtract.outer(np.arange(len(inputs)), np.arange(len(inputs))))
+        correlation = self.constants["correlation"][:, None, None] ** apart
+        root = jnp.linalg.cholesky(correlation)
+        return correlated_path(self.predict(x, spans, inputs), root, key=key)
+
+    def transition(self, x: Array, span: Span, u: Array | None = None, *, key: Key) -> Array:
+        """The next row, drawn from the calendar."""
+        phase = jnp.zeros((1, 0)) if u is None else u[None, self.layout.num_controls :]
+        density = self.at(phase)
+        first = Emission(density.loc[0], density.scale[0], density.supports)
+        return moved_on(x, first, key=key)
+
+    def observation(
+        self,
+        x: Array,
+        span: Span,
+        where: Array | None = None,
+        sd: Array | None = None,
+        u: Array | None = None,
+    ) -> Emission:
+        """The newest row, seen with the sensor's own noise."""
+        return seen(x, self.layout.supports, None, sd)
+
+
+class Climatology(AbstractPointwise):
+    """Mean and spread of the hour of day and the season.
+
+    Args:
+        calendar: cycles of "day" and "year"; those the record cannot tell are left out.
+    """
+
+    calendar: tuple[str, ...] = eqx.field(static=True, default=("day", "year"))
+
+    def needs(self) -> Needs:
+        """The calendar alone."""
+        return Needs(context=2, horizon=1, calendar=self.calendar)
+
+    def undisturbed(self) -> "Climatology":
+        """Climatology hides nothing."""
+        return self
+
+    def constants(self, windows: Window, layout: Layout) -> Sites:
+        """Mean, sd and one-step correlation of each channel."""
+        y, mask = windows.y[:, 0], windows.mask[:, 0]
+        before, both = windows.context.y[:, -1], mask & windows.context.mask[:, -1]
+        count = jnp.maximum(mask.sum(0), 1)
+        mean = jnp.where(mask, y, 0.0).sum(0) / count
+        mean = jnp.where(np.array([s == "circle" for s in layout.supports]), 0.0, mean)
+        sd = jnp.sqrt(jnp.where(mask, (y - mean) ** 2, 0.0).sum(0) / count)
+        sd = jnp.maximum(sd, 1e-6)
+        product = jnp.where(both, (y - mean) * (before - mean), 0.0).sum(0)
+        correlation = product / jnp.maximum(both.sum(0), 1) / sd**2
+        return {"mean": mean, "sd": sd, "correlation": jnp.clip(correlation, 0.0, 0.999)}
+
+    def prior(self, layout: Layout, constants: Sites) -> Cycle:
+        """Harmonics of mean and scale, unit Normal in units of the channel's sd."""
+        features = 1 + len(layout.inputs) - layout.num_controls
+        shape = (len(layout.channels), features)
+        mean = numpyro.sample("mean", dist.Normal(jnp.zeros(shape), 1.0).to_event(2))
+        spread = numpyro.sample("spread", dist.Normal(jnp.zeros(shape), 0.5).to_event(2))
+        return Cycle(mean, spread, constants, layout)
+
+    def prepare(self, window: Window, layout: Layout, constants: Sites, *, key: Key) -> Occasion:
+        """The reading and its calendar phases."""
+        phase = window.u[:, layout.num_controls :]
+        targets = jnp.array(layout.is_target)
+        return Occasion(phase, window.y, window.mask & targets, window.sd)
+
+    def density(self, ssm: Cycle, example: Occasion) -> Emission:
+        """The climatological density, the file's own error included."""
+        return ssm.at(example.phase).widened(example.sd)
+
+    def reading(self, example: Occasion) -> tuple[Array, Array]:
+        """What was read and whether."""
+        return example.y, example.mask

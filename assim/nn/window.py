@@ -1,0 +1,49 @@
+r"""The state of a model that looks back: its lag window, as planes (values, presence, noise).
+
+Shape (3, lag, channel), the newest row last. A small known share of the one-step noise is the sensor's: a state
+is never observed without error, so that filters can use the model.
+"""
+
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from numpyro.distributions import Distribution
+
+from assim.nn.emission import Emission
+from assim.statespace import Context
+from assim.types import Array, Bool, Float, Key
+
+SENSOR_SHARE = 0.05
+"""Standard deviation of the sensor's own noise, as a share of the one-step noise."""
+LEAST_NOISE = 1e-6
+
+
+def window_state(context: Context, rows: int) -> Distribution:
+    """The newest `rows` rows of a context, as observed."""
+    y, mask, sd = context.y[-rows:], context.mask[-rows:], context.sd[-rows:]
+    return dist.Delta(jnp.stack([y, mask.astype(y.dtype), sd]), event_dim=3)
+
+
+def moved_on(x: Array, density: Emission, *, key: Key) -> Array:
+    """The window one row later: the oldest row leaves, a row drawn from `density` (channel,) enters."""
+    own = (1 - SENSOR_SHARE**2) ** 0.5
+    drawn = Emission(density.loc, own * density.scale, density.supports, density.df).sample(key)
+    row = jnp.stack([drawn, jnp.ones_like(drawn), density.scale])
+    return jnp.concatenate([x[:, 1:], row[:, None]], axis=1)
+
+
+def seen(x: Array, supports: tuple[str, ...], df: float | None, sd: Array | None) -> Emission:
+    """The newest row through the sensor's own noise, and the file's error where it is known."""
+    own = jnp.maximum(SENSOR_SHARE * x[2, -1], LEAST_NOISE)
+    reading = Emission(x[0, -1], own, supports, df)
+    return reading if sd is None else reading.widened(sd)
+
+
+def newest(
+    values: Float[Array, "lag channel"], present: Bool[Array, "lag channel"], absent: Array
+) -> tuple[Float[Array, " channel"], Float[Array, " channel"]]:
+    """The newest present value of each channel (`absent` where there is none) and its age in [0, 1]."""
+    lags = values.shape[0]
+    rows = jnp.where(present, jnp.arange(lags)[:, None], -1)
+    last = rows.max(axis=0)
+    value = jnp.take_along_axis(values, jnp.maximum(last, 0)[None], axis=0)[0]
+    return jnp.where(last >= 0, value, absent), (lags - 1 - last) / lags

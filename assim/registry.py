@@ -1,0 +1,60 @@
+"""Settings as JSON and back: the only names that a file can call to life are those in this table."""
+
+import dataclasses
+from importlib import import_module
+from typing import Any
+
+HOMES = {
+    "assim.models.autoregressive": (
+        *("Autoregressive", "Iterated", "Direct"),
+        *("FixedNormal", "Normal", "StudentT"),
+    ),
+    "assim.models.baselines": ("Persistence", "Climatology", "SeasonalNaive"),
+    "assim.inference": (
+        *("NUTS", "SVI", "EnsembleMAP", "Laplace", "Stein", "Prior", "Ascent"),
+        *("TargetNoise", "AnchorsOnly", "Bootstrap", "LastLayer", "GaussNewton"),
+    ),
+    "numpyro.infer.autoguide": (
+        *("AutoNormal", "AutoDiagonalNormal", "AutoMultivariateNormal"),
+        *("AutoLowRankMultivariateNormal", "AutoDelta", "AutoLaplaceApproximation"),
+        *("AutoBNAFNormal", "AutoIAFNormal"),
+    ),
+}
+WHERE = {name: module for module, names in HOMES.items() for name in names}
+
+
+def settings_of(thing: object) -> Any:
+    """A JSON-ready description of a model, a method or a part of one; `made_from` is its inverse."""
+    if isinstance(thing, type):
+        return {"class": thing.__name__}
+    if dataclasses.is_dataclass(thing):
+        fields = {f.name: settings_of(getattr(thing, f.name)) for f in dataclasses.fields(thing)}
+        return {"type": type(thing).__name__, **fields}
+    if isinstance(thing, tuple | list):
+        return [settings_of(part) for part in thing]
+    return thing
+
+
+def made_from(settings: Any) -> Any:
+    """The object that `settings_of` described.
+
+    Raises:
+        ValueError: a name that is not of this package.
+    """
+    if isinstance(settings, list):
+        return tuple(made_from(part) for part in settings)
+    if not isinstance(settings, dict):
+        return settings
+    if "class" in settings:
+        return _named(settings["class"])
+    parts = {k: made_from(v) for k, v in settings.items() if k != "type"}
+    return _named(settings["type"])(**parts)
+
+
+def _named(name: str) -> Any:
+    if name not in WHERE:
+        raise ValueError(
+            f"The file was made with '{name}', which this version of assim does not know: "
+            "for a model of your own, pass it in, as restore(tree, model=...)."
+        )
+    return getattr(import_module(WHERE[name]), name)

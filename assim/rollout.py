@@ -1,0 +1,123 @@
+"""Paths of a posterior from many origins, under one `jit`: parameters are drawn once per path."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from assim.model import AbstractModel, bind
+from assim.series import Layout, Series, Window, cut
+from assim.statespace import AbstractForecaster, AbstractPredictive, AbstractStateSpace
+from assim.tree import Fitted
+from assim.types import Array, Float, Int, Key, Sites
+
+NESTED_PARAMETERS = 24
+NESTED_PATHS = 24
+
+
+class Rolled(eqx.Module):
+    """Forecasts in internal units.
+
+    Args:
+        paths: one path per posterior draw, shape (origin, draw, lead, channel).
+        nested: several paths for each of a few draws, shape (origin, parameter, path, lead, channel).
+        log_score: log of the mixture density at what came, shape (origin, lead, channel).
+    """
+
+    paths: Float[Array, "origin draw lead channel"]
+    nested: Float[Array, "origin parameter path lead channel"]
+    log_score: Float[Array, "origin lead channel"]
+
+
+def roll(
+    fitted: Fitted,
+    layout: Layout,
+    series: Series,
+    pairs: Int[Array, "origin 2"],
+    leads: int,
+    sites: Sites,
+    *,
+    key: Key,
+) -> Rolled:
+    """The forecasts of a posterior from the (run, origin) `pairs`, `leads` steps ahead.
+
+    Args:
+        fitted: the posterior.
+        layout: what the columns are.
+        series: the record; what lies after an origin serves for scores and known inputs alone.
+        pairs: run and row of each origin.
+        leads: number of steps.
+        sites: draws used, each shape (draw, ...).
+        key: a path's key is folded from its run and row.
+    """
+    return _roll(
+        fitted.model, layout, fitted.constants, fitted.centre, series, pairs, leads, sites, key
+    )
+
+
+@eqx.filter_jit
+def _roll(
+    model: AbstractModel,
+    layout: Layout,
+    constants: Sites,
+    centre: Sites | None,
+    series: Series,
+    pairs: Array,
+    leads: int,
+    sites: Sites,
+    key: Key,
+) -> Rolled:
+    needs = model.needs()
+    ahead = max(leads, needs.horizon)
+    count = next(iter(sites.values())).shape[0]
+    few = np.unique(np.linspace(0, count - 1, min(NESTED_PARAMETERS, count)).round().astype(int))
+
+    def path(theta: Sites, window: Window, key: Key) -> tuple[Array, Array]:
+        ssm = bind(model, theta, layout, constants, centre)
+        values, density = rolled_path(ssm, window, key=key)
+        return values[:leads], density[:leads]
+
+    def origin(pair: Array) -> tuple[Array, Array, Array]:
+        window = cut(
+            series, pair[0], pair[1], context=needs.context, horizon=ahead, step=layout.step
+        )
+        k_here = jax.random.fold_in(jax.random.fold_in(key, pair[0]), pair[1])
+        k_paths, k_nested = jax.random.split(k_here)
+        keys = jax.random.split(k_paths, count)
+        values, density = jax.vmap(path, in_axes=(0, None, 0))(sites, window, keys)
+        some = jax.tree.map(lambda leaf: leaf[few], sites)
+        more = jax.random.split(k_nested, (len(few), NESTED_PATHS))
+        again = jax.vmap(path, in_axes=(None, None, 0))
+        nested, _ = jax.vmap(again, in_axes=(0, None, 0))(some, window, more)
+        return values, nested, jax.nn.logsumexp(density, axis=0) - jnp.log(count)
+
+    return Rolled(*jax.vmap(origin)(pairs))
+
+
+def rolled_path(ssm: AbstractStateSpace, window: Window, *, key: Key) -> tuple[Array, Array]:
+    """One path of readings after a window, and the density of what came along it, each (lead, channel).
+
+    The density of a step is that of the model's own one-step predictive given the path so far: averaged over
+    paths it is the mixture score without the noise of a kernel (Rao and Blackwell).
+    """
+    k_start, k_path = jax.random.split(key)
+    x = ssm.init(window.context, key=k_start).sample(k_start)
+    if isinstance(ssm, AbstractForecaster):
+        density = ssm.predict(x, window.spans, window.u)
+        values = ssm.path(x, window.spans, window.u, key=k_path)
+        return values, density.widened(window.sd).log_prob(window.y)
+    if not isinstance(ssm, AbstractPredictive):
+        raise TypeError(
+            f"{type(ssm).__name__} has no one-step predictive density: forecast it with a filter."
+        )
+
+    def step(x: Array, at: tuple) -> tuple[Array, tuple[Array, Array]]:
+        number, span, u, y, sd = at
+        k_move, k_see = jax.random.split(jax.random.fold_in(k_path, number))
+        told = ssm.predictive(x, span, u, sd).log_prob(y)
+        x = ssm.transition(x, span, u, key=k_move)
+        return x, (ssm.observation(x, span, u=u).sample(k_see), told)
+
+    numbers = jnp.arange(window.y.shape[0])
+    rows = (numbers, window.spans, window.u, window.y, window.sd)
+    return jax.lax.scan(step, x, rows)[1]
