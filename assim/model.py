@@ -86,18 +86,12 @@ class AbstractPointwise(AbstractModel):
     def undisturbed(self) -> "AbstractPointwise":
         """The model as it judges: nothing hidden at random from its windows."""
 
-    @property
-    def tempering(self) -> float:
-        """Power of the likelihood: 1 where readings are scored once, 1/H where windows of H leads overlap."""
-        return 1.0
-
     def likelihood(self, ssm: AbstractStateSpace, examples: PyTree, num_data: int) -> None:
         """Independent readings given their past; missing ones contribute nothing."""
         density = jax.vmap(lambda e: self.density(ssm, e))(examples)
         y, mask = jax.vmap(self.reading)(examples)
         count = y.shape[0]
-        factor = self.tempering * num_data / count
-        with numpyro.plate("window", count), handlers.scale(scale=factor):
+        with numpyro.plate("window", count), handlers.scale(scale=num_data / count):
             numpyro.sample("y", density.mask(mask).to_event(2), obs=y)
 
 

@@ -115,11 +115,6 @@ class Autoregressive(AbstractTangent):
             targets=self.targets,
         )
 
-    @property
-    def tempering(self) -> float:
-        """Windows of H leads score each reading H times."""
-        return 1.0 / self.decoding.leads
-
     def constants(self, windows: Window, layout: Layout) -> Sites:
         """Mean and sd of each channel, sd of its one-step increments and of its change at each lead."""
         lags = Lags(self.lags, layout.supports)

@@ -101,11 +101,6 @@ class AbstractGuess(AbstractPointwise):
         """A baseline hides nothing."""
         return self
 
-    @property
-    def tempering(self) -> float:
-        """Windows of H leads score each reading H times."""
-        return 1.0 / self.needs().horizon
-
     def constants(self, windows: Window, layout: Layout) -> Sites:
         """Mean of each channel; sd and correlation of the guess's errors at each lead."""
         y, mask = windows.context.y, windows.context.mask
