@@ -23,7 +23,7 @@ __all__ = ["compare", "elpds", "exceedance", "lead_words", "table", "verify"]
 BASELINES = ("persistence", "climatology")
 COLUMNS = ("crps", "log_score", "rmse", "bias", "spread_skill", "pit_mean", "pit_variance", "n")
 WORDS = {
-    "crps": "continuous ranked probability score",
+    "crps": "CRPS",
     "log_score": "log of the predictive density at the truth",
     "energy_score": "energy score across channels",
     "rmse": "root mean square error of the mean",

@@ -188,14 +188,17 @@ def spread_skill(
         size=members.sizes["member"],
     )
     axes = new_axes(ax)
-    style = line_style(len(axes.lines))
-    axes.plot(curve["spread"], curve["rmse"], marker="o", ms=4, lw=1.3, label=name, **style)
     top = max(float(curve["spread"].max()), float(curve["rmse"].max()))
-    axes.axline((0, 0), slope=1, color=QUIET, lw=1, ls="--")
+    if axes.lines:
+        top = max(top, axes.get_xlim()[1] / 1.05)
+    else:
+        axes.axline((0, 0), slope=1, color=QUIET, lw=1, ls="--")
+    style = line_style(len(axes.lines) - 1)
+    axes.plot(curve["spread"], curve["rmse"], marker="o", ms=4, lw=1.3, label=name, **style)
     units = members.attrs.get("units")
     axes.set(
-        xlim=(0, max(1.05 * top, axes.get_xlim()[1])),
-        ylim=(0, max(1.05 * top, axes.get_ylim()[1])),
+        xlim=(0, 1.05 * top),
+        ylim=(0, 1.05 * top),
         xlabel=label("spread", units),
         ylabel=label("RMSE of the mean", units),
         title=str(members.name or ""),

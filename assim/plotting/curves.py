@@ -47,7 +47,7 @@ def training(posterior: xr.DataTree | Mapping[str, xr.DataTree], *, ax: Axes | N
         lines = curve.transpose("step", ...).values.reshape(steps.size, -1)
         axes.plot(steps, lines, lw=0.6, alpha=0.35 if not others else 0.2, **style)
         width = max(1, steps.size // 50)
-        middle = np.nanmedian(lines, axis=-1)
+        middle = np.median(lines, axis=-1)
         smooth = curve.copy(deep=False).isel({dim: 0 for dim in others}, drop=True)
         smooth = smooth.copy(data=middle).rolling(step=width, min_periods=1, center=True).median()
         axes.plot(steps, smooth, lw=1.6, label=name or None, **style)

@@ -116,7 +116,8 @@ def test_reliability_of_an_event_has_a_line_per_lead(forecast, truth):
 
 def test_spread_skill_is_in_units_of_the_channel(forecast, truth):
     ax = plotting.spread_skill(forecast, truth, "wind_speed", bins=4, name="ar")
-    assert len(ax.lines[0].get_xdata()) == 4
+    assert len(ax.lines[1].get_xdata()) == 4
+    assert ax.get_xlim() == ax.get_ylim()
     assert ax.get_xlabel() == "spread (m s-1)"
 
 
@@ -135,7 +136,7 @@ def test_scores_by_lead_say_what_they_show(scores):
     np.testing.assert_allclose(
         lines["ar"].get_ydata(), scores["crps"].sel(model="ar", variable="wind_speed")
     )
-    assert ax.get_ylabel() == "continuous ranked probability score (m s-1)"
+    assert ax.get_ylabel() == "CRPS (m s-1)"
     assert ax.get_xlabel() == "lead time (h)"
     skill = plotting.scores_by_lead(scores, "temperature", "crps_skill")
     assert len(skill.collections) == 2

@@ -1,0 +1,205 @@
+"""The report: one HTML file that needs nothing else, or nothing at all."""
+
+import base64
+import html.parser
+import re
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from assim.comparing import compare
+from assim.report import report
+from assim.report.collecting import collect
+from assim.report.convergence import COLUMNS, convergence
+from assim.report.pages import figure, page, table
+from assim.report.provenance import short_name
+from tests.synthetic import make_forecast, make_posterior, make_truth
+
+CHANNELS = ("temperature", "direction")
+
+
+@pytest.fixture(scope="module")
+def truth() -> xr.Dataset:
+    return make_truth(hours=80)
+
+
+@pytest.fixture(scope="module")
+def forecasts(truth) -> dict[str, xr.DataTree]:
+    return {
+        "ar forecast": make_forecast(truth, channels=CHANNELS),
+        "persistence": make_forecast(truth, 3, scale=2.0, channels=CHANNELS),
+    }
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory, truth, forecasts):
+    folder = tmp_path_factory.mktemp("winter <run>")
+    posterior = make_posterior()
+    posterior.attrs["advice"] = "The loss was still falling: raise num_steps & fit again."
+    posterior.to_netcdf(folder / "ar.nc", engine="h5netcdf")
+    for name, tree in forecasts.items():
+        tree.to_netcdf(folder / f"{name}.nc", engine="h5netcdf")
+    compare(forecasts, truth).to_netcdf(folder / "scores.nc", engine="h5netcdf")
+    truth.to_netcdf(folder / "truth.nc", engine="h5netcdf")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written(run_dir, tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("out") / "report.html"
+    assert report(run_dir, path) == path
+    assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+    return path.read_text(encoding="utf-8")
+
+
+class Outline(html.parser.HTMLParser):
+    """Collects headings and checks that every tag is closed."""
+
+    void = {"meta", "img", "br", "!doctype"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.headings: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.links += [value for key, value in attrs if key in ("src", "href")]
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("h1", "h2"):
+            self.headings.append(data)
+
+
+def test_page_is_whole_and_needs_nothing_else(written):
+    outline = Outline()
+    outline.feed(written)
+    assert outline.open == []
+    assert all(link.startswith(("data:image/png;base64,", "#")) for link in outline.links)
+    assert "http" not in re.sub(r'base64,[^"]*', "", written)
+    assert outline.headings[0].startswith("winter <run>")
+    assert outline.headings[1:] == [
+        "Summary",
+        "Scores",
+        "Calibration",
+        "Ranking by log score",
+        "Forecasts",
+        "Convergence",
+        "Provenance",
+    ]
+
+
+def test_figures_are_images(written):
+    images = re.findall(r'base64,([^"]*)"', written)
+    assert len(images) == 2 + 2 + 2 + 1
+    assert all(base64.b64decode(image).startswith(b"\x89PNG") for image in images)
+
+
+def test_everything_from_files_is_escaped(written):
+    assert "winter &lt;run&gt;" in written and "<run>" not in written
+    assert "raise num_steps &amp; fit again" in written
+
+
+def test_scores_provenance_and_advice_are_there(written, run_dir):
+    with xr.open_dataset(run_dir / "scores.nc", engine="h5netcdf") as scores:
+        crps = float(scores["crps"].sel(model="ar forecast", variable="temperature")[0])
+    assert f"{crps:.3f}</td>" in written
+    assert "skill against" in written and "Autoregressive(lags = 4)" in written
+    for fact in ("abc123", "SVI(num_steps = 100)", "jax = 0.12", "2020-01-01T00:00:00Z"):
+        assert fact in written
+
+
+def test_objects_by_name_serve_as_well(truth, forecasts, tmp_path):
+    path = report({"ar": make_posterior(), **forecasts, "truth": truth}, tmp_path / "r.html")
+    text = path.read_text(encoding="utf-8")
+    assert "CRPS skill" in text  # scored here, since no table was given
+    assert "Nothing was found wrong with any fit." in text
+
+
+def test_fits_alone_make_a_report(tmp_path):
+    text = report({"ar": make_posterior()}, tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "Convergence" in text and ">Scores<" not in text and ">Calibration<" not in text
+
+
+def test_what_cannot_be_read_is_left_out_and_said(tmp_path):
+    make_posterior().to_netcdf(tmp_path / "ar.nc", engine="h5netcdf")
+    (tmp_path / "broken.nc").write_bytes(b"CDF\x01 not really")
+    make_truth(hours=4).to_netcdf(tmp_path / "flat.nc", engine="h5netcdf")
+    held = collect(tmp_path)
+    assert list(held.posteriors) == ["ar"]
+    assert [sentence.split(" was")[0] for sentence in held.left_out] == ["broken.nc", "flat"]
+
+
+def test_zarr_stores_and_folders_are_found(tmp_path, truth):
+    (tmp_path / "forecasts").mkdir()
+    tree = make_forecast(truth, members=(1, 3), channels=("temperature",))
+    tree.to_zarr(tmp_path / "forecasts" / "ar.zarr", zarr_format=2, consolidated=True)
+    assert list(collect(tmp_path).forecasts) == ["forecasts/ar"]
+
+
+def test_nothing_to_report_is_one_sentence_and_no_file(tmp_path):
+    out = tmp_path / "report.html"
+    with pytest.raises(FileNotFoundError, match="no directory"):
+        report(tmp_path / "absent", out)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="nothing to report in"):
+        report(tmp_path / "empty", out)
+    with pytest.raises(ValueError, match="nothing to report in the objects given"):
+        report({}, out)
+    assert not out.exists()
+
+
+def test_a_failed_report_leaves_the_old_one(tmp_path, monkeypatch):
+    out = tmp_path / "report.html"
+    out.write_text("the old one")
+    monkeypatch.setattr("assim.report.page", lambda *a: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        report({"ar": make_posterior()}, out)
+    assert out.read_text() == "the old one"
+
+
+def test_convergence_counts_what_went_wrong():
+    tree = make_posterior(draws=100)
+    tree["posterior"]["sd"][0] += 5.0  # a chain elsewhere
+    rng = np.random.default_rng(0)
+    draws = ("chain", "draw", "obs_id")
+    steady = -1 + 0.01 * rng.normal(size=(2, 100, 20))
+    cells = xr.Dataset({"y": (draws, steady)}, {"obs_id": np.arange(20)})
+    tree["log_likelihood"] = xr.DataTree(cells)
+    row, advice = convergence("ar", tree)
+    named = dict(zip(COLUMNS, row, strict=True))
+    assert named["worst r-hat"] > 1.5
+    assert named["divergences"] == str(int(tree["sample_stats"]["diverging"].sum()))
+    assert named["Pareto k > 0.7"] == "0 of 20"
+    assert named["last loss"] == pytest.approx(1.0, abs=0.01)
+    assert advice == []
+    wild = cells * rng.exponential(size=(2, 100, 1)) * 50
+    tree["log_likelihood"] = xr.DataTree(wild)
+    assert "Pareto k above 0.7" in convergence("ar", tree)[1][0]
+
+
+def test_one_chain_has_no_r_hat_and_no_sampler_statistics():
+    tree = xr.DataTree.from_dict({"posterior": make_posterior(chains=1)["posterior"].to_dataset()})
+    named = dict(zip(COLUMNS, convergence("ar", tree)[0], strict=True))
+    assert np.isnan(named["worst r-hat"]) and named["divergences"] == "–"
+
+
+def test_page_parts_escape_and_mark_the_best():
+    assert "&lt;b&gt;" in page("<b>", "", [("x", "y"), ("gone", "")])
+    assert "gone" not in page("t", "", [("gone", "")])
+    rows = table(["m", "crps"], [["<a>", 0.5], ["b", 0.25], ["c", float("nan")]], best=1)
+    assert rows.count('class="best"') == 1 and '<td class="best">0.250</td>' in rows
+    assert "&lt;a&gt;" in rows and "<td>–</td>" in rows
+    assert figure([], "none") == ""
+
+
+def test_settings_have_a_short_name():
+    assert short_name('{"type": "NUTS", "num": 3}') == "NUTS"
+    assert short_name("plain words") == "plain words"
+    assert short_name("") == short_name(None) == "–"
