@@ -1,0 +1,116 @@
+r"""What methods ask of a model that is Gaussian: a Normal prior on every site, a density with location and scale.
+
+$$\theta_k \sim \mathcal N(m_k, s_k^2), \qquad y \mid \theta \sim \text{Emission}(\mu_\theta, s_\theta)$$
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from numpyro import handlers
+
+from assim.model import AbstractPointwise, Problem
+from assim.nn.emission import Emission
+from assim.statespace import AbstractStateSpace
+from assim.types import Array, Key, PyTree, Sites
+
+ELSE = "use NUTS, SVI, Laplace or Stein instead"
+
+
+class GaussianPrior(eqx.Module):
+    """Independent Normal priors.
+
+    Args:
+        loc: mean of each site.
+        sd: standard deviation of each site.
+    """
+
+    loc: Sites
+    sd: Sites
+
+    def draw(self, *, key: Key) -> Sites:
+        """One draw of all sites."""
+        keys = jax.random.split(key, len(self.loc))
+        return {
+            name: loc + self.sd[name] * jax.random.normal(k, loc.shape, loc.dtype)
+            for k, (name, loc) in zip(keys, self.loc.items(), strict=True)
+        }
+
+    def misfit(self, sites: Sites, centre: Sites) -> Array:
+        """Half the squared distance of `sites` from `centre`, in prior standard deviations."""
+        return sum(
+            (0.5 * jnp.sum(((sites[k] - centre[k]) / sd) ** 2) for k, sd in self.sd.items()),
+            start=jnp.zeros(()),
+        )
+
+
+def gaussian_prior(problem: Problem, *, method: str) -> GaussianPrior:
+    """The prior of a problem whose every site has a Normal one.
+
+    Args:
+        problem: prior and likelihood.
+        method: who asks, for the message.
+
+    Raises:
+        TypeError: a prior that is not Normal, or whose moments hang on another site.
+    """
+    one, other = _moments(problem, method, 0), _moments(problem, method, 1)
+    for name in one.loc:
+        same = np.array_equal(one.loc[name], other.loc[name])
+        if not (same and np.array_equal(one.sd[name], other.sd[name])):
+            raise TypeError(
+                f"{method} needs Gaussian priors, and that of the site '{name}' hangs on another site: {ELSE}."
+            )
+    return one
+
+
+@eqx.filter_jit
+def _moments(problem: Problem, method: str, seed: int) -> GaussianPrior:
+    prior = handlers.seed(lambda: problem.model.prior(problem.layout, problem.constants), seed)
+    loc, sd = {}, {}
+    for name, site in handlers.trace(prior).get_trace().items():
+        if site["type"] == "sample" and not site["is_observed"]:
+            normal = site["fn"]
+            while isinstance(normal, dist.Independent | dist.ExpandedDistribution):
+                normal = normal.base_dist
+            if not isinstance(normal, dist.Normal):
+                raise TypeError(
+                    f"{method} needs Gaussian priors, and the site '{name}' has a "
+                    f"{type(normal).__name__} one: {ELSE}."
+                )
+            shape = jnp.shape(site["value"])
+            loc[name] = jnp.broadcast_to(normal.loc, shape)
+            sd[name] = jnp.broadcast_to(normal.scale, shape)
+    return GaussianPrior(loc, sd)
+
+
+def require_pointwise(problem: Problem, *, method: str, others: str) -> AbstractPointwise:
+    """The model of a problem that gives a density for each reading.
+
+    Raises:
+        TypeError: a model without one.
+    """
+    if not isinstance(problem.model, AbstractPointwise):
+        raise TypeError(
+            f"{method} needs a density for each reading, which {type(problem.model).__name__} does not have: "
+            f"use {others} instead."
+        )
+    return problem.model
+
+
+def emission(
+    model: AbstractPointwise, ssm: AbstractStateSpace, example: PyTree, *, method: str
+) -> Emission:
+    """The density of the readings of an example, known to have a location and a scale.
+
+    Raises:
+        TypeError: a density of another kind.
+    """
+    density = model.density(ssm, example)
+    if not isinstance(density, Emission):
+        raise TypeError(
+            f"{method} needs the location and scale of an assim.nn.emission.Emission, and "
+            f"{type(model).__name__} has a {type(density).__name__}: use NUTS, SVI or Stein instead."
+        )
+    return density
