@@ -24,7 +24,7 @@ class Draws:
         belief: arrays that continue the fit (step sizes, optimiser moments), by name.
     """
 
-    sites: Sites
+    sites: dict[str, np.ndarray]
     stats: dict[str, np.ndarray] = field(default_factory=dict)
     curves: dict[str, np.ndarray] = field(default_factory=dict)
     advice: tuple[str, ...] = ()

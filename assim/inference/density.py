@@ -20,6 +20,11 @@ def potential(
     return potential_energy(model, (), {"batch_size": batch_size}, v)
 
 
+def prior_potential(problem: Problem, v: Sites) -> Array:
+    """The part of the potential energy that the data have no part in."""
+    return potential_energy(problem.model.prior, (problem.layout, problem.constants), {}, v)
+
+
 def constrain(problem: Problem, v: Sites) -> Sites:
     """The values of the sample sites at unconstrained `v`."""
     return constrain_fn(_first(problem), (), {}, v)
@@ -51,6 +56,19 @@ def draw_start(problem: Problem, key: Key, count: int) -> Sites:
 def to_unconstrained(problem: Problem, sites: Sites) -> Sites:
     """`unconstrain`, compiled."""
     return unconstrain(problem, sites)
+
+
+def scattered(v: Sites, count: int, sd: float, *, key: Key) -> Sites:
+    """`count` points around unconstrained `v`, stacked on a leading axis."""
+    leaves, structure = jax.tree.flatten(v)
+    keys = jax.random.split(key, len(leaves))
+    return jax.tree.unflatten(
+        structure,
+        [
+            leaf + sd * jax.random.normal(k, (count, *leaf.shape), leaf.dtype)
+            for leaf, k in zip(leaves, keys, strict=True)
+        ],
+    )
 
 
 def _first(problem: Problem) -> Problem:

@@ -14,8 +14,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from assim.data.atomic import replacing
 
+from assim.data.atomic import replacing
 from assim.inference.progress import Progress
 from assim.types import Array, PyTree
 
@@ -142,8 +142,8 @@ def _plain(leaf: Array) -> Array:
 
 def _like(stored: np.ndarray, leaf: Array) -> Array:
     if _is_key(leaf):
-        return jax.random.wrap_key_data(stored, impl=jax.random.key_impl(leaf))
-    return jax.numpy.asarray(stored)
+        return jax.random.wrap_key_data(jnp.asarray(stored), impl=jax.random.key_impl(leaf))
+    return jnp.asarray(stored)
 
 
 def _is_key(leaf: object) -> bool:

@@ -13,7 +13,13 @@ import numpy as np
 from numpyro.infer.hmc import hmc
 
 from assim.inference.base import AbstractMethod, Draws
-from assim.inference.density import constrain, draw_start, potential, to_unconstrained
+from assim.inference.density import (
+    constrain,
+    draw_start,
+    potential,
+    scattered,
+    to_unconstrained,
+)
 from assim.inference.loop import Watch, run_chunks
 from assim.inference.optimise import Ascent, most_probable
 from assim.model import Problem
@@ -55,7 +61,7 @@ class NUTS(AbstractMethod):
                 one = to_unconstrained(problem, start)
             if self.ascent is not None:
                 one, _ = most_probable(problem, one, self.ascent, key=k_map, watch=watch)
-            begin = _scattered(one, self.num_chains, self.jitter, k_jitter)
+            begin = scattered(one, self.num_chains, self.jitter, key=k_jitter)
         carry = _begin(self, problem, begin, jax.random.split(k_chain, self.num_chains))
 
         def chunk(carry: PyTree, first: Array, count: Array) -> tuple[PyTree, dict[str, Array]]:
@@ -146,15 +152,3 @@ def _steps(
         lambda r: jnp.zeros((CHUNK, *r.shape), r.dtype), jax.eval_shape(rows, state)
     )
     return jax.lax.fori_loop(0, count, step, (state, empty))
-
-
-def _scattered(v: Sites, chains: int, sd: float, key: Key) -> Sites:
-    leaves, structure = jax.tree.flatten(v)
-    keys = jax.random.split(key, len(leaves))
-    return jax.tree.unflatten(
-        structure,
-        [
-            leaf + sd * jax.random.normal(k, (chains, *leaf.shape), leaf.dtype)
-            for leaf, k in zip(leaves, keys, strict=True)
-        ],
-    )

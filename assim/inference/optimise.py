@@ -3,6 +3,8 @@ r"""The most probable parameters: Adam on minibatches, then L-BFGS on all data w
 $$\hat v = \arg\min_v\ U(v), \qquad \eta_k = \tfrac{\eta}{2}\left(1 + \cos\tfrac{\pi k}{K}\right)$$
 """
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -49,7 +51,7 @@ def most_probable(
     Raises:
         FloatingPointError: the loss stopped being finite.
     """
-    carry = (start, _optimiser(ascent).init(start))
+    carry = (start, adam(ascent.learning_rate, ascent.num_steps).init(start))
 
     def chunk(carry: PyTree, first: Array, count: Array) -> tuple[PyTree, dict[str, Array]]:
         return _adam_steps(problem, carry, ascent, key, first, count)
@@ -58,6 +60,42 @@ def most_probable(
     loss = rows.get("loss", np.zeros(0))
     require_finite(loss, label)
     return (_polished(problem, v, ascent.polish) if ascent.polish else v), loss
+
+
+def adam(learning_rate: float, num_steps: int) -> optax.GradientTransformation:
+    """Adam with a cosine schedule, the gradient's norm clipped at 1000."""
+    schedule = optax.cosine_decay_schedule(learning_rate, max(num_steps, 1), 1e-3)
+    return optax.chain(optax.clip_by_global_norm(1e3), optax.adam(schedule))
+
+
+def descend(objective: Callable[[Sites], Array], v: Sites, iterations: int) -> Sites:
+    """L-BFGS from `v`, until the gradient is down to rounding error or `iterations` are spent."""
+    solver = optax.lbfgs()
+    value_and_grad = optax.value_and_grad_from_state(objective)
+    least = float(jnp.finfo(jax.tree.leaves(v)[0].dtype).eps) ** 0.8
+
+    def going(state: PyTree) -> Array:
+        number, steepness, _, _ = state
+        return (number < iterations) & (steepness > least)
+
+    def step(state: PyTree) -> PyTree:
+        number, _, v, memory = state
+        value, slope = value_and_grad(v, state=memory)
+        moves, memory = solver.update(slope, memory, v, value=value, grad=slope, value_fn=objective)
+        return number + 1, optax.tree.norm(slope), optax.apply_updates(v, moves), memory
+
+    steepest = jnp.full((), jnp.inf, jax.tree.leaves(v)[0].dtype)
+    return jax.lax.while_loop(going, step, (jnp.int32(0), steepest, v, solver.init(v)))[2]
+
+
+def still_falling(loss: np.ndarray) -> bool:
+    """Whether the last fifth of a loss is lower than the fifth before it by more than its noise explains."""
+    fifth = len(loss) // 5
+    if fifth < 2:
+        return False
+    last, before = loss[-fifth:], loss[-2 * fifth : -fifth]
+    noise = np.std(last) / np.sqrt(fifth) + 1e-12
+    return bool(before.mean() - last.mean() > max(10 * noise, 0.05 * abs(last.mean())))
 
 
 def require_finite(loss: np.ndarray, label: str) -> None:
@@ -70,16 +108,11 @@ def require_finite(loss: np.ndarray, label: str) -> None:
         )
 
 
-def _optimiser(ascent: Ascent) -> optax.GradientTransformation:
-    schedule = optax.cosine_decay_schedule(ascent.learning_rate, max(ascent.num_steps, 1), 1e-3)
-    return optax.chain(optax.clip_by_global_norm(1e3), optax.adam(schedule))
-
-
 @eqx.filter_jit
 def _adam_steps(
     problem: Problem, carry: PyTree, ascent: Ascent, key: Key, first: Array, count: Array
 ) -> tuple[PyTree, dict[str, Array]]:
-    optimiser, scale = _optimiser(ascent), 1.0 / problem.num_data
+    optimiser, scale = adam(ascent.learning_rate, ascent.num_steps), 1.0 / problem.num_data
 
     def step(i: Array, state: PyTree) -> PyTree:
         (v, moments), losses = state
@@ -97,19 +130,5 @@ def _adam_steps(
 
 @eqx.filter_jit
 def _polished(problem: Problem, v: Sites, iterations: int) -> Sites:
-    solver = optax.lbfgs()
     scale = 1.0 / problem.num_data
-
-    def objective(v: Sites) -> Array:
-        return scale * potential(problem, v)
-
-    value_and_grad = optax.value_and_grad_from_state(objective)
-
-    def step(state: PyTree, _: None) -> tuple[PyTree, None]:
-        v, memory = state
-        value, slope = value_and_grad(v, state=memory)
-        moves, memory = solver.update(slope, memory, v, value=value, grad=slope, value_fn=objective)
-        return (optax.apply_updates(v, moves), memory), None
-
-    (v, _), _ = jax.lax.scan(step, (v, solver.init(v)), None, length=iterations)
-    return v
+    return descend(lambda v: scale * potential(problem, v), v, iterations)

@@ -24,7 +24,7 @@ from numpyro.infer.initialization import init_to_median
 from assim.inference.base import AbstractMethod, Draws
 from assim.inference.density import draw_start, to_unconstrained
 from assim.inference.loop import Watch, run_chunks
-from assim.inference.optimise import Ascent, most_probable, require_finite
+from assim.inference.optimise import Ascent, most_probable, require_finite, still_falling
 from assim.model import Problem
 from assim.types import Array, Key, PyTree, Sites
 
@@ -93,17 +93,12 @@ class SVI(AbstractMethod):
 
     def _advice(self, rows: dict[str, np.ndarray]) -> tuple[str, ...]:
         loss = rows["loss"]
-        fifth = max(len(loss) // 5, 1)
-        if len(loss) < 10:
+        if not still_falling(loss):
             return ()
-        last, before = loss[-fifth:], loss[-2 * fifth : -fifth]
-        noise = np.std(last) / np.sqrt(fifth) + 1e-12
-        if before.mean() - last.mean() > max(10 * noise, 0.05 * abs(last.mean())):
-            return (
-                f"The ELBO was still rising at the end of {len(loss)} steps: "
-                f"fit longer, for example SVI(num_steps={2 * self.num_steps}).",
-            )
-        return ()
+        return (
+            f"The ELBO was still rising at the end of {len(loss)} steps: "
+            f"fit longer, for example SVI(num_steps={2 * self.num_steps}).",
+        )
 
 
 def _held_out(problem: Problem, share: float) -> tuple[Problem, Problem | None]:
@@ -199,7 +194,9 @@ def _machine(method: SVI, shape: tuple, template: _Template) -> _Machine:
 def _shape_of(problem: Problem) -> tuple:
     arrays, static = eqx.partition(problem, eqx.is_array)
     leaves, structure = jax.tree.flatten(arrays)
-    return structure, jax.tree.structure(static), tuple((a.shape, str(a.dtype)) for a in leaves)
+    settings, kind = jax.tree.flatten(static)
+    shapes = tuple((a.shape, str(a.dtype)) for a in leaves)
+    return structure, kind, tuple(settings), shapes
 
 
 def _statement(problem: Problem, batch_size: int | None) -> None:
