@@ -1,0 +1,28 @@
+"""The backends: settings in, draws of a model's sample sites out."""
+
+from assim.inference.base import AbstractMethod, Draws
+from assim.inference.ensemble import EnsembleMAP
+from assim.inference.laplace import GaussNewton, Laplace, LastLayer
+from assim.inference.nuts import NUTS
+from assim.inference.optimise import Ascent
+from assim.inference.prior import Prior
+from assim.inference.randomisation import AnchorsOnly, Bootstrap, TargetNoise
+from assim.inference.stein import Stein
+from assim.inference.variational import SVI
+
+__all__ = [
+    "NUTS",
+    "SVI",
+    "AbstractMethod",
+    "AnchorsOnly",
+    "Ascent",
+    "Bootstrap",
+    "Draws",
+    "EnsembleMAP",
+    "GaussNewton",
+    "Laplace",
+    "LastLayer",
+    "Prior",
+    "Stein",
+    "TargetNoise",
+]
