@@ -120,9 +120,9 @@ def _load(watch: Watch, label: str, carry: PyTree) -> tuple[int, PyTree, dict] |
     if path is None or not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             stored = dict(file)
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"The checkpoint {path} cannot be read ({error}): delete it.") from error
     about = json.loads(str(stored["about"]))
     if about["identity"] != watch.identity:

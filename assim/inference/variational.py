@@ -58,20 +58,20 @@ class SVI(AbstractMethod):
 
     def run(self, problem: Problem, *, key: Key, watch: Watch, start: Sites | None = None) -> Draws:
         """Fit the guide and draw from it; `curves["loss"]` is minus the ELBO per window."""
-        k_init, k_map, k_fit, k_draw = jax.random.split(key, 4)
+        k_init, k_map, k_fit, k_judge, k_draw = jax.random.split(key, 5)
         if start is None:
             v = jax.tree.map(lambda leaf: leaf[0], draw_start(problem, k_init, 1))
         else:
             v = to_unconstrained(problem, start)
-        if self.ascent is not None:
-            v, _ = most_probable(problem, v, self.ascent, key=k_map, watch=watch)
         training, judged = _held_out(problem, self.held_out)
+        if self.ascent is not None:
+            v, _ = most_probable(training, v, self.ascent, key=k_map, watch=watch)
         machine = _machine(self, _shape_of(training), _Template(training))
         arrays, _ = eqx.partition(training, eqx.is_array)
         carry = machine.begin(arrays, v, k_fit)
 
         def chunk(carry: PyTree, first: Array, count: Array) -> tuple[PyTree, dict[str, Array]]:
-            return machine.steps(arrays, judged, carry, k_fit, first, count)
+            return machine.steps(arrays, judged, carry, k_fit, k_judge, first, count)
 
         carry, rows = run_chunks(
             chunk,
@@ -144,6 +144,7 @@ class _Machine:
         judged: Problem | None,
         state: PyTree,
         key: Key,
+        k_judge: Key,
         first: Array,
         count: Array,
     ) -> tuple[PyTree, dict[str, Array]]:
@@ -161,7 +162,7 @@ class _Machine:
             return state, {"loss": losses}
         params = self.engine.get_params(state)
         elbo = Trace_ELBO(num_particles=8).loss(
-            jax.random.fold_in(key, -1), params, _statement, self.guide, judged, None
+            k_judge, params, _statement, self.guide, judged, None
         )
         return state, {"loss": losses, "held_out": jnp.full(CHUNK, elbo / judged.num_data)}
 
