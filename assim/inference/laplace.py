@@ -142,8 +142,8 @@ def curvature(
     """
     used = np.linspace(0, problem.num_data - 1, min(windows, problem.num_data)).astype(np.int32)
     share = problem.num_data / used.size
-    precision = np.asarray(_prior_precision(problem, v, names), np.float64)
-    outputs = 2 * int(np.prod(_reading_shape(problem)))
+    precision = np.array(_prior_precision(problem, v, names), np.float64)
+    outputs = 2 * _first_mask(problem).size
     size = int(np.clip(NUMBERS // (outputs * precision.shape[0]), 1, used.size))
     chunks = -(-used.size // size)
     padded = np.resize(used, chunks * size)
@@ -253,7 +253,7 @@ def _flattened(v: Sites, names: tuple[str, ...]) -> tuple[Array, Callable[[Array
     return ravel_pytree({k: v[k] for k in names})
 
 
-def _reading_shape(problem: Problem) -> tuple[int, ...]:
-    one = jax.tree.map(lambda leaf: leaf[0], problem.examples)
+@eqx.filter_jit
+def _first_mask(problem: Problem) -> Array:
     model = require_pointwise(problem, method="Laplace", others="NUTS, SVI or Stein")
-    return jax.eval_shape(lambda e: model.reading(e)[0], one).shape
+    return model.reading(jax.tree.map(lambda leaf: leaf[0], problem.examples))[1]
