@@ -54,9 +54,11 @@ def linear_model(
     return Autoregressive(lags, hidden, noise=noise, mask_rate=0.0, calendar=())
 
 
-def linear_problem(*, key: jax.Array, seed: int = 0, times: int = 200, lags: int = 2) -> Problem:
+def linear_problem(
+    *, key: jax.Array, seed: int = 0, times: int = 200, rows: int | None = None
+) -> Problem:
     """Pose the linear autoregression of known noise: its posterior is exact."""
-    return make_problem(linear_model(lags=lags), make_series(seed, times), key=key)
+    return make_problem(linear_model(), make_series(seed, times), key=key, rows=rows)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+from numpyro.diagnostics import effective_sample_size
+
+from assim.inference import NUTS, Ascent, nuts
+from assim.inference.loop import Watch
+from tests.inference.toys import Line, assert_same_draws, interrupt, on_line, some_line, standard
+from tests.references import coefficients, conjugate, linear_problem
+
+
+def test_the_linear_autoregression_is_sampled_exactly(key):
+    problem = linear_problem(key=key)
+    exact = conjugate(problem)
+    draws = NUTS(200, 1000, 2).run(problem, key=key, watch=Watch())
+    found = coefficients(draws.sites)
+    size = effective_sample_size(found.reshape(2, 1000, *found.shape[1:]))
+    error = (found.mean(axis=0) - exact.mean) / exact.sd * np.sqrt(size)
+    assert np.abs(error).max() < 3
+    ratio = found.var(axis=0) / exact.sd**2
+    assert 0.85 < ratio.min() and ratio.max() < 1.15
+    assert set(draws.stats) == {
+        *("lp", "energy", "diverging", "acceptance_rate", "n_steps", "tree_depth"),
+    }
+    assert all(v.shape == (2, 1000) for v in draws.stats.values())
+    assert draws.advice == ()
+
+
+def test_chains_start_at_what_is_given(key):
+    problem = on_line(Line(standard(2)), *some_line(size=2))
+    start = {"theta": np.full(2, 40.0)}
+    method = NUTS(0, 1, 2, ascent=None, jitter=0.0, max_tree_depth=1)
+    theta = method.run(problem, key=key, watch=Watch(), start=start).sites["theta"]
+    assert np.abs(theta - 40).max() < 15
+
+
+def test_settings_of_an_earlier_run_do_not_leak(key):
+    problem = on_line(Line(standard(2)), *some_line(size=2))
+    deep, shallow = (NUTS(20, 30, 1, ascent=None, max_tree_depth=d) for d in (8, 1))
+    for method in (deep, shallow, deep):
+        steps = method.run(problem, key=key, watch=Watch()).stats["n_steps"]
+        assert (steps.max() == 1) == (method is shallow)
+
+
+def test_what_went_wrong_is_said_in_words():
+    stats = {"diverging": np.array([[True, False]]), "tree_depth": np.array([[10, 3]])}
+    said = NUTS()._advice(stats)
+    assert "1 of 2 draws diverged" in said[0] and "target_accept" in said[0]
+    assert "50% of the draws hit max_tree_depth=10" in said[1]
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_an_interrupted_chain_goes_on_bit_for_bit(key, tmp_path, monkeypatch, at):
+    problem = on_line(Line(standard(2)), *some_line(size=2))
+    method = NUTS(50, 50, 2, ascent=Ascent(num_steps=50))
+    whole = method.run(problem, key=key, watch=Watch())
+    watch = Watch(checkpoint=tmp_path / "fit", identity="this")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt(patch, nuts, at=at)
+        method.run(problem, key=key, watch=watch)
+    assert_same_draws(method.run(problem, key=key, watch=watch), whole)

@@ -1,0 +1,57 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from assim.inference import Ascent
+from assim.inference.loop import Watch
+from assim.inference.optimise import descend, most_probable, require_finite, still_falling
+from tests.inference.toys import Line, on_line, solved, some_line, standard
+
+
+@pytest.mark.parametrize(
+    ("ascent", "within"),
+    [
+        (Ascent(num_steps=0, polish=50), 1e-6),
+        (Ascent(num_steps=2000, learning_rate=0.02, batch_size=None), 1e-3),
+        (Ascent(num_steps=4000, learning_rate=0.02, batch_size=10), 0.3),
+    ],
+)
+def test_the_mode_of_a_line_is_known(key, x64, ascent, within):
+    x, y = some_line()
+    mean, cov = solved(x, y, 0.5)
+    problem = on_line(Line(standard(6), 0.5), x, y)
+    start = {"theta": jnp.zeros(6)}
+    v, loss = most_probable(problem, start, ascent, key=key, watch=Watch())
+    assert (np.abs(v["theta"] - mean) / np.sqrt(np.diag(cov))).max() < within
+    assert loss.shape == (ascent.num_steps,)
+
+
+def test_a_valley_is_followed_to_its_end(x64):
+    def banana(v):
+        a, b = v["a"], v["b"]
+        return (1 - a) ** 2 + 100 * (b - a**2) ** 2
+
+    v = descend(banana, {"a": jnp.array(-1.2), "b": jnp.array(1.0)}, 100)
+    np.testing.assert_allclose([v["a"], v["b"]], 1.0, atol=1e-6)
+
+
+def test_at_the_bottom_it_stays_finite():
+    v = descend(lambda v: (v["a"] ** 2).sum(), {"a": jnp.zeros(3)}, 50)
+    np.testing.assert_array_equal(v["a"], 0.0)
+
+
+def test_a_loss_that_is_not_finite_is_told(key):
+    x, y = some_line()
+    y[3] = np.nan
+    problem = on_line(Line(standard(6)), x, y)
+    with pytest.raises(FloatingPointError, match="from step 0 on; lower the learning rate"):
+        most_probable(problem, {"theta": jnp.zeros(6)}, Ascent(num_steps=3), key=key, watch=Watch())
+    require_finite(np.zeros(3), "fine")
+
+
+def test_a_falling_loss_is_told_from_a_noisy_one():
+    noise = np.random.default_rng(0).normal(size=1000)
+    assert still_falling(np.linspace(10, 1, 1000) + 0.01 * noise)
+    assert not still_falling(1 + noise)
+    assert not still_falling(1 + np.exp(-np.arange(1000) / 50))
+    assert not still_falling(np.linspace(1, 0, 5))
