@@ -107,7 +107,11 @@ def test_a_prior_that_is_not_gaussian_enters_with_its_own_curvature(key):
 
 @pytest.mark.parametrize(
     ("noise", "which"),
-    [(StudentT(), GaussNewton()), (Normal(varying=False), LastLayer()), (Normal(), LastLayer())],
+    [
+        (StudentT(), GaussNewton()),
+        pytest.param(Normal(varying=False), LastLayer(), marks=pytest.mark.slow),
+        pytest.param(Normal(), LastLayer(), marks=pytest.mark.slow),
+    ],
 )
 def test_a_network_is_predicted_by_its_tangent(key, noise, which):
     problem = make_problem(linear_model(noise, (4,)), make_series(times=120), key=key)

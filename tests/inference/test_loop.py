@@ -101,24 +101,21 @@ def traced():
     return count
 
 
+HELD_OUT = inference.SVI(30, ascent=inference.Ascent(num_steps=20), num_draws=10, held_out=0.2)
 SHORT = inference.Ascent(num_steps=20, polish=5)
 METHODS = [
     inference.NUTS(10, 10, 2, ascent=SHORT),
     inference.SVI(30, ascent=SHORT, num_draws=10),
-    inference.SVI(30, ascent=SHORT, num_draws=10, held_out=0.2),
     inference.EnsembleMAP(5, 30, polish=3),
     inference.Laplace(ascent=SHORT, num_draws=10),
     inference.Laplace(inference.GaussNewton(), ascent=SHORT, num_draws=10),
     inference.Stein(5, 30),
     inference.Prior(10),
+    pytest.param(HELD_OUT, marks=pytest.mark.slow),
 ]
 
 
-def _name(method):
-    return f"{type(method).__name__}{METHODS.index(method)}"
-
-
-@pytest.mark.parametrize("method", METHODS, ids=_name)
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: type(m).__name__)
 def test_every_method_serves_a_network_and_new_data_trace_nothing(key, traced, method):
     model = linear_model(Normal(), (4,))
     k_other = jax.random.fold_in(key, 1)

@@ -2,7 +2,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from numpyro.contrib.einstein import RBFKernel
 
 from assim.inference import Stein, stein
 from assim.inference.loop import Watch
@@ -35,20 +34,6 @@ def test_the_force_is_that_of_the_paper(key, x64):
 
     expected = jnp.stack([on(j) for j in range(7)])
     np.testing.assert_allclose(stein_force(x, slope), expected, rtol=1e-8)
-
-
-def test_the_kernel_is_numpyros_at_its_own_bandwidth(key, x64):
-    x = jax.random.normal(key, (5, 2))
-    apart = jnp.sqrt(((x[:, None] - x[None]) ** 2).sum(-1))
-    wanted = jnp.median(apart**2) / jnp.log(6.0)
-    theirs = RBFKernel(bandwidth_factor=lambda n: 1 / jnp.log(n))
-    width = -(apart[0, 1] ** 2) / jnp.log(theirs.compute(key, x, {}, None)(x[0], x[1]))
-    scaled = RBFKernel(bandwidth_factor=lambda n: wanted / width / jnp.log(n))
-    kernel = scaled.compute(key, x, {}, None)
-    gram = jax.vmap(lambda a: jax.vmap(lambda b: kernel(a, b))(x))(x)
-    slope = jnp.zeros((5, 2)).at[0, 0].set(1.0)
-    pulled = stein_force(x, slope) - stein_force(x, jnp.zeros((5, 2)))
-    np.testing.assert_allclose(pulled[:, 0], gram[0] / 5, rtol=1e-8)
 
 
 def test_in_two_dimensions_the_particles_are_the_posterior(key):
