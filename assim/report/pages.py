@@ -127,7 +127,7 @@ def figure(draws: Sequence[Callable[[Axes], object]], caption: str, *, width: fl
 
     columns = min(len(draws), 3)
     lines = -(-len(draws) // columns)
-    drawn = Figure(figsize=(width * columns, 3.3 * lines), layout="constrained", dpi=100)
+    drawn = Figure(figsize=(width * columns, 3.3 * lines), layout="tight", dpi=100)
     for index, draw in enumerate(draws):
         draw(drawn.add_subplot(lines, columns, index + 1))
     held = io.BytesIO()

@@ -44,7 +44,7 @@ def score_cells(
     """
     scales = climatological_sd(truth)
     blocks = []
-    for chosen in origin_blocks(list(predicted.values()), budget=2**26 // len(predicted)):
+    for chosen in origin_blocks(list(predicted.values()), budget=2**25 // len(predicted)):
         paths = {
             model: {str(name): members(channel) for name, channel in ds.isel(chosen).items()}
             for model, ds in predicted.items()

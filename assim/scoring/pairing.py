@@ -83,7 +83,8 @@ def pair(predicted: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
         known = _match_places(predicted[name], truth[name])
         values = known.isel(time=rows.clip(min=0)).where(rows >= 0).reset_coords(drop=True)
         cells = [dim for dim in predicted[name].dims if dim not in MEMBERS]
-        values = values.transpose(*cells).astype(float).compute()
+        # rounded as the members are, so that equal values stay ties
+        values = values.transpose(*cells).astype(predicted[name].dtype).astype(float).compute()
         paired[name] = values.assign_coords(
             {dim: predicted[dim] for dim in cells if dim in predicted.coords}
         ).assign_attrs(predicted[name].attrs)

@@ -36,6 +36,16 @@ def test_microsecond_clocks_pair_as_well():
     xr.testing.assert_equal(scoring.pair(scoring.predictions(tree), coarse), expected)
 
 
+def test_truth_is_rounded_as_the_members_are():
+    truth = make_truth(hours=30)
+    truth["temperature"][:] = 0.1
+    tree = make_forecast(truth)
+    predicted = scoring.predictions(tree).astype("float32", keep_attrs=True)
+    predicted["temperature"][:] = 0.1
+    seen = scoring.pair(predicted, truth)["temperature"]
+    assert bool((scoring.members(predicted["temperature"]) == seen).all())
+
+
 def test_stations_are_matched_by_name():
     truth = make_truth(hours=30, stations=3)
     predicted = scoring.predictions(make_forecast(truth))
