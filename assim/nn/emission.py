@@ -9,6 +9,8 @@ Censoring (Tobin 1958) keeps the mass of a forecast that the bound cuts off: a c
 exactly 0, saturated air a humidity of exactly 100 %. Directions take the wrapped density.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -99,15 +101,28 @@ class Emission(Distribution):
     def _log_density(self, z: Array) -> Array:
         if self.df is None:
             return -0.5 * z**2 - 0.5 * np.log(TURN)
-        nu = self.df
-        constant = gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * np.log(nu * np.pi)
-        return constant - 0.5 * (nu + 1) * jnp.log1p(z**2 / nu)
+        return _log_t_density(z, self.df)
 
     def _log_cdf(self, z: Array) -> Array:
-        if self.df is None:
-            return log_ndtr(z)
-        tail = 0.5 * betainc(self.df / 2, 0.5, self.df / (self.df + z**2))
-        return jnp.log(jnp.maximum(jnp.where(z < 0, tail, 1.0 - tail), 1e-30))
+        return log_ndtr(z) if self.df is None else _log_t_cdf(z, self.df)
+
+
+def _log_t_density(z: Array, nu: float) -> Array:
+    constant = gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * np.log(nu * np.pi)
+    return constant - 0.5 * (nu + 1) * jnp.log1p(z**2 / nu)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _log_t_cdf(z: Array, nu: float) -> Array:
+    """The log of Student's distribution function; its own slope, since that of `betainc` has a pole at z = 0."""
+    tail = 0.5 * betainc(nu / 2, 0.5, nu / (nu + z**2))
+    return jnp.log(jnp.maximum(jnp.where(z < 0, tail, 1.0 - tail), 1e-30))
+
+
+@_log_t_cdf.defjvp
+def _log_t_slope(nu: float, at: tuple[Array], along: tuple[Array]) -> tuple[Array, Array]:
+    value = _log_t_cdf(at[0], nu)
+    return value, jnp.exp(_log_t_density(at[0], nu) - value) * along[0]
 
 
 def relative_scale(raw: Array) -> Array:
