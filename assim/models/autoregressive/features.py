@@ -1,11 +1,16 @@
 r"""What an autoregression looks at: the newest level of each channel, its recent increments, what is missing.
 
-$$\phi_t = \Big[\tfrac{\ell_t - m}{s},\ \tfrac{y_{t-k_i} - y_{t-k_{i+1}}}{d\sqrt{k_{i+1}-k_i}},\
-1 - b_{t-k_i},\ a_t,\ u\Big]$$
+$$\phi_t = \Big[\rho\,\tfrac{\ell_t - m}{s},\ \tfrac{y_{t-k_i} - y_{t-k_{i+1}}}{d\sqrt{k_{i+1}-k_i}},\
+1 - b_{t-k_i},\ a_t,\ u_t,\ \bar\rho\,c_t\Big], \qquad \rho = \tfrac ds \sqrt F$$
 
-with $\ell$ the newest reading present, $d$ the standard deviation of one-step increments, $b$ the presence flags
-and $a$ the age of the newest reading. A missing increment is 0 and its flag says so: no silent fill. Directions
-enter as cosine and sine, and their increments the short way round.
+with $\ell$ the newest reading present, $d$ the standard deviation of one-step increments, $b$ the presence flags,
+$a$ the age of the newest reading, $u$ the controls, $c$ the calendar and $F$ the number of features. A missing
+increment is 0 and its flag says so: no silent fill. Directions enter as cosine and sine, and their increments the
+short way round.
+
+What moves slowly acts in every step of a roll-out, so its weights need a prior of their own size. A channel that
+walks in steps $d$ within a spread $s$ returns at the rate $d/s$ (in units of $d$, for a level of $s$), as an
+Ornstein-Uhlenbeck process does; $\rho$ gives the weights of level and calendar, of prior variance $1/F$, that size.
 """
 
 import equinox as eqx
@@ -26,10 +31,12 @@ class Lags(eqx.Module):
     Args:
         steps: lags in rows, increasing from 1 (the newest row).
         supports: kind of each channel.
+        num_calendar: how many of the inputs, counted from the last, are calendar features.
     """
 
     steps: tuple[int, ...] = eqx.field(static=True)
     supports: tuple[str, ...] = eqx.field(static=True)
+    num_calendar: int = eqx.field(static=True, default=0)
 
     @property
     def context(self) -> int:
@@ -55,17 +62,20 @@ class Lags(eqx.Module):
     ) -> tuple[Float[Array, " feature"], Float[Array, " channel"]]:
         """The features and the newest level of each channel (its mean where none is present)."""
         level, age = newest(values, present, constants["mean"])
-        standard = (level - constants["mean"]) / constants["sd"]
+        slow = constants["step_sd"] / constants["sd"] * self.size(u.shape[0]) ** 0.5
         turning = self.circular
-        standard = jnp.where(turning, jnp.sin(level), standard)
+        standard = jnp.where(turning, jnp.sin(level), (level - constants["mean"]) / constants["sd"])
+        standard = slow * jnp.clip(standard, -LARGEST, LARGEST)
+        turn = slow[turning] * jnp.cos(level[turning])
+        known, calendar = jnp.split(u, [u.shape[0] - self.num_calendar])
         rows = -np.array(self.steps)
         seen, at = present[rows], values[rows]
         change = self.difference(at[:-1], at[1:])
         gap = np.sqrt(np.diff(self.steps))[:, None]
         change = jnp.where(seen[:-1] & seen[1:], change / (constants["step_sd"] * gap), 0.0)
-        parts = [standard, jnp.cos(level[turning]), change.ravel(), (~seen).ravel(), age, u]
-        features = jnp.concatenate([jnp.asarray(p, values.dtype) for p in parts])
-        return jnp.clip(features, -LARGEST, LARGEST), level
+        fast = [change.ravel(), (~seen).ravel(), age, known]
+        fast = [jnp.clip(jnp.asarray(p, values.dtype), -LARGEST, LARGEST) for p in fast]
+        return jnp.concatenate([standard, turn, *fast, slow.mean() * calendar]), level
 
     def difference(self, later: Array, earlier: Array) -> Array:
         """`later - earlier`, the short way round for directions; shape (..., channel)."""

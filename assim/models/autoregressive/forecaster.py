@@ -117,7 +117,7 @@ class Autoregressive(AbstractTangent):
 
     def constants(self, windows: Window, layout: Layout) -> Sites:
         """Mean and sd of each channel, sd of its one-step increments and of its change at each lead."""
-        lags = Lags(self.lags, layout.supports)
+        lags = self._lags(layout)
         y, mask = windows.context.y, windows.context.mask
         mean, sd = _moments(y, mask, (0, 1))
         mean = jnp.where(lags.circular, 0.0, mean)
@@ -146,7 +146,7 @@ class Autoregressive(AbstractTangent):
     def prior(self, layout: Layout, constants: Sites) -> SteppedRegression | DirectRegression:
         """Weights of variance one over fan-in; a constant scale where the noise does not vary."""
         leads, channels = constants["lead_sd"].shape
-        lags = Lags(self.lags, layout.supports)
+        lags = self._lags(layout)
         num_out = leads * channels * (2 if self.noise.varying else 1)
         net = network_prior(
             "net",
@@ -161,7 +161,7 @@ class Autoregressive(AbstractTangent):
 
     def prepare(self, window: Window, layout: Layout, constants: Sites, *, key: Key) -> Example:
         """Features once and for all; a random share of channels loses its newest readings."""
-        lags = Lags(self.lags, layout.supports)
+        lags = self._lags(layout)
         present = window.context.mask
         if self.mask_rate > 0:
             present = present & ~_outage(present, self.mask_rate, key=key)
@@ -201,9 +201,11 @@ class Autoregressive(AbstractTangent):
         return direct_inputs(window.u, layout.num_controls)
 
     def _num_features(self, layout: Layout) -> int:
-        cycles = len(layout.inputs) - layout.num_controls
-        inputs = layout.num_controls * self.decoding.leads + cycles
-        return Lags(self.lags, layout.supports).size(inputs)
+        lags = self._lags(layout)
+        return lags.size(layout.num_controls * self.decoding.leads + lags.num_calendar)
+
+    def _lags(self, layout: Layout) -> Lags:
+        return Lags(self.lags, layout.supports, len(layout.inputs) - layout.num_controls)
 
 
 def VAR(lags: int = 3, **settings: object) -> Autoregressive:  # noqa: N802 (reads as the model it makes)
