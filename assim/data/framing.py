@@ -10,14 +10,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
-from assim.data.support import bounds_of, support_of
 from numpy.typing import NDArray
 
 from assim.data.calendar import CalendarFeatures
 from assim.data.clockwork import regular_clock
 from assim.data.scaling import Scaling, fit_scaling
+from assim.data.support import bounds_of, support_of
 
 INSTANCES = ("station", "trajectory", "profile", "run")
+REPEATED = ("run",)
+"""Repeats of one experiment share a scaling, and a model meets new ones; stations keep their own."""
 MOST_CHANNELS = 64
 
 
@@ -98,12 +100,12 @@ def frame_of(ds: xr.Dataset, selection: Selection, like: dict | None = None) -> 
     for name in names:
         attrs[name]["support"] = support_of(columns[name])
     if like:
-        scaling = _stored_scaling(like, stations)
+        scaling = _stored_scaling(like, instance, stations)
         calendar = CalendarFeatures(tuple(like["calendar"]))
     else:
         _refuse_useless(names, y)
         supports = tuple(attrs[n]["support"] for n in names)
-        scaling = fit_scaling(y, supports, [bounds_of(columns[n]) for n in names])
+        scaling = _fitted_scaling(y, supports, [bounds_of(columns[n]) for n in names], instance)
         calendar = CalendarFeatures.fitting(selection.calendar, times, step)
     _say_clipped(names, y, scaling)
     controls = _controls(ds, selection, len(times), rows)
@@ -270,11 +272,22 @@ def _moments(controls: NDArray) -> NDArray:
     return np.stack([np.nanmean(controls, axis=(0, 1)), np.where(sd > 0, sd, 1.0)])
 
 
-def _stored_scaling(like: dict, stations: tuple[str, ...] | None) -> Scaling:
+def _fitted_scaling(
+    y: NDArray, supports: tuple[str, ...], bounds: list[tuple[float, float]], instance: str
+) -> Scaling:
+    if instance not in REPEATED:
+        return fit_scaling(y, supports, bounds)
+    pooled = fit_scaling(y.reshape(1, -1, y.shape[-1]), supports, bounds)
+    return pooled.select([0] * y.shape[0])
+
+
+def _stored_scaling(like: dict, instance: str, stations: tuple[str, ...] | None) -> Scaling:
     scaling = Scaling.from_dict(like["scaling"])
     known = like["stations"]
     if known is None and stations is None:
         return scaling
+    if instance in REPEATED and like["instance"] in REPEATED:
+        return scaling.select([0] * len(stations or ("",)))
     known, asked = known or ["the single record"], stations or ("the single record",)
     strange = [s for s in asked if s not in known]
     if strange:
