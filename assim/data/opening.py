@@ -1,0 +1,129 @@
+"""`open_dataset`: from files of any of the usual layouts to one dataset with one clock.
+
+What comes back has a strictly increasing `time` in datetime64[ns], NaN where a reading is missing, an instance
+dimension (station, trajectory or profile) in front where there is one, readings as data variables and positions as
+coordinates. Each mend is a sentence in `ds.attrs["repairs"]`.
+"""
+
+import glob
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from assim.data.joining import join
+from assim.data.mending import is_lazy
+from assim.data.reading import open_raw
+from assim.data.recording import Record, record_of
+
+OPEN = "the dataset"
+
+
+def open_dataset(
+    path_or_paths: str | Path | xr.Dataset | Iterable[str | Path | xr.Dataset],
+    variables: str | Iterable[str] | None = None,
+    qc: str | Mapping[str, str] = "bad",
+    chunks: Any = None,
+) -> xr.Dataset:
+    """Opens sensor files: netCDF or Zarr, one or several, or a dataset that is already open.
+
+    Args:
+        path_or_paths: a file, a Zarr store, a pattern such as "2020/*.nc", a list of these, or an xarray.Dataset.
+        variables: readings to keep, by name or standard name; None for all. A clock among them settles which of
+            two time coordinates counts.
+        qc: which flagged readings become NaN: "bad" keeps suspect ones, "suspect" drops both, "none" drops
+            nothing; or one of these for each variable.
+        chunks: sizes of dask chunks, for example {"time": 100_000}, to keep the readings lazy; the files then stay
+            open, and sentinels that are not declared are not looked for.
+
+    Returns:
+        Readings (instance, time, ...) in file units with their CF attributes; in memory with `n_missing`.
+
+    Raises:
+        FileNotFoundError: no such file, or a pattern that matches none.
+        ValueError: no netCDF, damaged, no clock or two, a variable that is not there, no reading left.
+    """
+    from assim.data.quality import screen
+
+    wanted = (
+        [variables]
+        if isinstance(variables, str)
+        else None
+        if variables is None
+        else list(variables)
+    )
+    if wanted == []:
+        raise ValueError("variables=[] chooses nothing: name some, or leave it out to read all.")
+    sources = _sources(path_or_paths)
+    records: list[Record] = []
+    opened: list[xr.Dataset] = []
+    try:
+        for source in sources:
+            raw = source if isinstance(source, xr.Dataset) else open_raw(source)
+            if not isinstance(source, xr.Dataset):
+                opened.append(raw)
+            label = OPEN if isinstance(source, xr.Dataset) else str(source)
+            records.append(record_of(raw, label, wanted, qc, chunks, screen))
+            if chunks is None and opened:
+                opened.pop().close()
+        ds, repairs = join(records)
+        return _finished(ds, records, repairs, qc)
+    except BaseException:
+        for raw in opened:
+            raw.close()
+        raise
+
+
+def _sources(given: Any) -> list[Path | xr.Dataset]:
+    """The files that are meant, each once and in order."""
+    if isinstance(given, xr.Dataset):
+        return [given]
+    if isinstance(given, xr.DataArray):
+        return [given.to_dataset(name=given.name or "reading")]
+    if isinstance(given, str | Path):
+        path = Path(given).expanduser()
+        if path.exists() or not glob.has_magic(str(path)):
+            return [path]
+        found = sorted(glob.glob(str(path), recursive=True))
+        if not found:
+            raise FileNotFoundError(f"No file matches {given}: check the pattern and the folder.")
+        return [Path(p) for p in found]
+    if not isinstance(given, Iterable):
+        raise ValueError(
+            f"A file, a pattern, a list of files or an xarray.Dataset is needed, not {type(given).__name__}."
+        )
+    sources = [source for one in given for source in _sources(one)]
+    if not sources:
+        raise FileNotFoundError("The list of files is empty: name at least one.")
+    return sources
+
+
+def _finished(ds: xr.Dataset, records: list[Record], repairs: list[str], qc: Any) -> xr.Dataset:
+    """Counts, refusals and a dataset that can be written as it is."""
+    ds = ds.drop_encoding()
+    source = records[0].source if len(records) == 1 else f"the {len(records)} files"
+    if not is_lazy(ds):
+        readings = [n for n in dict.fromkeys(n for r in records for n in r.readings) if n in ds]
+        left = {n: int(ds[n].notnull().sum()) for n in readings}
+        if not any(left.values()):
+            raise _nothing_left(readings, source, any(r.seen for r in records), qc)
+        for name in readings:
+            ds[name].attrs["n_missing"] = int(ds[name].size) - left[name]
+    ds.attrs = {k: v for k, v in ds.attrs.items() if ":" not in str(k)} | {
+        "repairs": "\n".join(repairs)
+    }
+    return ds
+
+
+def _nothing_left(readings: list[str], source: str, seen: bool, qc: Any) -> ValueError:
+    names = ", ".join(map(repr, readings[:6])) + (" and more" if len(readings) > 6 else "")
+    if seen:
+        return ValueError(
+            f"All readings of {names} in {source} are flagged bad under the policy qc={qc!r}: read them with "
+            "qc='none', or choose other variables."
+        )
+    return ValueError(
+        f"All readings of {names} in {source} are missing: choose other variables, or check the fill value and the "
+        "valid range in the file."
+    )

@@ -1,0 +1,207 @@
+"""Opening one file as it stands: nothing masked, nothing scaled, no time decoded.
+
+The engine is always named, after the file's first bytes. Other libraries' errors end here: a damaged file is one
+sentence, whether the damage shows on opening or when values are read.
+"""
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+CLASSIC = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
+HDF = b"\x89HDF\r\n\x1a\n"
+MOST_BYTES = 4 * 2**30
+WORDS = (
+    *(
+        "units",
+        "standard_name",
+        "long_name",
+        "axis",
+        "calendar",
+        "cf_role",
+        "coordinates",
+        "bounds",
+    ),
+    *("ancillary_variables", "sample_dimension", "instance_dimension", "flag_meanings", "positive"),
+    *("grid_mapping", "climatology", "featureType", "cell_methods", "Conventions", "formula_terms"),
+    *("cell_measures", "_CoordinateAxisType"),
+)
+"""Attributes that CF defines as text; others of these names are put aside."""
+
+
+def open_raw(path: Path) -> xr.Dataset:
+    """A netCDF file or Zarr store, undecoded and not yet in memory.
+
+    Args:
+        path: a file, or the directory of a Zarr store.
+
+    Returns:
+        The dataset as stored; close it when done.
+
+    Raises:
+        FileNotFoundError: nothing there.
+        ValueError: not a netCDF or Zarr, truncated or damaged.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}: check the name and the folder.")
+    engine, options = ("zarr", _zarr_options(path)) if path.is_dir() else ("netcdf4", {})
+    if engine == "netcdf4":
+        _refuse_other_formats(path)
+    with speaking_plainly(path), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Duplicate dimension names present", UserWarning)
+        ds = xr.open_dataset(
+            path,
+            engine=engine,
+            mask_and_scale=False,
+            decode_times=False,
+            decode_coords=False,
+            concat_characters=False,
+            **options,
+        )
+        ds = ds.drop_vars([n for n, v in ds.variables.items() if len(set(v.dims)) < v.ndim])
+    if not ds.variables and engine == "netcdf4":
+        groups = _groups(path)
+        ds.close()
+        inside = f"only the groups {', '.join(groups)}" if groups else "no variable"
+        raise ValueError(
+            f"{path.name} holds {inside} at its root: open what you want with "
+            "xarray.open_dataset(path, group=...) and give that."
+        )
+    return ds
+
+
+@contextmanager
+def speaking_plainly(path: Path | str) -> Iterator[None]:
+    """What other libraries raise on a damaged file, in one sentence."""
+    try:
+        yield
+    except PermissionError as error:
+        raise OSError(f"There is no permission to read {path}: ask its owner.") from error
+    except MemoryError as error:
+        raise ValueError(
+            f"{path} does not fit in memory: choose variables=[...], or read it lazily with chunks=."
+        ) from error
+    except Exception as error:
+        said = " ".join(str(error).split())[:120] or type(error).__name__
+        raise ValueError(
+            f"{path} cannot be read as netCDF or Zarr; it may be truncated or damaged ({said}): "
+            "fetch it again."
+        ) from error
+
+
+def load(ds: xr.Dataset, path: Path | str) -> xr.Dataset:
+    """The same dataset in memory.
+
+    Raises:
+        ValueError: too large, or damaged where the values are.
+    """
+    if ds.nbytes > MOST_BYTES:
+        raise ValueError(
+            f"{path} needs {ds.nbytes / 2**30:.0f} GiB of memory: choose variables=[...], or read it lazily "
+            'with chunks={"time": 100_000} (needs the extra `dask`).'
+        )
+    with speaking_plainly(path):
+        return ds.load()
+
+
+def tidy(ds: xr.Dataset) -> xr.Dataset:
+    """Attributes of the types that CF asks for, and characters as strings."""
+    shared = {d for v in ds.variables.values() if v.dtype.kind in "fiu" for d in v.dims}
+    texts = {}
+    for name, var in ds.variables.items():
+        joined = var.dtype == "S1" and var.ndim > 0 and var.dims[-1] not in shared
+        if joined and var.size <= 2**22:
+            texts[name] = (var.dims[:-1], _joined(np.asarray(var.values)), var.attrs)
+    ds = ds.assign({n: xr.Variable(*parts) for n, parts in texts.items()})
+    ds.attrs = _sane(ds.attrs)
+    for var in ds.variables.values():
+        var.attrs = _sane(var.attrs)
+    return ds
+
+
+def text(values: np.ndarray) -> np.ndarray:
+    """Strings of bytes, characters or numbers, without padding."""
+    clean = [
+        (v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v)).strip("\x00 ")
+        for v in np.ravel(values)
+    ]
+    return np.array(clean, dtype=str).reshape(np.shape(values))
+
+
+def _joined(characters: np.ndarray) -> np.ndarray:
+    if characters.shape[-1] == 0:
+        return np.zeros(characters.shape[:-1], dtype="U1")
+    whole = np.ascontiguousarray(characters).view(f"S{characters.shape[-1]}")[..., 0]
+    return text(whole)
+
+
+def _sane(attrs: dict) -> dict[str, Any]:
+    """Attributes that can be compared and written back."""
+    kept: dict[str, Any] = {}
+    for name, value in attrs.items():
+        value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        if name in WORDS and not isinstance(value, str):
+            continue
+        if isinstance(value, str | int | float | np.number):
+            kept[name] = value
+        elif isinstance(value, np.ndarray | list | tuple):
+            array = np.asarray(value)
+            if array.dtype.kind in "fiuU" and array.ndim == 1 and array.size:
+                kept[name] = array.tolist() if array.dtype.kind == "U" else array
+    return kept
+
+
+def _refuse_other_formats(path: Path) -> None:
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file: give a netCDF file or a Zarr store.")
+    with speaking_plainly(path), path.open("rb") as file:
+        head = file.read(8)
+    if not head:
+        raise ValueError(f"{path} is empty: fetch it again.")
+    if head[:4] not in CLASSIC and head != HDF:
+        raise ValueError(
+            f"{path} is not a netCDF file (it starts with {head[:4]!r}): give a netCDF file, a Zarr store, "
+            "or an xarray.Dataset made from what you have."
+        )
+    if head[:4] in CLASSIC:
+        _refuse_truncated(path)
+
+
+def _refuse_truncated(path: Path) -> None:
+    """A classic file is never compressed, so its variables cannot be larger than itself."""
+    import netCDF4
+
+    with speaking_plainly(path), netCDF4.Dataset(path) as file:
+        claimed = sum(
+            int(np.prod(v.shape, dtype=object)) * v.dtype.itemsize for v in file.variables.values()
+        )
+    if claimed > path.stat().st_size:
+        raise ValueError(
+            f"{path} is truncated: its variables take {claimed} bytes and the file has "
+            f"{path.stat().st_size}; fetch it again."
+        )
+
+
+def _groups(path: Path) -> list[str]:
+    import netCDF4
+
+    with speaking_plainly(path), netCDF4.Dataset(path) as file:
+        return list(file.groups)
+
+
+def _zarr_options(path: Path) -> dict:
+    if (path / "zarr.json").is_file():
+        with speaking_plainly(path):
+            meta = json.loads((path / "zarr.json").read_text())
+        return {"consolidated": bool(meta.get("consolidated_metadata")), "chunks": None}
+    if (path / ".zgroup").is_file():
+        return {"consolidated": (path / ".zmetadata").is_file(), "chunks": None}
+    raise ValueError(
+        f"{path} is a folder and no Zarr store: give a file, or a pattern such as {path}/*.nc."
+    )

@@ -1,0 +1,247 @@
+"""From one file as stored to one record: the steps in their order.
+
+Find the clock, choose the readings, decode them, let the flags screen them, lay the rows out by their geometry,
+put the clock in order. Only the clock and the indices of ragged arrays are read before the readings were chosen.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import xarray as xr
+
+from assim.data.choosing import (
+    along_error,
+    asked_for,
+    coordinates_of,
+    errors_of,
+    is_position,
+    numbers_only,
+    readings_of,
+    related,
+)
+from assim.data.clock import find_clock
+from assim.data.decoding import decode, is_flag
+from assim.data.geometry import Rows, index_names, linked_dims, rows_of
+from assim.data.laying import lay_out
+from assim.data.mending import is_lazy
+from assim.data.reading import load, tidy
+
+ROW = "only_time"
+LINKS = (
+    *(
+        "coordinates",
+        "ancillary_variables",
+        "bounds",
+        "grid_mapping",
+        "cell_measures",
+        "formula_terms",
+    ),
+    *("climatology", "units_metadata", "_CoordinateAxisType", "_ChunkSizes", "DIMENSION_LABELS"),
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One file, read.
+
+    Args:
+        ds: the readings along time, and their coordinates.
+        source: what to call the file in a sentence.
+        readings: names of the readings, without their standard errors.
+        seen: whether any reading was there before the flags were heard; None if nobody looked.
+        repairs: what was mended.
+    """
+
+    ds: xr.Dataset
+    source: str
+    readings: tuple[str, ...]
+    seen: bool | None
+    repairs: tuple[str, ...]
+
+
+def record_of(
+    raw: xr.Dataset,
+    source: str,
+    variables: Iterable[str] | None,
+    qc: Any,
+    chunks: Any,
+    screen: Callable[[xr.Dataset, xr.Dataset, Any], xr.Dataset],
+) -> Record:
+    """One file as a record.
+
+    Args:
+        raw: the dataset as stored, or an open dataset, decoded or not.
+        source: what to call it in a sentence.
+        variables: names or standard names; None for all readings.
+        qc: the policy on flags.
+        chunks: sizes of dask chunks; None to read into memory.
+        screen: what turns flagged readings into NaN.
+
+    Raises:
+        ValueError: whatever keeps the file from being read, in one sentence.
+    """
+    earlier = [line for line in str(raw.attrs.get("repairs", "")).split("\n") if line]
+    given = {str(n) for n in raw.coords if n not in raw.dims}
+    ds = tidy(raw.reset_coords())
+    wanted = None if variables is None else asked_for(ds, variables)
+    clock = _clock_of(ds, wanted)
+    wanted = None if wanted is None else [n for n in wanted if n != clock]
+    if ds[clock].ndim == 0:
+        ds = _with_row(ds, clock)
+    rows = rows_of(ds, clock, {str(d) for v in ds.variables.values() for d in v.dims})
+    readings = _readings(ds, clock, rows, wanted, given)
+    errors = {
+        n: e for n, e in errors_of(ds, readings).items() if e not in readings or wanted is None
+    }
+    readings = [n for n in readings if n not in errors.values()]
+    skip = {clock, *index_names(ds), *errors.values()}
+    numeric = {n for n in given if n in ds.variables and ds[n].dtype.kind in "fiu"}
+    coords = sorted({*coordinates_of(ds, readings, skip), *(numeric - skip - set(readings))})
+    ds = _brought(
+        ds,
+        source,
+        chunks,
+        clock,
+        rows,
+        None if wanted is None else [*readings, *errors.values()],
+        coords,
+    )
+    numbers, said = decode(ds, [*readings, *errors.values(), *coords])
+    seen = None if is_lazy(ds) else any(bool(numbers[n].notnull().any()) for n in readings)
+    screened, heard = _screened(ds, numbers, readings, qc, screen)
+    out, mended = lay_out(ds, screened, clock, rows)
+    out = _labelled(out, readings, errors)
+    return Record(out, source, tuple(readings), seen, (*earlier, *said, *heard, *mended))
+
+
+def _clock_of(ds: xr.Dataset, wanted: list[str] | None) -> str:
+    chosen = (
+        wanted
+        if wanted is not None
+        else [n for n, v in ds.variables.items() if v.dtype.kind in "fiu"]
+    )
+    dims = {str(d) for n in chosen for d in ds[n].dims}
+    along = dims | {dim for dim, sample in linked_dims(ds).items() if sample in dims}
+    outer = {o for o, inner in linked_dims(ds).items() if inner in along}
+    return find_clock(ds, along | outer, tuple(wanted or ()))
+
+
+def _readings(
+    ds: xr.Dataset, clock: str, rows: Rows, wanted: list[str] | None, given: set[str]
+) -> list[str]:
+    need = set(rows.dims)
+    if wanted is None:
+        found = readings_of(ds, need, {clock, *index_names(ds), *given})
+        found = [n for n in found if need <= set(map(str, ds[n].dims))]
+        elsewhere = errors_of(ds, [str(n) for n in ds.variables if n not in found]).values()
+        wanted = [n for n in found if n not in elsewhere]
+    numbers_only(ds, wanted)
+    off = [n for n in wanted if not need <= set(map(str, ds[n].dims))]
+    if off:
+        raise along_error(ds, off, clock)
+    if not wanted:
+        others = [str(n) for n, v in ds.variables.items() if need & set(v.dims) and n != clock]
+        has = f"it has {', '.join(others[:12])}" if others else "it has nothing there"
+        raise ValueError(
+            f"The file has no sensor reading along its clock '{clock}' ({has}): "
+            "name what to read with variables=[...]."
+        )
+    return wanted
+
+
+def _with_row(ds: xr.Dataset, clock: str) -> xr.Dataset:
+    """A single stamp as a clock of one row."""
+    out = {}
+    for name, var in ds.variables.items():
+        row = name == clock or (
+            var.ndim
+            and var.dims != (name,)
+            and var.dtype.kind in "fiu"
+            and not is_position(str(name), var)
+        )
+        out[name] = var.set_dims((ROW, *var.dims)) if row else var
+    return xr.Dataset(out, attrs=ds.attrs)
+
+
+def _brought(
+    ds: xr.Dataset,
+    source: str,
+    chunks: Any,
+    clock: str,
+    rows: Rows,
+    wanted: list[str] | None,
+    coords: list[str],
+) -> xr.Dataset:
+    """What is needed, in memory or in chunks."""
+    if wanted is not None:
+        structure = {
+            str(n)
+            for n, v in ds.variables.items()
+            if "cf_role" in v.attrs or v.dims == (n,) or (v.ndim == 1 and v.dims[0] == rows.dim)
+        }
+        structure |= {str(n) for n in ds.variables if "cell_index" in str(n).lower()}
+        ds = ds[list({*wanted, *coords, clock, *related(ds, wanted), *index_names(ds), *structure})]
+    if chunks is None:
+        return ds if is_lazy(ds) else load(ds, source)
+    if find_spec("dask") is None:
+        raise ValueError("chunks= needs dask: install it with `pip install 'assim[dask]'`.")
+    if isinstance(chunks, dict):
+        chunks = {rows.dims[-1] if k == "time" else k: v for k, v in chunks.items()}
+        unknown = [k for k in chunks if k not in ds.dims]
+        if unknown:
+            raise ValueError(
+                f"chunks= names {', '.join(map(repr, unknown))} and the file has the dimensions "
+                f"time, {', '.join(str(d) for d in ds.dims if d not in rows.dims)}."
+            )
+    ds[clock].load()
+    return ds.chunk(chunks)
+
+
+def _screened(
+    ds: xr.Dataset,
+    numbers: dict[str, xr.DataArray],
+    readings: list[str],
+    qc: Any,
+    screen: Callable[[xr.Dataset, xr.Dataset, Any], xr.Dataset],
+) -> tuple[xr.Dataset, list[str]]:
+    listed = {
+        w
+        for n in readings
+        for w in str(ds[n].attrs.get("ancillary_variables", "")).replace(",", " ").split()
+    }
+    flags = [
+        n
+        for n, v in ds.variables.items()
+        if n not in numbers and (n in listed or is_flag(str(n), v))
+    ]
+    decoded = xr.Dataset(
+        {n: da.variable for n, da in numbers.items()}, attrs={**ds.attrs, "repairs": ""}
+    )
+    decoded = decoded.reset_coords().assign({n: ds[n].variable for n in flags})
+    screened = screen(decoded, ds, qc)
+    heard = [line for line in str(screened.attrs.get("repairs", "")).split("\n") if line]
+    screened = screened.drop_vars([n for n in screened.variables if n not in numbers])
+    coords = [n for n in numbers if n not in readings and n in screened.variables]
+    return screened.set_coords(coords), heard
+
+
+def _labelled(ds: xr.Dataset, readings: list[str], errors: dict[str, str]) -> xr.Dataset:
+    """Errors renamed and linked, attributes that point to what is gone removed."""
+    ds = ds.reset_coords([e for e in errors.values() if e in ds.coords])
+    ds = ds.rename({e: f"{n}_sd" for n, e in errors.items() if e != f"{n}_sd"})
+    for var in ds.variables.values():
+        var.attrs = {k: v for k, v in var.attrs.items() if k not in LINKS and ":" not in str(k)}
+        var.encoding = {}
+    for name in errors:
+        ds[name].attrs["ancillary_variables"] = f"{name}_sd"
+        said = ds[name].attrs.get("standard_name")
+        if said:
+            ds[f"{name}_sd"].attrs["standard_name"] = f"{said} standard_error"
+    lead = [
+        d
+        for d in ds.dims
+        if d not in ("time",) and d in ("station", "trajectory", "profile", "run")
+    ]
+    return ds.transpose(*lead, "time", ...)
