@@ -6,7 +6,9 @@ and times that give a result its meaning back.
 """
 
 import warnings
+from collections.abc import Hashable
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import xarray as xr
@@ -16,6 +18,7 @@ from assim.data.calendar import CalendarFeatures
 from assim.data.clockwork import regular_clock
 from assim.data.scaling import Scaling, fit_scaling
 from assim.data.support import bounds_of, support_of
+from assim.data.units import agree, convert, convert_difference
 
 INSTANCES = ("station", "trajectory", "profile", "run")
 REPEATED = ("run",)
@@ -89,22 +92,24 @@ def frame_of(ds: xr.Dataset, selection: Selection, like: dict | None = None) -> 
         like: what `describe_frame` stored with the fit, or None to fit the scaling here.
 
     Raises:
-        ValueError: no usable column, an irregular clock, a constant channel, a missing control.
+        ValueError: no usable column, an irregular clock, a constant channel, a missing control, units that are
+            not those of the fit and cannot be converted.
     """
-    ds, instance, stations = _with_runs(ds)
+    ds, instance, stations = _with_runs(ds, like)
+    ds = _in_units_of(ds, like) if like else ds
     columns = _columns(ds, selection, like)
     times, rows, step = regular_clock(ds["time"].values, like["step"] if like else None)
     y = _stack(columns, len(times), rows, ds.sizes[instance])
     sd = _errors(ds, columns, len(times), rows, y)
     names, attrs = tuple(columns), {k: dict(v.attrs) for k, v in columns.items()}
-    for name in names:
-        attrs[name]["support"] = support_of(columns[name])
     if like:
+        attrs = {n: attrs[n] | like["attrs"].get(n, {}) for n in names}
         scaling = _stored_scaling(like, instance, stations)
         calendar = CalendarFeatures(tuple(like["calendar"]))
     else:
         _refuse_useless(names, y)
-        supports = tuple(attrs[n]["support"] for n in names)
+        supports = tuple(support_of(columns[n]) for n in names)
+        attrs = {n: attrs[n] | {"support": s} for n, s in zip(names, supports, strict=True)}
         scaling = _fitted_scaling(y, supports, [bounds_of(columns[n]) for n in names], instance)
         calendar = CalendarFeatures.fitting(selection.calendar, times, step)
     _say_clipped(names, y, scaling)
@@ -150,7 +155,7 @@ def describe_frame(frame: Frame) -> dict:
     }
 
 
-def _with_runs(ds: xr.Dataset) -> tuple[xr.Dataset, str, tuple[str, ...] | None]:
+def _with_runs(ds: xr.Dataset, like: dict | None) -> tuple[xr.Dataset, str, tuple[str, ...] | None]:
     """The dataset with one leading run dimension, its name, and the label of each run."""
     if "time" not in ds.dims:
         raise ValueError(
@@ -163,7 +168,11 @@ def _with_runs(ds: xr.Dataset) -> tuple[xr.Dataset, str, tuple[str, ...] | None]
             f"The dataset has two instance dimensions ({' and '.join(found)}); "
             f"select one, for example ds.isel({found[1]}=0)."
         )
+    if not found and like and like["stations"] and like["instance"] in ds.coords:
+        ds = ds.expand_dims(like["instance"])  # one station of several, chosen with isel or sel
+        found = [like["instance"]]
     if not found:
+        ds = ds.drop_vars("station", errors="ignore")
         return ds.expand_dims("station"), "station", None
     name = found[0]
     labels = ds[name].values if name in ds.coords else np.arange(ds.sizes[name])
@@ -179,6 +188,16 @@ def _columns(ds: xr.Dataset, selection: Selection, like: dict | None) -> dict[st
         raise ValueError(
             f"The dataset has no variable {', '.join(map(repr, absent))}; "
             f"it has {', '.join(sorted(map(str, ds.data_vars)))}."
+        )
+    useless = [
+        n
+        for n in sorted(named)
+        if n not in ds.data_vars or "time" not in ds[n].dims or ds[n].dtype.kind not in "fiu"
+    ]
+    if useless:
+        raise ValueError(
+            f"{', '.join(map(repr, useless))} cannot be modelled: a variable has to be numeric and to lie "
+            "along 'time'; choose others."
         )
     wanted = named - set(selection.controls) if selection.targets is not None else None
     columns: dict[str, xr.DataArray] = {}
@@ -214,17 +233,21 @@ def _spread_out(name: str, da: xr.DataArray) -> dict[str, xr.DataArray]:
     extra = [d for d in da.dims if d != "time" and d not in INSTANCES]
     if not extra:
         return {name: da}
-    flat = da.stack(level=extra, create_index=False)
+    labels = {d: _labels(da, d) for d in extra}
     out = {}
-    for i, at in enumerate(np.ndindex(*(da.sizes[d] for d in extra))):
-        labels = [
-            f"{da[d].values[j]:g}" if d in da.coords and da[d].dtype.kind in "fiu" else str(j)
-            for d, j in zip(extra, at, strict=True)
-        ]
-        if i >= MOST_CHANNELS + 1:
-            break
-        out[f"{name}@{'@'.join(labels)}"] = flat.isel(level=i)
+    for at in islice(np.ndindex(*(da.sizes[d] for d in extra)), MOST_CHANNELS + 1):
+        place = dict(zip(extra, at, strict=True))
+        out["@".join([name, *(labels[d][j] for d, j in place.items())])] = da.isel(place)
     return out
+
+
+def _labels(da: xr.DataArray, dim: Hashable) -> list[str]:
+    """What the places along a dimension are called: by their coordinate where it tells them apart."""
+    numbers = [str(j) for j in range(da.sizes[dim])]
+    if dim not in da.coords or da[dim].dtype.kind not in "fiu":
+        return numbers
+    named = [f"{v:g}" for v in da[dim].values]
+    return named if len(set(named)) == len(named) else numbers
 
 
 def _stack(columns: dict[str, xr.DataArray], length: int, rows: NDArray, runs: int) -> NDArray:
@@ -246,12 +269,19 @@ def _errors(
     ds: xr.Dataset, columns: dict[str, xr.DataArray], length: int, rows: NDArray, y: NDArray
 ) -> NDArray:
     sd = np.zeros_like(y)
-    for c, name in enumerate(columns):
-        if f"{name}_sd" in ds and "time" in ds[f"{name}_sd"].dims:
-            values = _run_time(ds[f"{name}_sd"])
-            if np.nanmin(values, initial=0.0) < 0:
-                raise ValueError(f"'{name}_sd' holds negative standard errors; they must be >= 0.")
-            sd[:, rows, c] = np.nan_to_num(values)
+    for c, (column, da) in enumerate(columns.items()):
+        name, _, place = column.partition("@")
+        if f"{name}_sd" not in ds.data_vars:
+            continue
+        errors = ds[f"{name}_sd"].broadcast_like(ds[name])
+        error = _spread_out(name, errors)[column] if place else errors
+        values = error.transpose(*da.dims).values.astype(float)
+        if (values < 0).any() or np.isinf(values).any():
+            raise ValueError(
+                f"'{name}_sd' holds negative or infinite standard errors: they must be finite and >= 0, "
+                "or missing where no error is known."
+            )
+        sd[:, rows, c] = np.nan_to_num(_run_time(error))
     return sd
 
 
@@ -259,6 +289,11 @@ def _controls(ds: xr.Dataset, selection: Selection, length: int, rows: NDArray) 
     runs = next(ds.sizes[d] for d in INSTANCES if d in ds.dims)
     u = np.full((runs, length, len(selection.controls)), np.nan)
     for c, name in enumerate(selection.controls):
+        if set(ds[name].dims) - {"time", *INSTANCES}:
+            raise ValueError(
+                f"The control '{name}' has dimensions {', '.join(map(str, ds[name].dims))}: a control is "
+                "one number at a time; select one place of it."
+            )
         u[:, rows, c] = _run_time(ds[name])
         if not np.isfinite(u[:, rows, c]).any():
             raise ValueError(f"The control '{name}' has no value in the dataset; give its plan.")
@@ -296,6 +331,24 @@ def _stored_scaling(like: dict, instance: str, stations: tuple[str, ...] | None)
             "select the fitted stations, or fit again with these in the file."
         )
     return scaling.select([known.index(s) for s in asked])
+
+
+def _in_units_of(ds: xr.Dataset, like: dict) -> xr.Dataset:
+    """The dataset with the fitted variables, and their standard errors, in the units of the fit."""
+    for name, attrs in {c.partition("@")[0]: a for c, a in like["attrs"].items()}.items():
+        fitted = str(attrs.get("units", ""))
+        if name not in ds.data_vars or not fitted:
+            continue
+        own = str(ds[name].attrs.get("units") or fitted)
+        changes = {name: (own, convert)}
+        if f"{name}_sd" in ds.data_vars:
+            error = str(ds[f"{name}_sd"].attrs.get("units") or own)
+            changes[f"{name}_sd"] = (error, convert_difference)
+        for variable, (units, change) in changes.items():
+            if not agree(units, fitted):
+                da = change(ds[variable], units, fitted)
+                ds = ds.assign({variable: da.assign_attrs(ds[variable].attrs | {"units": fitted})})
+    return ds
 
 
 def _refuse_useless(names: tuple[str, ...], y: NDArray) -> None:
