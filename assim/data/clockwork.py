@@ -7,6 +7,8 @@ JITTER = 0.05
 """Stamps within this share of a step of the regular clock are taken as on it."""
 MOST_ROWS = 20_000_000
 SPARSEST = 50
+FEWEST_TO_JUDGE = 10
+"""Stamps from which a record shows its own step, where another is asked for."""
 
 
 def regular_clock(
@@ -22,16 +24,29 @@ def regular_clock(
         The full clock (n,), the row of each stamp on it (time,), and the step in seconds.
 
     Raises:
-        ValueError: fewer than three stamps, stamps off any regular clock, another step than asked for.
+        ValueError: too few stamps, stamps that do not increase or are off any regular clock, another step than
+            asked for.
     """
     times = times.astype("datetime64[ns]")
-    if len(times) < 3 and step is None:
+    least = 3 if step is None else 1
+    if len(times) < least:
         raise ValueError(
-            f"The record has {len(times)} time(s); at least 3 are needed: check the file or the split."
+            f"The record has {len(times)} time(s); at least {least} are needed: check the file or the split."
         )
     since = (times - times[0]) / np.timedelta64(1, "s")
+    if not (np.diff(since) > 0).all():
+        raise ValueError(
+            "The times do not increase from row to row: read the file with assim.open_dataset, which sorts them "
+            "and resolves duplicates."
+        )
+    typical = _typical(np.diff(since)) if len(times) >= FEWEST_TO_JUDGE or step is None else step
     if step is None:
-        step = _typical(np.diff(since))
+        step = typical
+    elif typical > 1.5 * step:
+        raise ValueError(
+            f"The clock of the record has a step of {_words(typical)}, and {_words(step)} is needed: put it on "
+            f"that clock with assim.align(ds, '{_words(step)}'), or fit again."
+        )
     rows = np.rint(since / step).astype(int)
     off = np.abs(since / step - rows)
     # a slow drift against the nominal step is jitter too, when counted from stamp to stamp
@@ -57,7 +72,7 @@ def regular_clock(
 
 def _typical(steps: NDArray[np.float64]) -> float:
     """The most common step, averaged over the stamps that keep it within the jitter."""
-    middle = float(np.median(steps))
+    middle = float(np.quantile(steps, 0.5, method="lower"))
     near = steps[np.abs(steps - middle) <= JITTER * middle]
     mean = float(np.mean(near)) if near.size else middle
     for grain in (60.0, 1.0, 1e-3):
