@@ -5,7 +5,8 @@ $$z = \begin{cases}(y - c)/s & \text{real, upper, both}\\ (y/s)^p & \text{lower}
 
 Bounds land on fixed internal values (0 for one-sided supports, -2 and 2 for two-sided ones), where the
 likelihood puts its point masses: a reading *at* a bound is censored, so its score is a probability and
-takes no Jacobian; a reading inside takes $\log |dz/dy|$.
+takes no Jacobian; a reading inside takes $\log |dz/dy|$. Within a millionth of $s$ a reading is at its bound:
+float32 would not tell the two apart.
 """
 
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ INTERNAL_BOUNDS = {
     "both": (-2.0, 2.0),
     "circle": (-np.inf, np.inf),
 }
+AT_BOUND = 1e-6
+"""Readings this near a bound, in units of the scale, are at it."""
 INTERMITTENT = 0.1
 """A one-sided channel that rests on its bound more often than this gets a square-root transform."""
 
@@ -43,36 +46,43 @@ class Scaling:
 
     def forward(self, y: ArrayLike) -> NDArray[np.float64]:
         """Internal values of `y`, shape (run, time, channel), file units; beyond a bound is clipped to it."""
-        z = (np.asarray(y, float) - self.centre[:, None]) / self.scale[:, None]
+        z = self._straight(y)
         lower, upper = self._bounds()
-        z = np.clip(z, lower, upper)
+        z = np.where(z <= lower + AT_BOUND, lower, np.where(z >= upper - AT_BOUND, upper, z))
         return np.where(self.power == 1.0, z, np.abs(z) ** self.power)
 
     def inverse(self, z: ArrayLike, run: int = 0, channel: int | slice = slice(None)) -> NDArray:
         """File units of internal values, shape (..., channel) of one run, or (...) of one channel."""
         z, power = np.asarray(z), self.power[channel].astype(np.asarray(z).dtype)
         raw = z if np.all(power == 1) else np.where(power == 1, z, np.abs(z) ** (1 / power))
-        y = raw * self.scale[run, channel] + self.centre[run, channel]
+        y = (raw * self.scale[run, channel] + self.centre[run, channel]).astype(z.dtype)
         circle = np.array([s == "circle" for s in self.supports])[channel]
-        period = TURN * self.scale[run, channel]
-        return np.where(circle, np.mod(y, np.where(circle, period, 1.0)), y).astype(z.dtype)
+        if not circle.any():
+            return y
+        period = np.where(circle, TURN * self.scale[run, channel], 1.0).astype(z.dtype)
+        turned = np.mod(y, period)
+        return np.where(circle, np.where(turned < period, turned, 0.0), y).astype(z.dtype)
 
     def error(self, y: ArrayLike, sd: ArrayLike) -> NDArray[np.float64]:
-        r"""Internal standard errors $|dz/dy|\,\sigma$ of readings `y` known to within `sd`, file units."""
-        slope = np.exp(self.log_slope(y))
-        return np.asarray(sd, float) * slope
+        r"""Internal standard errors of readings `y` known to within `sd`, file units: $z(y + \sigma) - z(y)$.
+
+        That is $|dz/dy|\,\sigma$ to first order, and finite at a bound, where the slope of a power is not.
+        """
+        distance = np.where(self.power == 1.0, 0.0, np.maximum(self._straight(y), 0.0))
+        step = np.asarray(sd, float) / self.scale[:, None]
+        return (distance + step) ** self.power - distance**self.power
 
     def log_jacobian(self, y: ArrayLike) -> NDArray[np.float64]:
         r"""$\log|dz/dy|$ inside the support and 0 on its bounds; shape (run, time, channel)."""
-        z = (np.asarray(y, float) - self.centre[:, None]) / self.scale[:, None]
+        z = self._straight(y)
         lower, upper = self._bounds()
-        return np.where((z <= lower) | (z >= upper), 0.0, self.log_slope(y))
+        at = (z <= lower + AT_BOUND) | (z >= upper - AT_BOUND)
+        return np.where(at, 0.0, self.log_slope(y))
 
     def log_slope(self, y: ArrayLike) -> NDArray[np.float64]:
         r"""$\log|dz/dy|$ as if there were no bounds; shape (run, time, channel)."""
         flat = -np.log(self.scale)[:, None] + np.log(self.power)
-        ratio = np.abs(np.asarray(y, float) - self.centre[:, None]) / self.scale[:, None]
-        bent = (self.power - 1.0) * np.log(np.maximum(ratio, 1e-6))
+        bent = (self.power - 1.0) * np.log(np.maximum(np.abs(self._straight(y)), AT_BOUND))
         return flat + np.where(self.power == 1.0, 0.0, bent)
 
     def select(self, runs: list[int]) -> "Scaling":
@@ -95,6 +105,9 @@ class Scaling:
             tuple(stored["supports"]),
             *(np.asarray(stored[k], float) for k in ("centre", "scale", "power")),
         )
+
+    def _straight(self, y: ArrayLike) -> NDArray[np.float64]:
+        return (np.asarray(y, float) - self.centre[:, None]) / self.scale[:, None]
 
     def _bounds(self) -> tuple[NDArray, NDArray]:
         pairs = np.array([INTERNAL_BOUNDS[s] for s in self.supports])
