@@ -1,12 +1,14 @@
 r"""The density of a reading: Normal or Student-t inside its support, with point masses at its bounds.
 
-$$p(y) = \begin{cases} \Phi\!\left(\tfrac{a-\mu}{s}\right) & y \le a \\ \tfrac1s\,\phi\!\left(\tfrac{y-\mu}{s}\right) &
-a<y<b \\
+$$p(y) = \begin{cases} \Phi\!\left(\tfrac{a-\mu}{s}\right) & y \le a \\
+\tfrac1s\,\phi\!\left(\tfrac{y-\mu}{s}\right) & a<y<b \\
 1-\Phi\!\left(\tfrac{b-\mu}{s}\right) & y \ge b\end{cases} \qquad
-p_\circ(y) = \sum_{k=-1}^{1} \tfrac1s\,\phi\!\left(\tfrac{y-\mu+2\pi k}{s}\right)$$
+p_\circ(y) = \sum_{k=-1}^{1} \tfrac1s\,\phi\!\left(\tfrac{y-\mu+2\pi k}{s}\right)
++ \tfrac1\pi\,\Phi\!\left(-\tfrac{3\pi}{s}\right)$$
 
 Censoring (Tobin 1958) keeps the mass of a forecast that the bound cuts off: a calm is a wind speed of
-exactly 0, saturated air a humidity of exactly 100 %. Directions take the wrapped density.
+exactly 0, saturated air a humidity of exactly 100 %. Directions take the wrapped density; what lies beyond
+three half-turns is spread evenly.
 """
 
 from functools import partial
@@ -57,7 +59,9 @@ class Emission(Distribution):
             near = wrap(value - self.loc)
             images = jnp.stack([near + TURN * k for k in (-1, 0, 1)])
             wrapped = jax.nn.logsumexp(self._log_density(images / self.scale), axis=0)
-            inside = jnp.where(_which(self, "circle"), wrapped - jnp.log(self.scale), inside)
+            beyond = self._log_cdf(-1.5 * TURN / self.scale) - np.log(TURN / 2)
+            wrapped = jnp.logaddexp(wrapped - jnp.log(self.scale), beyond)
+            inside = jnp.where(_which(self, "circle"), wrapped, inside)
         low, high = _bounds(self.supports)
         if np.isfinite(low).any():
             at, edge = value <= low, jnp.where(np.isfinite(low), low, 0.0)
@@ -69,12 +73,16 @@ class Emission(Distribution):
 
     def sample(self, key: Key, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draws, inside the support."""
+        return self.fold(self.latent(key, sample_shape))
+
+    def latent(self, key: Key, sample_shape: tuple[int, ...] = ()) -> Array:
+        """Draws before bounds and circle fold them."""
         shape = sample_shape + self.batch_shape
         if self.df is None:
             noise = jax.random.normal(key, shape, self.loc.dtype)
         else:
             noise = jax.random.t(key, self.df, shape, self.loc.dtype)
-        return self.fold(self.loc + self.scale * noise)
+        return self.loc + self.scale * noise
 
     def fold(self, y: Array) -> Array:
         """`y` brought into the support: clipped to bounds, wrapped to one turn."""

@@ -1,7 +1,13 @@
-r"""The state of a model that looks back: its lag window, as planes (values, presence, noise).
+r"""The state of a model that looks back: its lag window, as planes (values, presence, noise, latent).
 
-Shape (3, lag, channel), the newest row last. A small known share of the one-step noise is the sensor's: a state
-is never observed without error, so that filters can use the model.
+Shape (4, lag, channel), the newest row last. A small known share $\alpha$ of the one-step noise s is the sensor's:
+a state is never observed without error, so that filters can use the model.
+
+$$\ell = \mu + \sqrt{1-\alpha^2}\,s\,\varepsilon, \qquad x = \text{fold}(\ell), \qquad
+y = \text{fold}(\ell + \alpha\,s\,\varepsilon')$$
+
+The reading is taken of the latent value, before a bound or the circle folds it: so it has the density of the model,
+point masses included.
 """
 
 import jax.numpy as jnp
@@ -20,21 +26,21 @@ LEAST_NOISE = 1e-6
 def window_state(context: Context, rows: int) -> Distribution:
     """The newest `rows` rows of a context, as observed."""
     y, mask, sd = context.y[-rows:], context.mask[-rows:], context.sd[-rows:]
-    return dist.Delta(jnp.stack([y, mask.astype(y.dtype), sd]), event_dim=3)
+    return dist.Delta(jnp.stack([y, mask.astype(y.dtype), sd, y]), event_dim=3)
 
 
 def moved_on(x: Array, density: Emission, *, key: Key) -> Array:
     """The window one row later: the oldest row leaves, a row drawn from `density` (channel,) enters."""
     own = (1 - SENSOR_SHARE**2) ** 0.5
-    drawn = Emission(density.loc, own * density.scale, density.supports, density.df).sample(key)
-    row = jnp.stack([drawn, jnp.ones_like(drawn), density.scale])
+    latent = Emission(density.loc, own * density.scale, density.supports, density.df).latent(key)
+    row = jnp.stack([density.fold(latent), jnp.ones_like(latent), density.scale, latent])
     return jnp.concatenate([x[:, 1:], row[:, None]], axis=1)
 
 
 def seen(x: Array, supports: tuple[str, ...], df: float | None, sd: Array | None) -> Emission:
     """The newest row through the sensor's own noise, and the file's error where it is known."""
     own = jnp.maximum(SENSOR_SHARE * x[2, -1], LEAST_NOISE)
-    reading = Emission(x[0, -1], own, supports, df)
+    reading = Emission(x[3, -1], own, supports, df)
     return reading if sd is None else reading.widened(sd)
 
 
