@@ -100,8 +100,8 @@ def rolled_path(ssm: AbstractStateSpace, window: Window, *, key: Key) -> tuple[A
     The density of a step is that of the model's own one-step predictive given the path so far: averaged over
     paths it is the mixture score without the noise of a kernel (Rao and Blackwell).
     """
-    k_start, k_path = jax.random.split(key)
-    x = ssm.init(window.context, key=k_start).sample(k_start)
+    k_init, k_start, k_path = jax.random.split(key, 3)
+    x = ssm.init(window.context, key=k_init).sample(k_start)
     if isinstance(ssm, AbstractForecaster):
         density = ssm.predict(x, window.spans, window.u)
         values = ssm.path(x, window.spans, window.u, key=k_path)

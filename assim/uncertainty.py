@@ -22,7 +22,7 @@ def components(z: np.ndarray, scaling: Scaling, run: int, channel: int) -> np.nd
         channel: which channel.
 
     Returns:
-        Shape (2, origin, lead).
+        Shape (2, origin, lead); the epistemic part is NaN where there is but one parameter draw to tell it from.
     """
     y = np.asarray(scaling.inverse(z, run, channel), float)
     if scaling.supports[channel] == "circle":
@@ -30,7 +30,9 @@ def components(z: np.ndarray, scaling: Scaling, run: int, channel: int) -> np.nd
         angle = y * 2 * np.pi / turn
         middle = np.angle(np.exp(1j * angle).mean(axis=(1, 2), keepdims=True))
         y = np.angle(np.exp(1j * (angle - middle))) * turn / (2 * np.pi)
-    paths = y.shape[2]
+    parameters, paths = y.shape[1:3]
     within = y.var(axis=2, ddof=1).mean(axis=1)
+    if parameters == 1:
+        return np.stack([within, np.full_like(within, np.nan)])
     between = y.mean(axis=2).var(axis=1, ddof=1)
     return np.stack([within, np.maximum(between - within / paths, 0.0)])
