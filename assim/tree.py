@@ -8,8 +8,9 @@ import datetime
 import hashlib
 import importlib.metadata
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -101,9 +102,10 @@ def arrays_dataset(**named: dict[str, np.ndarray] | None) -> xr.Dataset:
 
 
 def fingerprint(frame: Frame) -> str:
-    """Sixteen hexadecimal digits that change with any reading, stamp or channel name."""
-    digest = hashlib.sha256(",".join(frame.channels + frame.inputs).encode())
-    for part in (frame.times.astype("int64"), frame.y, frame.u):
+    """Sixteen hexadecimal digits that change with any reading, error, stamp, or name or support of a channel."""
+    names = frame.channels + frame.scaling.supports + frame.inputs
+    digest = hashlib.sha256(",".join(names).encode())
+    for part in (frame.times.astype("int64"), frame.y, frame.sd, frame.u):
         digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()[:16]
 
@@ -116,7 +118,7 @@ def restore(tree: xr.DataTree | str | Path, model: AbstractModel | None = None) 
         model: the model, where it is of a class of your own; None to make it from the file's settings.
 
     Raises:
-        ValueError: not a posterior tree of this package, another version of it, or another model.
+        ValueError: not a posterior tree of this package, another version of it, another model, or a damaged one.
     """
     tree = read_tree(tree) if isinstance(tree, str | Path) else tree
     missing = [k for k in ("model", "layout", "scaling", "schema") if k not in tree.attrs]
@@ -131,24 +133,27 @@ def restore(tree: xr.DataTree | str | Path, model: AbstractModel | None = None) 
             f"The tree has schema {tree.attrs['schema']} (written by assim "
             f"{tree.attrs.get('assim_version', '?')}) and this version reads schema {SCHEMA}: fit again."
         )
-    stored = json.loads(tree.attrs["model"])
+    stored = _stored(tree, "model")
     if model is not None and type(model).__name__ != stored["type"]:
         raise ValueError(
             f"The tree holds a {stored['type']} and you gave a {type(model).__name__}."
         )
-    fixed = tree["constant_parameters"] if "constant_parameters" in tree.children else {}
+    empty = xr.DataTree(name="constant_parameters")
+    fixed = tree.children.get("constant_parameters", empty).to_dataset()
     parts: dict[str, Sites] = {"constants": {}, "centre": {}}
-    for name in fixed:
+    for name, value in fixed.data_vars.items():
         prefix, _, rest = str(name).partition(".")
         if prefix in parts:
-            parts[prefix][rest] = jnp.asarray(fixed[name].values)
-    posterior = tree["posterior"]
+            parts[prefix][rest] = jnp.asarray(value.values)
+    sites: dict[str, Any] = {
+        str(k): v.values for k, v in tree["posterior"].to_dataset().data_vars.items()
+    }
     return Fitted(
         model=made_from(stored) if model is None else model,
-        layout=Layout.from_dict(json.loads(tree.attrs["layout"])),
-        frame=json.loads(tree.attrs["scaling"]),
+        layout=Layout.from_dict(_stored(tree, "layout")),
+        frame=_stored(tree, "scaling"),
         constants=parts["constants"],
-        sites={str(k): posterior[k].values for k in posterior.data_vars},
+        sites=sites,
         centre=parts["centre"] or None,
         tail=_tail(tree),
     )
@@ -175,6 +180,23 @@ def read_tree(path: str | Path) -> xr.DataTree:
             f"{path} cannot be read as a result of assim ({reason}): it is damaged or something else; "
             "make it again."
         ) from error
+
+
+def _stored(tree: xr.DataTree, name: str) -> dict:
+    needed = {
+        "model": {"type"},
+        "layout": {f.name for f in fields(Layout)},
+        "scaling": {"channels", "step", "calendar", "scaling", "control_scaling", "stations"},
+    }[name]
+    try:
+        stored = json.loads(tree.attrs[name])
+    except (TypeError, ValueError):
+        stored = None
+    if not isinstance(stored, dict) or not needed <= set(stored):
+        raise ValueError(
+            f"The attribute '{name}' of the tree is damaged: take a whole copy of the file, or fit again."
+        )
+    return stored
 
 
 def _tail(tree: xr.DataTree) -> xr.Dataset | None:
