@@ -5,6 +5,7 @@ steps that a state-space model repeats inside `lax.scan`.
 """
 
 from collections.abc import Callable
+from math import factorial
 
 import jax.numpy as jnp
 
@@ -74,12 +75,13 @@ def _phi1(z: Array) -> Array:
     """(e^z - 1) / z, by its series near zero."""
     small = jnp.abs(z) < 1e-2
     safe = jnp.where(small, 1.0, z)
-    return jnp.where(small, 1 + z / 2 + z**2 / 6 + z**3 / 24 + z**4 / 120, jnp.expm1(safe) / safe)
+    series = sum(z**k / factorial(k + 1) for k in range(6))
+    return jnp.where(small, series, jnp.expm1(safe) / safe)
 
 
 def _phi2(z: Array) -> Array:
     """(e^z - 1 - z) / z^2, by its series near zero."""
     small = jnp.abs(z) < 1e-1
     safe = jnp.where(small, 1.0, z)
-    series = 1 / 2 + z / 6 + z**2 / 24 + z**3 / 120 + z**4 / 720 + z**5 / 5040
+    series = sum(z**k / factorial(k + 2) for k in range(8))
     return jnp.where(small, series, (jnp.expm1(safe) - safe) / safe**2)

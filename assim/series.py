@@ -5,6 +5,7 @@ numbers. Labels, units and the time origin stay host-side in a `Frame`.
 """
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -61,7 +62,10 @@ class Layout:
     @classmethod
     def from_dict(cls, stored: dict) -> "Layout":
         """The layout that `to_dict` described."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+        parts: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()
+        }
+        return cls(**parts)
 
 
 class Stream(eqx.Module):
@@ -196,16 +200,22 @@ def cut(
 
 
 def origins_with_truth(series: Series, context: int, horizon: int) -> np.ndarray:
-    """Every (run, origin) whose leads hold a reading and know their inputs, oldest first, shape (n, 2).
+    """Every (run, origin) whose context lies in the record and whose leads hold a reading and know their inputs.
 
-    The context may reach before the record by all but its last row: what is not there is missing.
+    Args:
+        series: the record.
+        context: number of rows up to the origin.
+        horizon: number of rows after it.
+
+    Returns:
+        Shape (n, 2), oldest first.
     """
     mask = np.asarray(series.main.mask.any(axis=-1))
     known = np.asarray(series.inputs_known)
     runs, length = mask.shape
     found = []
     for run in range(runs):
-        origins = np.arange(min(context, length) - 1, length - horizon)
+        origins = np.arange(context - 1, length - horizon)
         if origins.size == 0:
             continue
         ahead = np.lib.stride_tricks.sliding_window_view
