@@ -49,15 +49,33 @@ def asked_for(ds: xr.Dataset, variables: Iterable[str]) -> list[str]:
     found: list[str] = []
     for wanted in dict.fromkeys([variables] if isinstance(variables, str) else variables):
         if wanted not in names and wanted not in standard:
-            near = _nearest(str(wanted), names | set(standard))
-            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else _some(sorted(names))
-            raise ValueError(f"The file has no variable {wanted!r}: {hint}")
+            raise not_there(ds, wanted)
         meant = [wanted] if wanted in names else standard[wanted]
         for name in meant:
             flagged = wanted not in names and is_flag(name, ds[name].variable)
             if name not in found and not flagged:
                 found.append(name)
     return found
+
+
+def has(ds: xr.Dataset, variables: Iterable[str]) -> list[str]:
+    """Those of the variables asked for, by name or standard name, that a dataset has."""
+    standard = {
+        v.attrs.get("standard_name") for v in ds.variables.values() if v.dtype.kind in "fiu"
+    }
+    known = {str(n) for n in ds.variables} | {str(s) for s in standard if isinstance(s, str)}
+    return [name for name in variables if name in known]
+
+
+def not_there(ds: xr.Dataset, name: str) -> ValueError:
+    """The refusal of a name that the dataset has not, with the nearest that it has."""
+    readings = sorted(str(n) for n, v in ds.variables.items() if not is_flag(str(n), v))
+    standard = {
+        str(v.attrs["standard_name"]) for v in ds.variables.values() if "standard_name" in v.attrs
+    }
+    near = _nearest(str(name), {*readings, *standard})
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else _some(readings)
+    return ValueError(f"The file has no variable {name!r}: {hint}")
 
 
 def numbers_only(ds: xr.Dataset, names: Iterable[str]) -> None:

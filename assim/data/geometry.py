@@ -83,7 +83,7 @@ def rows_of(ds: xr.Dataset, clock: str, dims: set[str]) -> Rows:
         sample = at[1] if dim == at[0] else at[0]
         instance = np.repeat(np.arange(ds.sizes[dim]), ds.sizes[sample])
         return Rows((dim, sample), _kind(ds, dim), dim, instance)
-    for name, dim, sample, counted in _ragged(ds):
+    for name, dim, sample, counted in sorted(_ragged(ds), key=lambda found: not found[3]):
         if sample not in dims or (at[:1] not in ((dim,), (sample,))):
             continue
         instance = _counted(ds, name, sample) if counted else _indexed(ds, name, dim)

@@ -123,7 +123,7 @@ def _apart(ds: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
 def _identifier(ds: xr.Dataset) -> str:
     attrs = {k: str(v).strip() for k, v in ds.attrs.items()}
     if "site_id" in attrs and "facility_id" in attrs:
-        return f"{attrs['site_id']} {attrs['facility_id']}"
+        return f"{attrs['site_id']} {attrs['facility_id'].partition(':')[0].strip()}"
     return next((attrs[k] for k in IDENTIFIERS if attrs.get(k)), "")
 
 

@@ -100,7 +100,7 @@ def _spread_out(
             table = moved.values.reshape(times.size, *moved.shape[len(rows.dims) :])[good]
             refuse_too_many(int(np.prod((*shape, *table.shape[1:]), dtype=object)), f"'{name}'")
             into[str(name)] = xr.Variable((*axes, *extra), spread(table, places, shape), var.attrs)
-        elif not set(rows.dims) & set(var.dims):
+        elif not (set(rows.dims) - {rows.dim}) & set(var.dims):
             into[str(name)] = xr.Variable(
                 [rows.kind if d == rows.dim else d for d in var.dims], var.values, var.attrs
             )

@@ -12,6 +12,7 @@ from typing import Any
 
 import xarray as xr
 
+from assim.data.choosing import has, not_there
 from assim.data.joining import join
 from assim.data.mending import is_lazy
 from assim.data.reading import open_raw
@@ -58,15 +59,28 @@ def open_dataset(
     sources = _sources(path_or_paths)
     records: list[Record] = []
     opened: list[xr.Dataset] = []
+    strange: dict[str, ValueError] = {}
+    met: set[str] = set()
     try:
         for source in sources:
-            raw = source if isinstance(source, xr.Dataset) else open_raw(source)
-            if not isinstance(source, xr.Dataset):
+            if isinstance(source, xr.Dataset):
+                raw, label = source, OPEN
+            else:
+                raw, label = open_raw(source), str(source)
                 opened.append(raw)
-            label = OPEN if isinstance(source, xr.Dataset) else str(source)
-            records.append(record_of(raw, label, wanted, qc, chunks, screen))
+            here = wanted
+            if wanted is not None and len(sources) > 1:
+                here = has(raw, wanted)
+                met |= set(here)
+                for name in set(wanted) - met:
+                    strange.setdefault(name, not_there(raw, name))
+            if here != []:
+                records.append(record_of(raw, label, here, qc, chunks, screen))
             if chunks is None and opened:
                 opened.pop().close()
+        for name in wanted or ():
+            if name in strange and name not in met:
+                raise strange[name]
         ds, repairs = join(records)
         return _finished(ds, records, repairs, qc)
     except BaseException:
@@ -107,7 +121,7 @@ def _finished(ds: xr.Dataset, records: list[Record], repairs: list[str], qc: Any
         readings = [n for n in dict.fromkeys(n for r in records for n in r.readings) if n in ds]
         left = {n: int(ds[n].notnull().sum()) for n in readings}
         if not any(left.values()):
-            raise _nothing_left(readings, source, any(r.seen for r in records), qc)
+            raise _nothing_left(readings, source, records, qc)
         for name in readings:
             ds[name].attrs["n_missing"] = int(ds[name].size) - left[name]
     ds.attrs = {k: v for k, v in ds.attrs.items() if ":" not in str(k)} | {
@@ -116,9 +130,14 @@ def _finished(ds: xr.Dataset, records: list[Record], repairs: list[str], qc: Any
     return ds
 
 
-def _nothing_left(readings: list[str], source: str, seen: bool, qc: Any) -> ValueError:
+def _nothing_left(readings: list[str], source: str, records: list[Record], qc: Any) -> ValueError:
     names = ", ".join(map(repr, readings[:6])) + (" and more" if len(readings) > 6 else "")
-    if seen:
+    if any(r.kept for r in records):
+        return ValueError(
+            f"All readings of {names} in {source} lie in rows without a time, which are dropped: "
+            "choose other variables."
+        )
+    if any(r.seen for r in records):
         return ValueError(
             f"All readings of {names} in {source} are flagged bad under the policy qc={qc!r}: read them with "
             "qc='none', or choose other variables."

@@ -51,6 +51,7 @@ class Record:
         source: what to call the file in a sentence.
         readings: names of the readings, without their standard errors.
         seen: whether any reading was there before the flags were heard; None if nobody looked.
+        kept: whether any was there after; None if nobody looked.
         repairs: what was mended.
     """
 
@@ -58,6 +59,7 @@ class Record:
     source: str
     readings: tuple[str, ...]
     seen: bool | None
+    kept: bool | None
     repairs: tuple[str, ...]
 
 
@@ -109,11 +111,13 @@ def record_of(
         coords,
     )
     numbers, said = decode(ds, [*readings, *errors.values(), *coords])
-    seen = None if is_lazy(ds) else any(bool(numbers[n].notnull().any()) for n in readings)
+    lazy = is_lazy(ds)
+    seen = None if lazy else any(bool(numbers[n].notnull().any()) for n in readings)
     screened, heard = _screened(ds, numbers, readings, qc, screen)
+    kept = None if lazy else any(bool(screened[n].notnull().any()) for n in readings)
     out, mended = lay_out(ds, screened, clock, rows)
     out = _labelled(out, readings, errors)
-    return Record(out, source, tuple(readings), seen, (*earlier, *said, *heard, *mended))
+    return Record(out, source, tuple(readings), seen, kept, (*earlier, *said, *heard, *mended))
 
 
 def _clock_of(ds: xr.Dataset, wanted: list[str] | None) -> str:
@@ -122,7 +126,7 @@ def _clock_of(ds: xr.Dataset, wanted: list[str] | None) -> str:
         if wanted is not None
         else [n for n, v in ds.variables.items() if v.dtype.kind in "fiu"]
     )
-    dims = {str(d) for n in chosen for d in ds[n].dims}
+    dims = {str(d) for n in chosen for d in ds[n].dims} or set(map(str, ds.dims))
     along = dims | {dim for dim, sample in linked_dims(ds).items() if sample in dims}
     outer = {o for o, inner in linked_dims(ds).items() if inner in along}
     return find_clock(ds, along | outer, tuple(wanted or ()))
