@@ -3,7 +3,10 @@
 import json
 import math
 from collections.abc import Iterator
+from importlib.util import find_spec
+from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,9 +16,10 @@ import xarray as xr
 from assim.data.atomic import replacing
 from assim.data.framing import INSTANCES, Frame, Selection, frame_of
 from assim.inference.progress import Progress
+from assim.model import AbstractModel
 from assim.rollout import Rolled, roll
 from assim.series import Layout, Series
-from assim.tree import Fitted, model_attrs, restore, tree_of
+from assim.tree import Fitted, model_attrs, read_tree, restore, tree_of
 from assim.types import Array, Key
 from assim.uncertainty import components
 
@@ -32,6 +36,7 @@ def forecast(
     *,
     key: Key,
     origins: Origins = None,
+    model: AbstractModel | None = None,
     num_draws: int | None = 500,
     to: str | Path | None = None,
     progress: bool = False,
@@ -40,11 +45,14 @@ def forecast(
 
     Args:
         post: the posterior tree, or its path.
-        ds: the record up to (and past) the origins, file units; None to go on from the end of the training record.
+        ds: the record up to (and past) the origins, file units; it may hold the plan of the controls alone.
+            None to go on from the end of the training record.
         horizon: how far ahead, as a duration ("24h") or a number of steps.
         key: all randomness; a path depends on it and on its origin alone, not on which others are asked for.
         origins: "last"; a duration between origins ("6h"); a list of times; None for one every horizon, counted
-            back from the last time.
+            back from the last time. For a model with controls the last time is that of the last reading, since
+            the plan of the controls goes on beyond it.
+        model: the model, where it is of a class of your own; None to make it from the settings in the tree.
         num_draws: posterior draws used, evenly spaced; None for all.
         to: Zarr store to write to, chunk by chunk, when the result outgrows memory.
         progress: whether to show a progress bar.
@@ -55,28 +63,38 @@ def forecast(
 
     Raises:
         ValueError: a horizon beyond the controls given (the missing span is named) or beyond the model's own,
-            an origin off the clock of the record.
+            an origin off the clock of the record, a tree of another model.
     """
-    fitted = restore(post)
+    if num_draws is not None and num_draws < 1:
+        raise ValueError(f"num_draws={num_draws} leaves no path: give 1 or more, or None for all.")
+    tree = read_tree(post) if isinstance(post, str | Path) else post
+    fitted = restore(tree, model=model)
     needs = fitted.model.needs()
     selection = Selection(
         needs.controls, needs.covariates, tuple(fitted.frame["calendar"]), needs.targets
     )
     frame = frame_of(_continued(fitted, ds), selection, like=fitted.frame)
-    leads = _steps(horizon, frame.step)
+    leads = _steps(horizon, frame.step, "horizon")
     if needs.horizon > 1 and leads > needs.horizon:
         raise ValueError(
             f"The model was fitted for {needs.horizon} leads and {leads} are asked for: ask for at most "
-            f"{_duration(needs.horizon, frame.step)}, or fit with decoding=Direct({leads})."
+            f"{_duration(needs.horizon, frame.step)}, or fit it again for a horizon of {leads} steps."
         )
+    if ds is None and origins is None:
+        origins = "last"
     rows = _origin_rows(frame, origins, leads, None if ds is None else ds["time"].values[0])
-    _require_controls(frame, rows, leads, origins is None or isinstance(origins, str))
-    rows = rows[_controls_span(frame, rows, leads)]
+    known = _controls_known(frame, rows, leads)
+    chosen_here = origins is None or isinstance(origins, str)
+    if not (known.all() if not chosen_here else known.any()):
+        raise ValueError(_missing_plan(frame, rows[~known][-1 if chosen_here else 0], leads))
+    rows = rows[known]
     attrs = model_attrs(fitted.model, fitted.layout, fitted.frame, key) | {
-        "method": post.attrs.get("method", "") if isinstance(post, xr.DataTree) else "",
+        "method": tree.attrs.get("method", ""),
         "horizon": _duration(leads, frame.step),
         "num_draws": json.dumps(num_draws),
     }
+    if fitted.tail is not None and fitted.tail.sizes["time"]:
+        attrs["trained_until"] = _stamp(fitted.tail["time"].values[-1])
     parts = _parts(fitted, frame, rows, leads, num_draws, key=key, progress=progress)
     if to is not None:
         return _streamed(parts, attrs, Path(to))
@@ -92,7 +110,7 @@ def forecast(
         )
         for name in gathered[0]
     }
-    return tree_of(_trimmed(groups), attrs)
+    return tree_of(groups, attrs)
 
 
 def _continued(fitted: Fitted, ds: xr.Dataset | None) -> xr.Dataset:
@@ -102,46 +120,52 @@ def _continued(fitted: Fitted, ds: xr.Dataset | None) -> xr.Dataset:
         if tail is None:
             raise ValueError("The tree keeps no end of a record to go on from: give ds=.")
         return tail
-    if tail is None or tail.sizes["time"] == 0 or "time" not in ds.dims or ds.sizes["time"] == 0:
+    if ds.sizes.get("time") == 0:
+        raise ValueError("The record holds no time at all: check the file, or the split.")
+    if tail is None or tail.sizes["time"] == 0 or "time" not in ds.dims:
         return ds
     gap = (ds["time"].values[0] - tail["time"].values[-1]) / np.timedelta64(1, "s")
     step = fitted.frame["step"]
     on_clock = abs(gap / step - round(gap / step)) < 0.05
     if not 0 < gap <= 1000 * step or not on_clock:
         return ds
-    shared = [n for n in tail.data_vars if n in ds]
+    names = [str(n) for n in tail.data_vars]
+    readings = {n for n in names if n.removesuffix("_sd") not in names or not n.endswith("_sd")}
+    controls = set(fitted.model.needs().controls)
+    absent = readings - set(map(str, ds.data_vars))
+    if absent and (not controls or absent != readings - controls):
+        return ds
     instance = next((d for d in INSTANCES if d in tail.dims), None)
-    if len(shared) < len(tail.data_vars) or (instance is not None and instance not in ds.dims):
+    if instance is not None and instance not in ds.dims:
         return ds
     if instance is not None:
         here = [s for s in tail[instance].values if s in ds[instance].values]
         tail = tail.sel({instance: here})
         if list(ds[instance].values) != here:
             return ds
+    shared = [n for n in names if n in ds]
     plain = ds[shared].drop_vars([c for c in ds.coords if c not in ds[shared].dims])
-    joined = xr.concat([tail[shared], plain], "time", join="outer", combine_attrs="override")
+    joined = xr.concat([tail, plain], "time", join="outer", combine_attrs="override")
     for name in shared:
         joined[name].attrs = ds[name].attrs
     return joined
 
 
-def _steps(horizon: str | int, step: float) -> int:
-    """The horizon in steps."""
-    if isinstance(horizon, int):
-        leads = horizon
+def _steps(asked: str | int, step: float, name: str) -> int:
+    """A duration or a number of steps, in steps."""
+    if isinstance(asked, Integral):
+        steps = int(asked)
     else:
         try:
-            seconds = pd.Timedelta(horizon).total_seconds()
-        except ValueError as error:
+            seconds = pd.Timedelta(asked).total_seconds()
+        except (ValueError, TypeError) as error:
             raise ValueError(
-                f"horizon={horizon!r} is not a duration: write it as '6h' or '30min'."
+                f"{name}={asked!r} is not a duration: write it as '6h' or '30min'."
             ) from error
-        leads = math.floor(seconds / step + 1e-6)
-    if leads < 1:
-        raise ValueError(
-            f"horizon={horizon!r} is shorter than one step of {step:g} s: ask for more."
-        )
-    return leads
+        steps = math.floor(seconds / step + 1e-6)
+    if steps < 1:
+        raise ValueError(f"{name}={asked!r} is shorter than one step of {step:g} s: ask for more.")
+    return steps
 
 
 def _duration(leads: int, step: float) -> str:
@@ -152,48 +176,61 @@ def _origin_rows(
     frame: Frame, origins: Origins, leads: int, first: np.datetime64 | None
 ) -> np.ndarray:
     """Rows of the origins on the clock of the frame, oldest first."""
-    last = len(frame.times) - 1
+    last = _last_row(frame)
     begin = 0 if first is None else max(int(np.searchsorted(frame.times, first)) - 1, 0)
     if origins is None or isinstance(origins, str):
         if origins == "last":
             return np.array([last])
-        every = leads if origins is None else _steps(origins, frame.step)
-        return np.arange(last, begin - 1, -every)[::-1].copy()
-    asked = np.atleast_1d(np.asarray(origins, "datetime64[ns]"))
+        every = leads if origins is None else _steps(origins, frame.step, "origins")
+        return np.arange(last, min(begin, last) - 1, -every)[::-1].copy()
+    try:
+        asked = np.unique(np.atleast_1d(np.asarray(origins, "datetime64[ns]")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"origins={origins!r} are no times: give 'last', a duration, or times as '2020-06-01T12:00'."
+        ) from error
+    if asked.size == 0:
+        raise ValueError("origins=[] asks for no forecast: name a time, or 'last'.")
     rows = np.searchsorted(frame.times, asked)
-    off = (rows > last) | (frame.times[np.minimum(rows, last)] != asked)
+    final = len(frame.times) - 1
+    off = (rows > final) | (frame.times[np.minimum(rows, final)] != asked)
     if off.any():
         raise ValueError(
-            f"The origin {asked[off][0]} is not on the clock of the record ({frame.times[0]} to "
-            f"{frame.times[-1]}, every {frame.step:g} s): choose one of its times."
+            f"The origin {_stamp(asked[off][0])} is not on the clock of the record ({_stamp(frame.times[0])} to "
+            f"{_stamp(frame.times[-1])}, every {frame.step:g} s): choose one of its times."
         )
-    return np.sort(rows)
+    return rows
 
 
-def _controls_span(frame: Frame, rows: np.ndarray, leads: int) -> np.ndarray:
-    """Which origins know their controls over the whole horizon."""
-    if frame.num_controls == 0:
-        return np.ones(len(rows), bool)
-    known = np.isfinite(frame.u[..., : frame.num_controls]).all(axis=(0, 2))
-    padded = np.concatenate([known, np.zeros(leads, bool)])
-    return np.array([padded[r + 1 : r + 1 + leads].all() for r in rows], bool)
+def _last_row(frame: Frame) -> int:
+    """The last row of the record; where there are controls, the last with a reading."""
+    read = np.flatnonzero(np.isfinite(frame.y).any(axis=(0, 2)))
+    if frame.num_controls and read.size:
+        return int(read[-1])
+    return len(frame.times) - 1
 
 
-def _require_controls(frame: Frame, rows: np.ndarray, leads: int, chosen_here: bool) -> None:
-    spans = _controls_span(frame, rows, leads)
-    if spans.all() or (chosen_here and spans.any()):
-        return
-    row = rows[~spans][0]
+def _plan(frame: Frame, row: int, leads: int) -> np.ndarray:
+    """Whether each control is known at each lead, shape (lead, control)."""
+    known = np.zeros((leads, frame.num_controls), bool)
     ahead = np.isfinite(frame.u[:, row + 1 : row + 1 + leads, : frame.num_controls]).all(axis=0)
-    known = int(np.argmin(ahead.all(axis=1))) if not ahead.all() else len(ahead)
-    step = np.timedelta64(int(frame.step * 1e9), "ns")
-    names = [
-        n
-        for i, n in enumerate(frame.inputs[: frame.num_controls])
-        if known >= len(ahead) or not ahead[known, i]
-    ]
-    start, end = frame.times[row] + (known + 1) * step, frame.times[row] + leads * step
-    raise ValueError(
+    known[: len(ahead)] = ahead
+    return known
+
+
+def _controls_known(frame: Frame, rows: np.ndarray, leads: int) -> np.ndarray:
+    """Which origins know their controls over the whole horizon."""
+    return np.array([_plan(frame, row, leads).all() for row in rows], bool)
+
+
+def _missing_plan(frame: Frame, row: int, leads: int) -> str:
+    """The sentence on the controls that are not known over the horizon."""
+    missing = ~_plan(frame, row, leads)
+    names = [n for n, lost in zip(frame.inputs, missing.any(axis=0), strict=False) if lost]
+    lost = np.flatnonzero(missing.any(axis=1)) + 1
+    step = np.timedelta64(round(frame.step * 1e9), "ns")
+    start, end = frame.times[row] + lost[0] * step, frame.times[row] + lost[-1] * step
+    return (
         f"The forecast from {_stamp(frame.times[row])} needs the controls {', '.join(names)} from {_stamp(start)} "
         f"to {_stamp(end)}, which the record does not give: add their plan, or ask for a shorter horizon."
     )
@@ -213,7 +250,7 @@ def _parts(
     key: Key,
     progress: bool,
 ) -> Iterator[dict[str, xr.Dataset]]:
-    """The forecast, a few origins at a time, each part labelled."""
+    """The forecast, a few origins at a time, each part labelled; no scores where no truth is known at all."""
     layout, series = Layout.of(frame), Series.of(frame)
     sites = fitted.thinned(num_draws)
     chains, draws = next(iter(sites.values())).shape[:2]
@@ -221,6 +258,8 @@ def _parts(
     runs = frame.y.shape[0]
     cost = chains * draws * leads * len(frame.channels) * runs
     size = int(np.clip(CHUNK_VALUES // cost, 1, len(rows)))
+    told = np.isfinite(frame.y[..., np.array(frame.is_target)]).any(axis=(0, 2))
+    scored = any(told[row + 1 : row + 1 + leads].any() for row in rows)
     with Progress(progress, "forecast", len(rows)) as bar:
         for start in range(0, len(rows), size):
             here = rows[start : start + size]
@@ -228,7 +267,8 @@ def _parts(
             pairs = np.array([(run, row) for run in range(runs) for row in padded], np.int32)
             rolled = roll(fitted, layout, series, jnp.asarray(pairs), leads, flat, key=key)
             shape = (runs, size)
-            yield _labelled(rolled, frame, here, leads, shape, (chains, draws))
+            part = _labelled(rolled, frame, here, leads, shape, (chains, draws))
+            yield {k: v for k, v in part.items() if scored or k != "log_score"}
             bar.advance(len(here), {})
 
 
@@ -243,7 +283,7 @@ def _labelled(
     step = np.timedelta64(int(round(frame.step * 1e9)), "ns")
     init, lead = frame.times[rows], np.arange(1, leads + 1) * step
     station = () if frame.stations is None else (frame.instance,)
-    coords = {"init_time": init, "lead_time": lead}
+    coords: dict[str, Any] = {"init_time": init, "lead_time": lead}
     coords["valid_time"] = (("init_time", "lead_time"), init[:, None] + lead)
     if frame.stations is not None:
         coords[frame.instance] = np.array(frame.stations)
@@ -272,7 +312,7 @@ def _labelled(
         groups["uncertainty"][name] = (("component", *base), split, {"units": units})
         groups["log_score"][name] = (base, score)
     chains, draws = drawn
-    own = {
+    own: dict[str, dict] = {
         "predictions": {"chain": np.arange(chains), "draw": np.arange(draws)},
         "uncertainty": {"component": ["aleatoric", "epistemic"]},
         "log_score": {},
@@ -280,20 +320,17 @@ def _labelled(
     return {k: xr.Dataset(v, coords=coords | own[k]) for k, v in groups.items()}
 
 
-def _trimmed(groups: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
-    """Without scores where no truth is known."""
-    scores = groups["log_score"]
-    if not any(bool(np.isfinite(v).any()) for v in scores.data_vars.values()):
-        return {k: v for k, v in groups.items() if k != "log_score"}
-    return groups
-
-
 def _streamed(parts: Iterator[dict[str, xr.Dataset]], attrs: dict, path: Path) -> xr.DataTree:
     """Write the parts one behind the other along the origins; the store appears when it is whole."""
+    if path.is_dir() and any(path.iterdir()) and not (path / "zarr.json").is_file():
+        raise ValueError(
+            f"{path} is a folder and no Zarr store, so it is not replaced: give another name in to=."
+        )
     with replacing(path) as temporary:
         tree_of({}, attrs).to_zarr(temporary, mode="w", consolidated=False)
         for number, part in enumerate(parts):
-            more = {} if number == 0 else {"append_dim": "init_time"}
+            along = None if number == 0 else "init_time"
             for name, ds in part.items():
-                ds.to_zarr(temporary, group=name, mode="a", consolidated=False, **more)
-    return xr.open_datatree(path, engine="zarr", chunks={}, consolidated=False)
+                ds.to_zarr(temporary, group=name, mode="a", consolidated=False, append_dim=along)
+    lazy: dict | None = {} if find_spec("dask") else None
+    return xr.open_datatree(path, engine="zarr", chunks=lazy, consolidated=False)

@@ -82,9 +82,9 @@ class AbstractPointwise(AbstractModel):
     def reading(self, example: PyTree) -> tuple[Array, Array]:
         """What was read and whether, each shape (lead, channel)."""
 
-    @abstractmethod
     def undisturbed(self) -> "AbstractPointwise":
         """The model as it judges: nothing hidden at random from its windows."""
+        return self
 
     def likelihood(self, ssm: AbstractStateSpace, examples: PyTree, num_data: int) -> None:
         """Independent readings given their past; missing ones contribute nothing."""
@@ -198,8 +198,11 @@ def prepare(
         window = cut(series, pair[0], pair[1], **size)
         return model.prepare(window, layout, constants, key=jax.random.fold_in(key, number))
 
-    numbered = (jnp.arange(pairs.shape[0]), pairs)
-    return jax.lax.map(example, numbered, batch_size=min(COUNTED, pairs.shape[0]))
+    count, chunk = pairs.shape[0], min(COUNTED, pairs.shape[0])
+    at = jnp.arange(-(-count // chunk) * chunk) % count
+    numbered = (at.reshape(-1, chunk), pairs[at].reshape(-1, chunk, 2))
+    stacked = jax.lax.map(jax.vmap(example), numbered)
+    return jax.tree.map(lambda leaf: leaf.reshape(at.size, *leaf.shape[2:])[:count], stacked)
 
 
 def count_parameters(problem: Problem) -> int:

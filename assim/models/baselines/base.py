@@ -97,10 +97,6 @@ class AbstractGuess(AbstractPointwise):
     def guess(self, values: Array, present: Array, layout: Layout, constants: Sites) -> Array:
         """What comes, shape (lead, channel), from the window (lag, channel); internal units."""
 
-    def undisturbed(self) -> "AbstractGuess":
-        """A baseline hides nothing."""
-        return self
-
     def constants(self, windows: Window, layout: Layout) -> Sites:
         """Mean of each channel; sd and correlation of the guess's errors at each lead."""
         y, mask = windows.context.y, windows.context.mask

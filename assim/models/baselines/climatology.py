@@ -109,10 +109,6 @@ class Climatology(AbstractPointwise):
         """The calendar alone."""
         return Needs(context=2, horizon=1, calendar=self.calendar)
 
-    def undisturbed(self) -> "Climatology":
-        """Climatology hides nothing."""
-        return self
-
     def constants(self, windows: Window, layout: Layout) -> Sites:
         """Mean, sd and one-step correlation of each channel."""
         y, mask = windows.y[:, 0], windows.mask[:, 0]
