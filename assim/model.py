@@ -10,6 +10,7 @@ window, without parameters; what is learned by counting (scales of increments, c
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -171,7 +172,7 @@ def pose(
 ) -> Problem:
     """The problem of fitting `model` to the windows of a record that end at the (run, origin) `pairs`."""
     needs = model.needs()
-    size = {"context": needs.context, "horizon": needs.horizon, "step": layout.step}
+    size: dict[str, Any] = {"context": needs.context, "horizon": needs.horizon, "step": layout.step}
     stride = -(-pairs.shape[0] // COUNTED)
     constants = model.constants(windows(series, pairs[::stride], **size), layout)
     return Problem(
@@ -191,7 +192,7 @@ def prepare(
 ) -> PyTree:
     """What the likelihood needs of each window, stacked on a leading axis; contexts do not outlive their chunk."""
     needs = model.needs()
-    size = {"context": needs.context, "horizon": needs.horizon, "step": layout.step}
+    size: dict[str, Any] = {"context": needs.context, "horizon": needs.horizon, "step": layout.step}
 
     def example(numbered: tuple[Array, Array]) -> PyTree:
         number, pair = numbered
