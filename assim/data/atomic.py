@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+STORE = ("zarr.json", ".zgroup", ".zmetadata", ".zattrs")
+"""A directory with one of these is a Zarr store, and may be replaced."""
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
@@ -20,19 +23,27 @@ def replacing(path: str | Path) -> Iterator[Path]:
         The temporary path; write there.
 
     Raises:
-        OSError: no such directory, no permission, or no room, in one sentence.
+        OSError: no such directory, no permission, no room, or a directory in the way that is no Zarr store.
     """
     path = Path(path)
     if not path.parent.is_dir():
         raise OSError(f"The directory {path.parent} does not exist: make it, or write elsewhere.")
     if not os.access(path.parent, os.W_OK):
         raise OSError(f"There is no permission to write in {path.parent}: write elsewhere.")
+    if path.is_dir() and any(path.iterdir()) and not any((path / s).exists() for s in STORE):
+        raise OSError(f"{path} is a directory and not a Zarr store: remove it, or write elsewhere.")
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    old = temporary.with_name(f"{temporary.name}.old")
     try:
         yield temporary
-        if path.is_dir() and temporary.is_dir():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+        if path.exists() and (path.is_dir() or temporary.is_dir()):
+            os.replace(path, old)  # a directory takes no other's place
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            if old.exists():
+                os.replace(old, path)
+            raise
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise OSError(
@@ -40,7 +51,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
             ) from error
         raise
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)
+        for left in (temporary, old):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
