@@ -60,7 +60,7 @@ class Frame:
         control_scaling: centre and scale of each control, shape (2, control), file units.
         stations: label of each run, or None where the file holds a single record.
         instance: name of the run dimension in the file.
-        attrs: CF attributes of each channel.
+        attrs: CF attributes of each channel and control.
     """
 
     times: NDArray[np.datetime64]
@@ -101,15 +101,17 @@ def frame_of(ds: xr.Dataset, selection: Selection, like: dict | None = None) -> 
     times, rows, step = regular_clock(ds["time"].values, like["step"] if like else None)
     y = _stack(columns, len(times), rows, ds.sizes[instance])
     sd = _errors(ds, columns, len(times), rows, y)
-    names, attrs = tuple(columns), {k: dict(v.attrs) for k, v in columns.items()}
+    names = tuple(columns)
+    attrs = {n: dict(v.attrs) for n, v in columns.items()}
+    attrs |= {n: dict(ds[n].attrs) for n in selection.controls}
     if like:
-        attrs = {n: attrs[n] | like["attrs"].get(n, {}) for n in names}
+        attrs = {n: own | like["attrs"].get(n, {}) for n, own in attrs.items()}
         scaling = _stored_scaling(like, instance, stations)
         calendar = CalendarFeatures(tuple(like["calendar"]))
     else:
         _refuse_useless(names, y)
         supports = tuple(support_of(columns[n]) for n in names)
-        attrs = {n: attrs[n] | {"support": s} for n, s in zip(names, supports, strict=True)}
+        attrs |= {n: attrs[n] | {"support": s} for n, s in zip(names, supports, strict=True)}
         scaling = _fitted_scaling(y, supports, [bounds_of(columns[n]) for n in names], instance)
         calendar = CalendarFeatures.fitting(selection.calendar, times, step)
     _say_clipped(names, y, scaling)

@@ -61,7 +61,7 @@ class Scaling:
             return y
         period = np.where(circle, TURN * self.scale[run, channel], 1.0).astype(z.dtype)
         turned = np.mod(y, period)
-        return np.where(circle, np.where(turned < period, turned, 0.0), y).astype(z.dtype)
+        return np.where(circle, np.where(turned >= period, 0.0, turned), y).astype(z.dtype)
 
     def error(self, y: ArrayLike, sd: ArrayLike) -> NDArray[np.float64]:
         r"""Internal standard errors of readings `y` known to within `sd`, file units: $z(y + \sigma) - z(y)$.

@@ -12,6 +12,7 @@ LOWER = (
     *("downwelling", "upwelling", "concentration", "mole_fraction", "mass_fraction", "thickness"),
     *("significant_height", "wave_period", "visibility", "salinity", "energy", "evaporation"),
 )
+EITHER_SIGN = ("anomaly", "net_", "tendency_of")
 DIRECTIONS = ("direction", "heading", "course", "platform_azimuth", "yaw")
 DEGREES = {"degree", "degrees", "deg", "degree_true", "degrees_true", "degreet", "degree_t", "°"}
 RADIANS = {"radian", "radians", "rad"}
@@ -37,7 +38,7 @@ def support_of(da: xr.DataArray) -> str:
         return "circle"
     if any(b in name for b in BOUNDED) and units in PERCENT | {"1", ""}:
         return "both"
-    if any(part in name for part in LOWER) and "anomaly" not in name and "net_" not in name:
+    if any(part in name for part in LOWER) and not any(part in name for part in EITHER_SIGN):
         return "lower"
     return "real"
 
