@@ -75,12 +75,13 @@ def lfo_cv(
     import arviz as az
 
     k_full, k_refit = jax.random.split(key)
-    if isinstance(post_or_model, AbstractModel):
-        model = _scorable(post_or_model)
+    given = post_or_model
+    model = _scorable(given if isinstance(given, AbstractModel) else restore(given).model)
+    _require_one_step(how, model.needs())
+    if isinstance(given, AbstractModel):
         post = infer(model, ds, method, key=k_full, pointwise=0)
     else:
-        post = post_or_model
-        model = _scorable(restore(post).model)
+        post = given
     method = made_from(json.loads(post.attrs["method"])) if method is None else method
     full = restore(post, model=model)
     frame = _frame(ds, model.needs(), full)
@@ -89,7 +90,6 @@ def lfo_cv(
             "The tree was fitted on another record than the one given: give the record of the fit, or the model "
             "(assim.restore(tree).model), which is then fitted here."
         )
-    _require_one_step(how, model.needs(), frame)
     with Progress(progress, "leave future out", len(frame.times) - min_observations) as bar:
         refits = _Refits(full, method, ds, frame, min_observations, k_refit, bar)
         _require_room(min_observations, forecast_horizon, len(refits.times))
@@ -234,10 +234,10 @@ def _scorable(model: AbstractModel) -> AbstractPointwise:
     return model
 
 
-def _require_one_step(how: str, needs: Needs, frame: Frame) -> None:
+def _require_one_step(how: str, needs: Needs) -> None:
     if how not in ("approx", "exact"):
         raise ValueError(f"how={how!r} is unknown: choose 'approx' or 'exact'.")
-    if how == "approx" and (needs.horizon > 1 or not all(frame.is_target)):
+    if how == "approx" and (needs.horizon > 1 or needs.covariates):
         raise ValueError(
             "how='approx' carries a fit on by the one-step density of the targets, and this model is fitted to "
             "more than that (several leads, or covariates): use how='exact'."
