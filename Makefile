@@ -21,10 +21,10 @@ demo: .venv/.run
 	$(BIN)/assim demo --out runs/demo
 
 test: .venv/.dev
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 test-all: .venv/.dev
-	$(BIN)/python -m pytest -m "slow or not slow" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow" $(PYTEST_ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
