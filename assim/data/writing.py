@@ -1,0 +1,90 @@
+"""`to_cf`: one flat CF-1.8 and ACDD-1.3 file, for other people's tools.
+
+Time is in seconds as float64 (CF 1.8 knows no 64-bit integers), a missing reading is -9999, coordinates have axes
+and no fill value, labels are characters. Standard names are checked against the table (`assim.data.naming`). What
+neither the data nor the attributes say is not made up: a file without a position is valid CF, but ACDD asks for
+one.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from assim.data.atomic import replacing
+from assim.data.conforming import conformed
+from assim.data.discovery import catalogued
+from assim.data.flattening import flattened
+
+FILL = -9999.0
+EPOCH = "seconds since 1970-01-01T00:00:00Z"
+
+
+def to_cf(
+    tree_or_dataset: xr.DataTree | xr.Dataset,
+    path: str | Path,
+    *,
+    quantiles: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95),
+    members: bool = False,
+) -> Path:
+    """Writes a record, a forecast or a fit as a flat CF file.
+
+    Args:
+        tree_or_dataset: what `open_dataset`, `forecast` or `infer` gives, in file units.
+        path: the netCDF file to write; it appears when it is whole.
+        quantiles: levels of the quantiles that are written of a tree, in (0, 1) and increasing.
+        members: whether to write all draws, along `realization`, in place of quantiles.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: levels outside (0, 1), a tree with nothing to write, a dataset without a clock or readings.
+        OSError: no such directory, no permission, or no room.
+    """
+    path, levels = Path(path), [float(q) for q in quantiles]
+    if not levels or not all(0 < q < 1 for q in levels) or (np.diff(levels) <= 0).any():
+        raise ValueError(
+            f"quantiles={tuple(levels)} must increase and lie between 0 and 1, as in (0.05, 0.5, 0.95)."
+        )
+    defaults: dict[str, str] = {}
+    if isinstance(tree_or_dataset, xr.DataTree):
+        ds, defaults = flattened(tree_or_dataset, levels, members)
+    else:
+        ds = tree_or_dataset
+    ds = conformed(ds)
+    ds.attrs = catalogued(ds, path.stem, defaults)
+    for name, encoding in _encodings(ds).items():
+        ds[name].encoding = encoding
+    with replacing(path) as temporary:
+        ds.to_netcdf(temporary, engine="netcdf4", format="NETCDF4_CLASSIC")
+    return path
+
+
+def _encodings(ds: xr.Dataset) -> dict[str, dict[str, Any]]:
+    """How each variable is stored."""
+    encoding: dict[str, dict[str, Any]] = {}
+    for name, var in ds.variables.items():
+        encoding[str(name)] = {"_FillValue": None}
+        if var.dtype.kind == "M":
+            encoding[str(name)] |= {"units": _epoch(ds), "calendar": "standard", "dtype": "f8"}
+    for name, da in ds.data_vars.items():
+        along = [
+            str(c) for c, v in ds.coords.items() if c not in ds.dims and set(v.dims) <= set(da.dims)
+        ]
+        encoding[str(name)] |= {"coordinates": " ".join(along)} if along else {}
+        encoding[str(name)] |= {"zlib": True, "complevel": 4, "shuffle": True} if da.ndim else {}
+        if da.dtype.kind == "f":
+            taken = da.chunks is None and bool((da == FILL).any())
+            encoding[str(name)]["_FillValue"] = da.dtype.type(np.nan if taken else FILL)
+    return encoding
+
+
+def _epoch(ds: xr.Dataset) -> str:
+    """Seconds since 1970; since the record's own first day where stamps are finer than a second."""
+    stamps = [v.values for v in ds.variables.values() if v.dtype.kind == "M"]
+    if all((s == s.astype("datetime64[s]")).all() for s in stamps):
+        return EPOCH
+    return f"seconds since {min(s.min() for s in stamps).astype('datetime64[D]')}T00:00:00Z"
