@@ -1,0 +1,39 @@
+"""The commands under one name, and what they share: `assim --help`, `assim --version`."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from assim.cli.asking import check, datasets
+from assim.cli.demo import demo
+from assim.cli.fitting import fit
+from assim.cli.forecasting import forecast
+from assim.cli.judging import compare, report
+
+app = typer.Typer(
+    help="From a sensor netCDF to a calibrated probabilistic forecast.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"assim {version('assim')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Say which version."),
+    ] = False,
+) -> None:
+    pass
+
+
+for command in (check, datasets, fit, forecast, compare, report, demo):
+    app.command()(command)

@@ -1,0 +1,72 @@
+"""`assim check`: what a file holds and what a fit would do with it; `assim datasets`: the files that come along."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from assim.cli.opening import Quality, names_in, open_record
+from assim.cli.speaking import say, show
+from assim.cli.writing import save, written
+
+Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="netCDF, Zarr or a pattern.")]
+Variables = Annotated[
+    str | None, typer.Option(metavar="A,B", help="What to read, with commas; all by default.")
+]
+Screen = Annotated[Quality, typer.Option(help="Which flagged readings become missing.")]
+Step = Annotated[
+    str | None, typer.Option(metavar="10min", help="Put the record on a clock of this step first.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes: for scripts.")]
+
+
+def check(
+    files: Files,
+    variables: Variables = None,
+    qc: Screen = Quality.bad,
+    step: Step = None,
+) -> None:
+    """Say what files hold and what a fit would do."""
+    from assim import data
+
+    ds = open_record(files, variables=names_in(variables), qc=qc, step=step, quiet=True)
+    found = data.describe(ds)
+    table = found.table.reset_index()
+    numeric = {str(c) for c in table.columns if table[c].dtype.kind in "fiu"}
+    heads = [f"{'>' if str(c) in numeric else ''}{str(c).replace('_', ' ')}" for c in table.columns]
+    show(heads, [[_cell(v) for v in row] for row in table.itertuples(index=False)])
+    for name, value in found.clock.items():
+        say(f"{name.replace('_', ' ')}: {value}")
+    for title, sentences in (
+        ("What was mended", found.repairs),
+        ("What a fit would do", found.verdict),
+    ):
+        if sentences:
+            say(f"\n{title}")
+        for sentence in sentences:
+            say(f"- {sentence}")
+
+
+def datasets(
+    export: Annotated[
+        tuple[str, Path] | None, typer.Option(metavar="NAME PATH", help="Write one as netCDF.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """List the small files that come along, or write one."""
+    from assim import data
+
+    if export is None:
+        show(["name", "what it is"], [[k, v] for k, v in data.list_datasets().items()])
+        return
+    name, path = export
+    ds = data.load_dataset(name)
+    with written(path) as unfinished:
+        save(ds, unfinished, path)
+    say(f"The dataset {name} is in {path}.", quiet=quiet)
+
+
+def _cell(value: object) -> str:
+    if value is None or value != value:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

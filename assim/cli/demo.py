@@ -1,0 +1,109 @@
+"""`assim demo`: from the met mast that comes along to a judged forecast, with all that a run leaves behind.
+
+The last day of the record is held out. A Bayesian autoregression and three baselines are fitted to what comes
+before, forecast six hours from every half hour of that day, and are scored on the same readings.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from assim.cli.asking import Quiet
+from assim.cli.fitting import Seed
+from assim.cli.judging import show_scores, write_scores
+from assim.cli.plots import draw_all
+from assim.cli.speaking import note, say, watched
+from assim.cli.writing import save, written
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+TARGETS = ("air_temperature", "wind_speed")
+HELD_OUT = "1D"
+HORIZON = "6h"
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="The folder for all that the run leaves.")] = Path(
+        "runs/demo"
+    ),
+    seed: Seed = 0,
+    quick: Annotated[bool, typer.Option("--quick", hidden=True)] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fit a real met mast, forecast, score and report.
+
+    It takes a minute or two.
+    """
+    import jax
+    import pandas as pd
+
+    from assim import data
+    from assim.comparing import compare
+    from assim.forecasting import forecast
+    from assim.inferring import infer
+    from assim.report import report
+
+    out.mkdir(parents=True, exist_ok=True)
+    ds = data.load_dataset("met_mast")
+    train, test = data.split(ds, at=ds["time"].values[-1] - pd.Timedelta(HELD_OUT).to_timedelta64())
+    _write(test, out / "truth.nc")
+    fits: dict[str, xr.DataTree] = {}
+    forecasts: dict[str, xr.DataTree] = {}
+    for number, (name, (model, method)) in enumerate(_contestants(quick).items()):
+        note(f"{name}: fitting and forecasting ...", quiet=quiet)
+        k_fit, k_forecast = jax.random.split(jax.random.fold_in(jax.random.key(seed), number))
+        post = infer(model, train, method, key=k_fit, progress=watched(quiet))
+        _write(post, out / f"{name}.nc")
+        fits[name] = post
+        forecasts[name] = forecast(
+            post,
+            test,
+            HORIZON,
+            key=k_forecast,
+            origins="6h" if quick else "30min",
+            num_draws=20 if quick else 300,
+            progress=watched(quiet),
+        )
+        _write(forecasts[name], out / f"{name}_forecast.nc")
+    scores = compare(forecasts, test, baseline="persistence", seed=seed)
+    write_scores(scores, out / "scores.nc")
+    write_scores(scores, out / "scores.csv")
+    plots = draw_all(forecasts, fits["autoregressive"], test, scores, out)
+    report(out, out / "report.html")
+    show_scores(scores)
+    say(f"In {out}:")
+    kinds = {
+        "report.html": "all of it on one page",
+        "*.png": ", ".join(plots),
+        "scores.nc, scores.csv": "scores of every model at every lead",
+        f"{', '.join(f'{name}.nc' for name in forecasts)}": "posterior trees (assim forecast goes on from them)",
+        "*_forecast.nc": "forecasts",
+        "truth.nc": f"the held-out {HELD_OUT}",
+    }
+    for name, what in kinds.items():
+        say(f"  {name}: {what}")
+
+
+def _contestants(quick: bool) -> dict[str, tuple[Any, Any]]:
+    """The forecaster and those it has to beat, each with its method."""
+    from assim import models
+    from assim.inference import Ascent, GaussNewton, Laplace
+
+    steps = 100 if quick else 1000
+    method = Laplace(GaussNewton(), ascent=Ascent(num_steps=steps, polish=0 if quick else 100))
+    ahead = 72
+    return {
+        "autoregressive": (models.Autoregressive(targets=TARGETS, hidden=(), calendar=()), method),
+        "persistence": (models.Persistence(horizon=ahead), method),
+        "climatology": (models.Climatology(), method),
+        "var": (models.VAR(targets=TARGETS), method),
+    }
+
+
+def _write(result: xr.DataTree | xr.Dataset, path: Path) -> None:
+    with written(path) as unfinished:
+        save(result, unfinished, path)

@@ -1,0 +1,122 @@
+"""`assim fit`: files and a model in, a posterior tree out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from assim.cli.asking import Files, Quiet, Screen, Step, Variables
+from assim.cli.choosing import METHODS, MODELS, chosen
+from assim.cli.opening import Quality, names_in, open_record, without_useless
+from assim.cli.speaking import note, say, watched
+from assim.cli.stopping import Interrupted
+from assim.cli.writing import save, written
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="Where the result goes.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="All randomness comes from it.")]
+
+
+def fit(
+    files: Files,
+    output: Output,
+    model: Annotated[
+        str, typer.Option(help=f"One of {', '.join(MODELS)}.", metavar="NAME")
+    ] = "autoregressive",
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help=f"One of {', '.join(METHODS)}; by default what suits the size of the model.",
+            metavar="NAME",
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A setting of the model or the method, as lags=48 or hidden=32,32; may be repeated.",
+        ),
+    ] = None,
+    variables: Variables = None,
+    controls: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Variables whose future is known, with commas."),
+    ] = None,
+    step: Step = None,
+    qc: Screen = Quality.bad,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Train on what comes before this time only.")
+    ] = None,
+    seed: Seed = 0,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Keep the state of the fit here; the same command goes on from it."),
+    ] = None,
+    init: Annotated[
+        Path | None, typer.Option(metavar="TREE", help="Start from this earlier fit.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Fit a model to a record.
+
+    Draws, settings and scaling go into one file, the posterior tree. All stations of a file are fitted in one call.
+    What is constant or missing throughout is left out.
+    """
+    known = names_in(controls)
+    with written(output) as unfinished:
+        family, backend = chosen(model, method, settings or [], known)
+        named = names_in(variables)
+        wanted = (*named, *known) if named else ()
+        ds = open_record(files, variables=wanted, qc=qc, step=step, quiet=quiet)
+        ds, left_out = without_useless(ds, asked_for=(*named, *known))
+        for sentence in left_out:
+            note(sentence, quiet=quiet)
+        import jax
+
+        from assim import data
+        from assim.inferring import infer
+        from assim.tree import read_tree
+
+        if until is not None:
+            ds, _ = data.split(ds, at=until)
+        earlier = None if init is None else read_tree(init)
+        try:
+            tree = infer(
+                family,
+                ds,
+                backend,
+                key=jax.random.key(seed),
+                init=earlier,
+                checkpoint=checkpoint,
+                progress=watched(quiet),
+            )
+        except KeyboardInterrupt:
+            raise Interrupted(_kept(checkpoint)) from None
+        save(tree, unfinished, output)
+    draws = tree["posterior"].sizes
+    told = (
+        f"{draws['chain']} x {draws['draw']} draws"
+        if draws["chain"] > 1
+        else f"{draws['draw']} draws"
+    )
+    say(
+        f"{model} on {', '.join(_channels(tree.attrs['layout']))} up to {ds['time'].values[-1]:.19}: "
+        f"{told} in {output}.",
+        quiet=quiet,
+    )
+
+
+def _channels(layout: str) -> list[str]:
+    import json
+
+    return json.loads(layout)["channels"]
+
+
+def _kept(checkpoint: Path | None) -> str:
+    if checkpoint is None:
+        return "Interrupted; nothing was written. With --checkpoint PATH a fit can go on where it stopped."
+    states = sorted(checkpoint.parent.glob(f"{checkpoint.stem}.*.npz"))
+    if not states:
+        return "Interrupted before the first state was kept; nothing was written."
+    held = ", ".join(map(str, states))
+    return f"Interrupted; the state is kept in {held}: the same command goes on from there."

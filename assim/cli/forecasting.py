@@ -1,0 +1,111 @@
+"""`assim forecast`: a fit and a record in, paths from one or many origins out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from assim.cli.asking import Quiet, Screen, Step
+from assim.cli.fitting import Output, Seed
+from assim.cli.opening import Quality, open_record
+from assim.cli.speaking import note, say, watched
+from assim.cli.writing import save, written
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+
+
+def forecast(
+    tree: Annotated[Path, typer.Argument(help="What assim fit wrote.")],
+    output: Output,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE...]", help="The record; none to go on from the training's end."
+        ),
+    ] = None,
+    horizon: Annotated[
+        str, typer.Option(metavar="6h", help="How far ahead, as a duration or a number of steps.")
+    ] = "6h",
+    origins: Annotated[
+        str | None,
+        typer.Option(
+            metavar="last|6h",
+            help="The last time, or the duration between origins; one every horizon by default.",
+        ),
+    ] = None,
+    draws: Annotated[int, typer.Option(min=1, help="Posterior draws, one path each.")] = 500,
+    step: Step = None,
+    qc: Screen = Quality.bad,
+    cf: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Write a flat CF file for other tools as well."),
+    ] = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Forecast from a fit, in the units of the file.
+
+    Where the record goes on after the training, origins begin there.
+    """
+    import jax
+
+    from assim import data
+    from assim.forecasting import forecast as forecast_from
+    from assim.tree import read_tree, restore
+
+    post = read_tree(tree)
+    fitted = restore(post)
+    ds = None
+    if files:
+        needed = {n.partition("@")[0] for n in fitted.layout.channels}
+        needed |= set(fitted.layout.inputs[: fitted.layout.num_controls])
+        ds = open_record(files, variables=sorted(needed), qc=qc, step=step, quiet=quiet)
+        ds, new = _unseen(ds, fitted.tail, quiet=quiet)
+        if not new and origins is None:
+            note(
+                "The fit has seen all of the record: one forecast, from its last time.", quiet=quiet
+            )
+            origins = "last"
+    settings: dict[str, Any] = {
+        "horizon": int(horizon) if horizon.isdigit() else horizon,
+        "origins": "last" if ds is None else origins,
+        "num_draws": draws,
+        "progress": watched(quiet),
+        "key": jax.random.key(seed),
+    }
+    if output.suffix == ".zarr":
+        made = forecast_from(post, ds, to=output, **settings)
+    else:
+        with written(output) as unfinished:
+            made = forecast_from(post, ds, **settings)
+            save(made, unfinished, output)
+    starts = made["predictions"].to_dataset()["init_time"].values
+    say(
+        f"{len(starts)} forecast{'s' if len(starts) > 1 else ''} to {made.attrs['horizon']} "
+        f"({_stamp(starts[0])} to {_stamp(starts[-1])}) in {output}.",
+        quiet=quiet,
+    )
+    if cf is not None:
+        data.to_cf(made, cf)
+        say(f"The same as a flat CF file in {cf}.", quiet=quiet)
+
+
+def _unseen(ds: xr.Dataset, tail: xr.Dataset | None, *, quiet: bool) -> tuple[xr.Dataset, bool]:
+    """The part of the record that comes after the training, and whether there is one; else the whole record."""
+    if tail is None or tail.sizes["time"] == 0:
+        return ds, True
+    end, times = tail["time"].values[-1], ds["time"].values
+    if times[0] > end:
+        return ds, True
+    if times[-1] <= end:
+        return ds, False
+    note(f"The fit has seen the record up to {_stamp(end)}: origins begin there.", quiet=quiet)
+    return ds.isel(time=times > end), True
+
+
+def _stamp(time: np.datetime64) -> str:
+    return str(time.astype("datetime64[s]"))

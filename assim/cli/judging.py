@@ -1,0 +1,148 @@
+"""`assim compare`: forecasts against what happened; `assim report`: one page about a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from assim.cli.asking import Quiet, Screen, Step
+from assim.cli.opening import Quality, open_record
+from assim.cli.speaking import complain, say, show
+from assim.cli.writing import save, written
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+FEW_LEADS = 4
+
+
+def compare(
+    forecasts: Annotated[
+        list[Path], typer.Argument(metavar="FORECAST...", help="Written by assim forecast.")
+    ],
+    truth: Annotated[
+        list[str],
+        typer.Option(metavar="FILE", help="The record that holds what happened; may be repeated."),
+    ],
+    baseline: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The forecast that skill is measured against."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where the scores go: .nc or .csv.")
+    ] = None,
+    step: Step = None,
+    qc: Screen = Quality.bad,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Score forecasts, on the cells that all of them have."""
+    from assim.comparing import compare as score
+
+    trees = _read(forecasts)
+    channels = {
+        str(n).partition("@")[0] for t in trees.values() for n in t["predictions"].data_vars
+    }
+    seen = open_record(truth, variables=sorted(channels), qc=qc, step=step, quiet=quiet)
+    for name, tree in trees.items():
+        _warn_of_overlap(name, tree)
+    scores = score(trees, seen, baseline=baseline, seed=seed)
+    show_scores(scores)
+    for sentence in filter(None, scores.attrs["dropped"].splitlines()):
+        say(f"- {sentence}", quiet=quiet)
+    if output is not None:
+        write_scores(scores, output)
+        say(f"The scores at all leads are in {output}.", quiet=quiet)
+
+
+def report(
+    run_dir: Annotated[
+        Path, typer.Argument(help="A folder with fits, forecasts, scores.nc and truth.nc.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The page; RUN_DIR/report.html by default."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write one HTML page about a run."""
+    from assim.report import report as write_report
+
+    path = write_report(run_dir, run_dir / "report.html" if output is None else output)
+    say(f"The report is in {path}.", quiet=quiet)
+
+
+def show_scores(scores: xr.Dataset) -> None:
+    """Show CRPS, coverage and skill at a few leads, as a table on standard output."""
+    from assim.comparing import lead_words
+
+    count = scores.sizes["lead_time"]
+    at = sorted({0, count // FEW_LEADS, count // 2, count - 1})
+    columns = ["variable", "lead", "model", ">CRPS", ">in 90 %", ">spread/error"]
+    skilled = "crps_skill" in scores
+    columns += [f">skill against {scores.attrs['baseline']}"] if skilled else []
+    rows = []
+    for name in map(str, scores["variable"].values):
+        units = str(scores["units"].sel(variable=name).item()) if "units" in scores.coords else ""
+        for lead in scores["lead_time"].values[at]:
+            for model in map(str, scores["model"].values):
+                cell = scores.sel(variable=name, lead_time=lead, model=model)
+                row = [f"{name} ({units})" if units else name, lead_words(lead), model]
+                row += [f"{float(cell['crps']):.3g}"]
+                row += [f"{100 * float(cell['coverage'].sel(level=0.9)):.0f} %"]
+                row += [f"{float(cell['spread_skill']):.2f}"]
+                row += [_skill(cell)] if skilled else []
+                rows.append(row)
+    show(columns, rows)
+
+
+def write_scores(scores: xr.Dataset, path: Path) -> None:
+    """Write the table of scores, as netCDF or, by the name's ending, as CSV."""
+    from assim.comparing import table
+
+    with written(path) as unfinished:
+        if path.suffix == ".csv":
+            table(scores).to_csv(unfinished)
+        else:
+            save(scores, unfinished, path)
+
+
+def _skill(cell: xr.Dataset) -> str:
+    if str(cell["model"].item()) == cell.attrs["baseline"]:
+        return ""
+    low, high = (float(cell["crps_skill_interval"].sel(bound=b)) for b in ("lower", "upper"))
+    return f"{float(cell['crps_skill']):.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _read(paths: list[Path]) -> dict[str, xr.DataTree]:
+    """The forecasts by the stem of their files, or by path where stems are the same."""
+    from assim.tree import read_tree
+
+    stems = [path.stem for path in paths]
+    named = {}
+    for path, stem in zip(paths, stems, strict=True):
+        tree = read_tree(path)
+        if "predictions" not in tree.children:
+            what = (
+                "a fit: forecast from it first" if "posterior" in tree.children else "no forecast"
+            )
+            raise ValueError(f"{path} is {what} (assim forecast TREE FILE -o forecast.nc).")
+        named[stem if stems.count(stem) == 1 else str(path)] = tree
+    return named
+
+
+def _warn_of_overlap(name: str, tree: xr.DataTree) -> None:
+    import numpy as np
+
+    if "trained_until" not in tree.attrs:
+        return
+    end = np.datetime64(tree.attrs["trained_until"], "ns")
+    starts = tree["predictions"].to_dataset()["init_time"].values
+    if (starts < end).any():
+        complain(
+            f"{name} is scored on {(starts < end).sum()} of {len(starts)} origins within its own training record "
+            f"(it ends at {tree.attrs['trained_until']}), which flatters it: fit with --until TIME.",
+            "warning: ",
+        )

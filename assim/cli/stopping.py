@@ -1,0 +1,5 @@
+"""Ctrl-C with something to say."""
+
+
+class Interrupted(Exception):
+    """Ctrl-C, with a sentence on what was kept."""

@@ -1,0 +1,48 @@
+"""Results to disk, whole or not at all; what cannot be written is known before the work begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assim.data.atomic import replacing
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """A temporary path that becomes `path` when the work is done; the folder is asked first.
+
+    Args:
+        path: the file to write.
+
+    Raises:
+        OSError: a folder in its place, no folder around it, no permission, no room.
+    """
+    if path.is_dir():
+        raise OSError(f"{path} is a folder: name a file to write, for example {path / 'out.nc'}.")
+    with replacing(path) as temporary:
+        yield temporary
+
+
+def save(result: xr.DataTree | xr.Dataset, path: Path, name: Path) -> None:
+    """Write a result as netCDF.
+
+    Args:
+        result: tree or table.
+        path: where.
+        name: what to call it in a sentence.
+
+    Raises:
+        OSError: no room.
+    """
+    try:
+        result.to_netcdf(path, engine="h5netcdf")
+    except (OSError, RuntimeError) as error:  # HDF5 gives either when the disk is full
+        raise OSError(
+            f"{name} could not be written ({str(error).splitlines()[0]}): is there room left?"
+        ) from error
