@@ -137,7 +137,9 @@ def _continued(fitted: Fitted, ds: xr.Dataset | None) -> xr.Dataset:
         return ds
     instance = next((d for d in INSTANCES if d in tail.dims), None)
     if instance is not None and instance not in ds.dims:
-        return ds
+        if instance not in ds.coords:
+            return ds
+        ds = ds.expand_dims(instance)
     if instance is not None:
         here = [s for s in tail[instance].values if s in ds[instance].values]
         tail = tail.sel({instance: here})

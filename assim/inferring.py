@@ -1,8 +1,11 @@
 """`infer`: a model, a labelled record and a method; a posterior tree."""
 
 import json
+import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -62,11 +65,16 @@ def infer(
         ValueError: a record that cannot be fitted, and why.
         TypeError: a method that cannot serve the model; it names those that can.
     """
+    watch = Watch(progress, None if checkpoint is None else _writable(checkpoint))
     earlier = None if init is None else _earlier(init, model)
     k_pose, k_run, k_judge = jax.random.split(key, 3)
     needs = model.needs()
     selection = Selection(needs.controls, needs.covariates, needs.calendar, needs.targets)
     frame = frame_of(ds, selection, like=None if earlier is None else earlier.frame)
+    if not any(frame.is_target):
+        raise ValueError(
+            "Every variable is a control or a covariate, so there is none to forecast: leave one out of them."
+        )
     layout, series = Layout.of(frame), Series.of(frame)
     pairs = _pairs(series, needs.context, needs.horizon, frame)
     if earlier is None:
@@ -75,16 +83,18 @@ def infer(
         examples = prepare(model, series, pairs, layout, earlier.constants, key=k_pose)
         problem = Problem(model, earlier.constants, examples, layout)
     method = _default(problem) if method is None else method
-    attrs = model_attrs(model, layout, describe_frame(frame), key) | {
+    attrs: dict[str, Any] = model_attrs(model, layout, describe_frame(frame), key) | {
         "method": json.dumps(settings_of(method)),
         "likelihood": "exact" if isinstance(model, AbstractPointwise) else "bound",
         "data_fingerprint": fingerprint(frame),
     }
     if needs.horizon > 1:  # overlapping windows score a reading once for each lead
         attrs["likelihood"] = "composite"
-    watch = Watch(
-        progress, None if checkpoint is None else Path(checkpoint), identity=_identity(attrs)
-    )
+    if init is not None:
+        attrs["init"] = json.dumps(
+            [init.attrs.get(k) for k in ("data_fingerprint", "key", "created")]
+        )
+    watch = replace(watch, identity=_identity(attrs))
     start = (
         None if earlier is None else {k: jnp.asarray(v[0, -1]) for k, v in earlier.sites.items()}
     )
@@ -92,7 +102,8 @@ def infer(
     cells, judged, advice = None, None, list(draws.advice)
     if isinstance(model, AbstractPointwise) and pointwise > 0:
         cells = newest_cells(series, layout, pointwise)
-        judged = judge(model, problem, series, frame, cells, draws.sites, draws.centre, key=k_judge)
+        sites: dict[str, Any] = draws.sites
+        judged = judge(model, problem, series, frame, cells, sites, draws.centre, key=k_judge)
         attrs |= _convergence(judged, advice)
     attrs["advice"] = "\n".join(advice)
     for sentence in advice:
@@ -116,6 +127,16 @@ def _earlier(init: xr.DataTree, model: AbstractModel) -> Fitted:
     return earlier
 
 
+def _writable(checkpoint: str | Path) -> Path:
+    path = Path(checkpoint)
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise OSError(
+            f"The checkpoint {path} cannot be written, since {path.parent} is no folder that may be written to: "
+            "make it, or give another path."
+        )
+    return path
+
+
 def _pairs(series: Series, context: int, horizon: int, frame: Frame) -> jax.Array:
     pairs = origins_with_truth(series, context, horizon)
     if len(pairs) < FEWEST_WINDOWS:
@@ -134,8 +155,9 @@ def _default(problem: Problem) -> AbstractMethod:
     return SVI()
 
 
-def _identity(attrs: dict[str, str]) -> str:
-    return json.dumps([attrs[k] for k in ("model", "method", "key", "data_fingerprint")])
+def _identity(attrs: dict[str, Any]) -> str:
+    told = ("model", "method", "key", "data_fingerprint", "init")
+    return json.dumps([attrs.get(k) for k in told])
 
 
 def _convergence(judged: Judged, advice: list[str]) -> dict[str, float]:
@@ -161,10 +183,11 @@ def _groups(
     stats = xr.Dataset({k: (("chain", "draw"), np.asarray(v)) for k, v in draws.stats.items()})
     for name, curve in draws.curves.items():
         stats[name] = xr.DataArray(np.asarray(curve), dims=["step"])
+    fixed: dict[str, Any] = {"constants": problem.constants, "centre": draws.centre}
     groups = {
         "posterior": sites_dataset(draws.sites),
         "sample_stats": stats,
-        "constant_parameters": arrays_dataset(constants=problem.constants, centre=draws.centre),
+        "constant_parameters": arrays_dataset(**fixed),
     }
     if cells is None or judged is None:
         return groups
@@ -197,5 +220,5 @@ def _tail_of(ds: xr.Dataset, context: int, frame: Frame) -> xr.Dataset:
     names |= {f"{n}_sd" for n in names if f"{n}_sd" in ds}
     start = frame.times[-min(context + 1, len(frame.times))]
     keep = [d for d in ("time", *INSTANCES) if d in ds.coords]
-    tail = ds[sorted(names)].sel(time=slice(start, None)).load()
+    tail = ds[sorted(names)].sel(time=slice(start, None)).load().drop_encoding()
     return tail.drop_vars([c for c in tail.coords if c not in tail.dims and c not in keep])

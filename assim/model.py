@@ -9,6 +9,7 @@ window, without parameters; what is learned by counting (scales of increments, c
 """
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,11 @@ class Needs:
     covariates: tuple[str, ...] = ()
     calendar: tuple[str, ...] = ()
     targets: tuple[str, ...] | None = None
+
+
+def named(given: str | Iterable[str] | None) -> tuple[str, ...] | None:
+    """Names as a tuple, from one name, from several, or None."""
+    return given if given is None else (given,) if isinstance(given, str) else tuple(given)
 
 
 class AbstractModel(eqx.Module):

@@ -19,7 +19,7 @@ import numpy as np
 
 from assim.nn.emission import wrap
 from assim.nn.window import newest
-from assim.types import Array, Bool, Float, Sites
+from assim.types import Array, Bool, Float, Int, Sites
 
 LARGEST = 8.0
 """Features are clipped to this many standard deviations, so that no roll-out runs away."""
@@ -59,8 +59,8 @@ class Lags(eqx.Module):
         present: Bool[Array, "lag channel"],
         u: Float[Array, " input"],
         constants: Sites,
-    ) -> tuple[Float[Array, " feature"], Float[Array, " channel"]]:
-        """The features and the newest level of each channel (its mean where none is present)."""
+    ) -> tuple[Float[Array, " feature"], Float[Array, " channel"], Int[Array, " channel"]]:
+        """The features, the newest level of each channel (its mean where none is present), its age in rows."""
         level, age = newest(values, present, constants["mean"])
         slow = constants["step_sd"] / constants["sd"] * self.size(u.shape[0]) ** 0.5
         turning = self.circular
@@ -75,7 +75,8 @@ class Lags(eqx.Module):
         change = jnp.where(seen[:-1] & seen[1:], change / (constants["step_sd"] * gap), 0.0)
         fast = [change.ravel(), (~seen).ravel(), age, known]
         fast = [jnp.clip(jnp.asarray(p, values.dtype), -LARGEST, LARGEST) for p in fast]
-        return jnp.concatenate([standard, turn, *fast, slow.mean() * calendar]), level
+        features = jnp.concatenate([standard, turn, *fast, slow.mean() * calendar])
+        return features, level, jnp.round(age * values.shape[0]).astype(int)
 
     def difference(self, later: Array, earlier: Array) -> Array:
         """`later - earlier`, the short way round for directions; shape (..., channel)."""

@@ -14,7 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from assim.model import AbstractTangent, Needs
+from assim.model import AbstractTangent, Needs, named
 from assim.models.autoregressive.decoding import AbstractDecoding, Iterated
 from assim.models.autoregressive.features import Lags
 from assim.models.autoregressive.noise import AbstractNoise, Normal
@@ -23,7 +23,9 @@ from assim.models.autoregressive.regression import (
     Regression,
     SteppedRegression,
     direct_inputs,
+    scale_unit,
 )
+from assim.nn.counting import LEAST, known_error, moments
 from assim.nn.emission import Emission
 from assim.nn.linearised import linearised
 from assim.nn.mlp import Perceptron
@@ -39,6 +41,7 @@ class Example(eqx.Module):
     Args:
         features: shape (feature,).
         level: newest reading of each channel, shape (channel,), internal units.
+        unit: what the relative scale is in units of, shape (lead, channel), internal units.
         y: what came, shape (lead, channel), internal units.
         mask: whether it was read, shape (lead, channel).
         sd: known standard error, shape (lead, channel), internal units.
@@ -46,6 +49,7 @@ class Example(eqx.Module):
 
     features: Float[Array, " feature"]
     level: Float[Array, " channel"]
+    unit: Float[Array, "lead channel"]
     y: Float[Array, "lead channel"]
     mask: Bool[Array, "lead channel"]
     sd: Float[Array, "lead channel"]
@@ -82,26 +86,32 @@ class Autoregressive(AbstractTangent):
     def __init__(
         self,
         lags: int | tuple[int, ...] = (1, 2, 3, 4, 6, 9, 12),
-        hidden: tuple[int, ...] = (32, 32),
+        hidden: int | tuple[int, ...] = (32, 32),
         *,
-        targets: tuple[str, ...] | None = None,
-        covariates: tuple[str, ...] = (),
-        controls: tuple[str, ...] = (),
-        calendar: tuple[str, ...] = ("day", "year"),
+        targets: str | tuple[str, ...] | None = None,
+        covariates: str | tuple[str, ...] = (),
+        controls: str | tuple[str, ...] = (),
+        calendar: str | tuple[str, ...] = ("day", "year"),
         noise: AbstractNoise | None = None,
         decoding: AbstractDecoding | None = None,
         mask_rate: float = 0.2,
         prior_scale: float = 1.0,
     ):
         self.lags = _steps(lags)
-        self.hidden = tuple(hidden)
-        self.targets = None if targets is None else tuple(targets)
-        self.covariates, self.controls = tuple(covariates), tuple(controls)
-        self.calendar = tuple(calendar)
+        self.hidden = (hidden,) if isinstance(hidden, int) else tuple(hidden)
+        self.targets = named(targets)
+        self.covariates, self.controls = named(covariates) or (), named(controls) or ()
+        self.calendar = named(calendar) or ()
         self.noise = Normal() if noise is None else noise
         self.decoding = Iterated() if decoding is None else decoding
         if not 0 <= mask_rate < 1:
             raise ValueError(f"mask_rate={mask_rate} is not a share; give 0 <= mask_rate < 1.")
+        if prior_scale <= 0:
+            raise ValueError(f"prior_scale={prior_scale} leaves no weights; give prior_scale > 0.")
+        if any(width < 1 for width in self.hidden):
+            raise ValueError(
+                f"hidden={self.hidden} has an empty layer; give widths of 1 or more, or () for none."
+            )
         self.mask_rate, self.prior_scale = float(mask_rate), float(prior_scale)
 
     def needs(self) -> Needs:
@@ -116,31 +126,34 @@ class Autoregressive(AbstractTangent):
         )
 
     def constants(self, windows: Window, layout: Layout) -> Sites:
-        """Mean and sd of each channel, sd of its one-step increments and of its change at each lead."""
+        """Mean, sd, known error and one-step sd of each channel; the sd of its change over lead and age."""
         lags = self._lags(layout)
         y, mask = windows.context.y, windows.context.mask
-        mean, sd = _moments(y, mask, (0, 1))
-        mean = jnp.where(lags.circular, 0.0, mean)
-        both = mask[:, 1:] & mask[:, :-1]
-        ahead, told = windows.y[:, 0], windows.mask[:, 0] & mask[:, -1]
-        steps = lags.difference(ahead, y[:, -1])
+        mean, sd = moments(y, mask, (0, 1), lags.circular)
+        sd = jnp.maximum(sd, LEAST)
+        steps = lags.difference(windows.y[:, 0], y[:, -1])
+        told = windows.mask[:, 0] & mask[:, -1]
         earlier = lags.difference(y[:, 1:], y[:, :-1]).reshape(-1, y.shape[-1])
-        _, step_sd = _moments(
-            jnp.concatenate([steps, earlier]),
-            jnp.concatenate([told, both.reshape(-1, y.shape[-1])]),
-            0,
-        )
+        both = (mask[:, 1:] & mask[:, :-1]).reshape(-1, y.shape[-1])
+        _, step_sd = moments(jnp.concatenate([steps, earlier]), jnp.concatenate([told, both]), 0)
+
+        def change_sd(age: Array) -> Array:
+            change = lags.difference(windows.y, y[:, None, -1 - age])
+            seen = windows.mask & mask[:, None, -1 - age]
+            spread = moments(change, seen, 0)[1]
+            return jnp.where((seen.sum(axis=0) > 2) & (spread > 0), spread, sd)
+
+        aged = jnp.maximum(jax.lax.map(change_sd, jnp.arange(self.lags[-1])), LEAST)
+        aged = jnp.concatenate([aged, jnp.broadcast_to(sd, aged[:1].shape)])
         change = lags.difference(windows.y, y[:, None, -1])
-        seen = windows.mask & mask[:, None, -1]
-        _, lead_sd = _moments(change, seen, 0)
-        known = seen.sum(axis=0) > 2
-        step_sd = jnp.where(step_sd > 0, step_sd, sd)
         return {
             "mean": mean,
-            "sd": jnp.maximum(sd, 1e-6),
-            "step_sd": jnp.maximum(step_sd, 1e-6),
-            "lead_sd": jnp.maximum(jnp.where(known & (lead_sd > 0), lead_sd, sd), 1e-6),
-            "lead_root": lead_correlation_root(change, seen),
+            "sd": sd,
+            "error_sd": known_error(windows.context.sd, mask),
+            "step_sd": jnp.maximum(jnp.where(step_sd > 0, step_sd, sd), LEAST),
+            "lead_sd": aged[0],
+            "growth": jnp.moveaxis(aged / aged[0], 0, 1),
+            "lead_root": lead_correlation_root(change, windows.mask & mask[:, None, -1]),
         }
 
     def prior(self, layout: Layout, constants: Sites) -> SteppedRegression | DirectRegression:
@@ -154,7 +167,7 @@ class Autoregressive(AbstractTangent):
             {"": self.prior_scale},
         )
         scale = None if self.noise.varying else self.noise.constant((leads, channels))
-        regression = Regression(net, scale, constants, lags, self.noise.df)
+        regression = Regression(net, scale, constants, lags, self.noise.df, self.noise.widening)
         if isinstance(self.decoding, Iterated):
             return SteppedRegression(regression)
         return DirectRegression(regression, layout.num_controls)
@@ -165,13 +178,16 @@ class Autoregressive(AbstractTangent):
         present = window.context.mask
         if self.mask_rate > 0:
             present = present & ~_outage(present, self.mask_rate, key=key)
-        features, level = lags(window.context.y, present, self._inputs(window, layout), constants)
+        inputs = self._inputs(window, layout)
+        features, level, age = lags(window.context.y, present, inputs, constants)
+        unit = scale_unit(constants, age, self.noise.widening)
         targets = jnp.array(layout.is_target) | isinstance(self.decoding, Iterated)
-        return Example(features, level, window.y, window.mask & targets, window.sd)
+        return Example(features, level, unit, window.y, window.mask & targets, window.sd)
 
     def density(self, ssm: SteppedRegression | DirectRegression, example: Example) -> Emission:
         """The predictive density at each lead, the file's own error included."""
-        return ssm.regression(example.features, example.level).widened(example.sd)
+        density = ssm.regression(example.features, example.level, example.unit)
+        return density.widened(example.sd)
 
     def reading(self, example: Example) -> tuple[Array, Array]:
         """What was read and whether."""
@@ -226,14 +242,6 @@ def _steps(lags: int | tuple[int, ...]) -> tuple[int, ...]:
             f"lags={lags} must be a positive number or increase from 1, as (1, 2, 3, 6)."
         )
     return steps
-
-
-def _moments(y: Array, mask: Array, axes: int | tuple[int, ...]) -> tuple[Array, Array]:
-    """Mean and standard deviation over what is observed."""
-    count = jnp.maximum(mask.sum(axis=axes), 1)
-    mean = jnp.where(mask, y, 0.0).sum(axis=axes) / count
-    spread = jnp.where(mask, (y - mean) ** 2, 0.0).sum(axis=axes) / count
-    return mean, jnp.sqrt(spread)
 
 
 def _outage(present: Array, rate: float, *, key: Key) -> Array:

@@ -1,7 +1,8 @@
 r"""How far a reading may fall from its mean: a fixed, learned or varying scale, Normal or Student-t.
 
 The relative scale is `relative_scale(r)` with $r \sim \mathcal N(0, 1)$ a site (constant) or an output of the
-network (varying); it is in units of the change $d_h$ of each channel over the lead.
+network (varying). It is in units of the change of each channel over the lead; a learned scale, over the time since
+the channel's newest reading, $d_{h,a} = \operatorname{sd}(y_{t+h} - y_{t-a})$, so that a gap widens the forecast.
 """
 
 from abc import abstractmethod
@@ -24,6 +25,11 @@ class AbstractNoise(eqx.Module):
         """Whether the network gives the scale."""
 
     @property
+    def widening(self) -> bool:
+        """Whether the scale grows with the age of the newest reading."""
+        return True
+
+    @property
     @abstractmethod
     def df(self) -> float | None:
         """Degrees of freedom, or None for a Normal."""
@@ -37,10 +43,19 @@ class FixedNormal(AbstractNoise):
     """A Normal of known scale: with a linear mean the posterior is exact.
 
     Args:
-        scale: in units of the increment sd of each channel.
+        scale: in units of the increment sd of each channel, whatever the age of its newest reading.
     """
 
     scale: float = 1.0
+
+    def __check_init__(self) -> None:
+        if self.scale <= 0:
+            raise ValueError(f"FixedNormal(scale={self.scale}) is no spread; give scale > 0.")
+
+    @property
+    def widening(self) -> bool:
+        """The scale is fixed."""
+        return False
 
     @property
     def varying(self) -> bool:

@@ -1,8 +1,10 @@
 r"""The state spaces of an autoregression: stepped (iterated decoding) and all leads at once (direct decoding).
 
-$$y_{t+h} = \ell_t + d_h \odot f_\theta(\phi_t)_h + d_h \odot s_h \odot \varepsilon$$
+$$y_{t+h} = \ell_t + d_h \odot f_\theta(\phi_t)_h + d_{h,a} \odot s_h \odot \varepsilon, \qquad
+d_{h,a} = \operatorname{sd}(y_{t+h} - y_{t-a}), \quad d_h = d_{h,0}$$
 
-The state is the lag window (`assim.nn.window`).
+with a the age of the newest reading. The state is the lag window (`assim.nn.window`). It holds readings: where the
+file knows their error, a drawn row has an error of the usual size too, as the rows that the model was fitted on.
 """
 
 import equinox as eqx
@@ -10,12 +12,13 @@ import jax.numpy as jnp
 from numpyro.distributions import Distribution
 
 from assim.models.autoregressive.features import Lags
+from assim.nn.counting import excess
 from assim.nn.emission import Emission, relative_scale
 from assim.nn.mlp import Perceptron
 from assim.nn.paths import correlated_path
 from assim.nn.window import moved_on, seen, window_state
 from assim.statespace import AbstractForecaster, AbstractPredictive, Context, Span
-from assim.types import Array, Float, Key, Sites
+from assim.types import Array, Float, Int, Key, Sites
 
 
 class Regression(eqx.Module):
@@ -24,9 +27,11 @@ class Regression(eqx.Module):
     Args:
         net: features to raw outputs, (lead * channel,) means and, where the scale varies, as many scales.
         scale: constant relative scale, shape (lead, channel), or None where it varies.
-        constants: `mean`, `sd`, `step_sd` (channel,) and `lead_sd` (lead, channel), internal units.
+        constants: what was counted: `mean`, `sd`, `step_sd`, `error_sd` (channel,) and `lead_sd` (lead, channel),
+            internal units; `growth` of the last with age, (lead, age, channel).
         lags: what is looked at.
         df: degrees of freedom, or None for a Normal.
+        widening: whether the scale grows with the age of the newest reading.
     """
 
     net: Perceptron
@@ -34,9 +39,18 @@ class Regression(eqx.Module):
     constants: Sites
     lags: Lags
     df: float | None = eqx.field(static=True)
+    widening: bool = eqx.field(static=True)
+
+    def at(self, x: Array, inputs: Array) -> Emission:
+        """The density of the next readings given a window, batch shape (lead, channel)."""
+        features, level, age = self.lags(x[0], x[1] > 0.5, inputs, self.constants)
+        return self(features, level, scale_unit(self.constants, age, self.widening))
 
     def __call__(
-        self, features: Float[Array, " feature"], level: Float[Array, " channel"]
+        self,
+        features: Float[Array, " feature"],
+        level: Float[Array, " channel"],
+        unit: Float[Array, "lead channel"],
     ) -> Emission:
         """The density of the next readings, batch shape (lead, channel)."""
         lead_sd = self.constants["lead_sd"]
@@ -46,7 +60,7 @@ class Regression(eqx.Module):
             scale = relative_scale(raw_scale)
         else:
             mean, scale = raw.reshape(lead_sd.shape), self.scale
-        return Emission(level + lead_sd * mean, lead_sd * scale, self.lags.supports, self.df)
+        return Emission(level + lead_sd * mean, unit * scale, self.lags.supports, self.df)
 
 
 class SteppedRegression(AbstractPredictive):
@@ -67,7 +81,7 @@ class SteppedRegression(AbstractPredictive):
 
     def transition(self, x: Array, span: Span, u: Array | None = None, *, key: Key) -> Array:
         """The window moved on by one row, which is drawn."""
-        return moved_on(x, self._next(x, u), key=key)
+        return moved_on(x, self._next(x, u).widened(self.regression.constants["error_sd"]), key=key)
 
     def observation(
         self,
@@ -78,13 +92,10 @@ class SteppedRegression(AbstractPredictive):
         u: Array | None = None,
     ) -> Emission:
         """The newest row, seen with the sensor's own noise."""
-        return seen(x, self.regression.lags.supports, self.regression.df, sd)
+        return read(self.regression, x, sd)
 
     def _next(self, x: Array, u: Array | None) -> Emission:
-        inputs = jnp.zeros(0, x.dtype) if u is None else u
-        regression = self.regression
-        features, level = regression.lags(x[0], x[1] > 0.5, inputs, regression.constants)
-        return first_lead(regression(features, level))
+        return first_lead(self.regression.at(x, jnp.zeros(0, x.dtype) if u is None else u))
 
 
 class DirectRegression(AbstractForecaster):
@@ -99,23 +110,22 @@ class DirectRegression(AbstractForecaster):
 
     def predict(self, x: Array, spans: Span, inputs: Float[Array, "lead input"]) -> Emission:
         """The marginal density at each lead, batch shape (lead, channel); inputs at all leads."""
-        regression = self.regression
-        plan = direct_inputs(inputs, self.num_controls)
-        features, level = regression.lags(x[0], x[1] > 0.5, plan, regression.constants)
-        return regression(features, level)
+        return self.regression.at(x, direct_inputs(inputs, self.num_controls))
 
     def path(
         self, x: Array, spans: Span, inputs: Float[Array, "lead input"], *, key: Key
     ) -> Float[Array, "lead channel"]:
         """A joint draw over leads, correlated as the record's own increments are."""
-        root = self.regression.constants["lead_root"]
-        return correlated_path(self.predict(x, spans, inputs), root, key=key)
+        constants = self.regression.constants
+        density = self.predict(x, spans, inputs).widened(constants["error_sd"])
+        return correlated_path(density, constants["lead_root"], key=key)
 
     def transition(self, x: Array, span: Span, u: Array | None = None, *, key: Key) -> Array:
         """The window moved on by its first lead, the plan held at `u`."""
         leads = self.regression.constants["lead_sd"].shape[0]
         held = jnp.zeros((leads, 0)) if u is None else jnp.broadcast_to(u, (leads, u.shape[-1]))
-        return moved_on(x, first_lead(self.predict(x, span, held)), key=key)
+        density = first_lead(self.predict(x, span, held))
+        return moved_on(x, density.widened(self.regression.constants["error_sd"]), key=key)
 
     def observation(
         self,
@@ -126,7 +136,23 @@ class DirectRegression(AbstractForecaster):
         u: Array | None = None,
     ) -> Emission:
         """The newest row, seen with the sensor's own noise."""
-        return seen(x, self.regression.lags.supports, self.regression.df, sd)
+        return read(self.regression, x, sd)
+
+
+def scale_unit(
+    constants: Sites, age: Int[Array, " channel"], widening: bool
+) -> Float[Array, "lead channel"]:
+    """What the relative scale is in units of: the change over the lead, or since the newest reading."""
+    if not widening:
+        return constants["lead_sd"]
+    grown = jnp.take_along_axis(constants["growth"], age[None, None], axis=1)[:, 0]
+    return constants["lead_sd"] * grown
+
+
+def read(regression: Regression, x: Array, sd: Array | None) -> Emission:
+    """The newest row through the sensor's own noise, and what the file's error has beyond the usual."""
+    more = None if sd is None else excess(sd, regression.constants["error_sd"])
+    return seen(x, regression.lags.supports, regression.df, more)
 
 
 def direct_inputs(inputs: Float[Array, "lead input"], num_controls: int) -> Array:

@@ -17,7 +17,8 @@ import numpyro.distributions as dist
 from numpyro.distributions import Distribution
 
 from assim.model import AbstractPointwise
-from assim.nn.emission import Emission, relative_scale, wrap
+from assim.nn.counting import LEAST, deviation, excess, known_error, moments
+from assim.nn.emission import Emission, relative_scale
 from assim.nn.paths import correlated_path, lead_correlation_root
 from assim.nn.window import moved_on, seen, window_state
 from assim.series import Layout, Window
@@ -69,14 +70,14 @@ class GuessingStateSpace[M: "AbstractGuess"](AbstractForecaster):
         self, x: Array, spans: Span, inputs: Float[Array, "lead input"], *, key: Key
     ) -> Float[Array, "lead channel"]:
         """A joint draw, its errors correlated over leads as the guess's own are."""
-        density = self.predict(x, spans, inputs)
+        density = self.predict(x, spans, inputs).widened(self.constants["error_sd"])
         return correlated_path(density, self.constants["lead_root"], key=key)
 
     def transition(self, x: Array, span: Span, u: Array | None = None, *, key: Key) -> Array:
         """The window moved on by the first lead."""
         density = self.predict(x, span, jnp.zeros((0, 0)))
         first = Emission(density.loc[0], density.scale[0], density.supports)
-        return moved_on(x, first, key=key)
+        return moved_on(x, first.widened(self.constants["error_sd"]), key=key)
 
     def observation(
         self,
@@ -87,7 +88,8 @@ class GuessingStateSpace[M: "AbstractGuess"](AbstractForecaster):
         u: Array | None = None,
     ) -> Emission:
         """The newest row, seen with the sensor's own noise."""
-        return seen(x, self.layout.supports, None, sd)
+        more = None if sd is None else excess(sd, self.constants["error_sd"])
+        return seen(x, self.layout.supports, None, more)
 
 
 class AbstractGuess(AbstractPointwise):
@@ -101,16 +103,15 @@ class AbstractGuess(AbstractPointwise):
         """Mean of each channel; sd and correlation of the guess's errors at each lead."""
         y, mask = windows.context.y, windows.context.mask
         circular = np.array([s == "circle" for s in layout.supports])
-        mean = jnp.where(mask, y, 0.0).sum((0, 1)) / jnp.maximum(mask.sum((0, 1)), 1)
-        counted: Sites = {"mean": jnp.where(circular, 0.0, mean)}
+        mean, sd = moments(y, mask, (0, 1), circular)
+        counted: Sites = {"mean": mean, "error_sd": known_error(windows.context.sd, mask)}
         guess = jax.vmap(lambda v, p: self.guess(v, p, layout, counted))(y, mask)
-        error = windows.y - guess
-        error = jnp.where(circular, wrap(error), error)
-        seen_ = windows.mask
-        square = jnp.where(seen_, error**2, 0.0).sum(0) / jnp.maximum(seen_.sum(0), 1)
+        error, told = deviation(windows.y, guess, circular), windows.mask
+        square = jnp.where(told, error**2, 0.0).sum(0) / jnp.maximum(told.sum(0), 1)
+        spread = jnp.where(square > 0, jnp.sqrt(square), sd)
         return counted | {
-            "lead_sd": jnp.maximum(jnp.sqrt(square), 1e-6),
-            "lead_root": lead_correlation_root(error, seen_),
+            "lead_sd": jnp.maximum(spread, LEAST),
+            "lead_root": lead_correlation_root(error, told),
         }
 
     def prior(self, layout: Layout, constants: Sites) -> GuessingStateSpace:

@@ -13,7 +13,8 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro.distributions import Distribution
 
-from assim.model import AbstractPointwise, Needs
+from assim.model import AbstractPointwise, Needs, named
+from assim.nn.counting import LEAST, deviation, excess, known_error, moments
 from assim.nn.emission import Emission, relative_scale
 from assim.nn.paths import correlated_path
 from assim.nn.window import moved_on, seen, window_state
@@ -75,14 +76,15 @@ class Cycle(AbstractForecaster):
         apart = np.abs(np.subtract.outer(np.arange(len(inputs)), np.arange(len(inputs))))
         correlation = self.constants["correlation"][:, None, None] ** apart
         root = jnp.linalg.cholesky(correlation)
-        return correlated_path(self.predict(x, spans, inputs), root, key=key)
+        density = self.predict(x, spans, inputs).widened(self.constants["error_sd"])
+        return correlated_path(density, root, key=key)
 
     def transition(self, x: Array, span: Span, u: Array | None = None, *, key: Key) -> Array:
         """The next row, drawn from the calendar."""
         phase = jnp.zeros((1, 0)) if u is None else u[None, self.layout.num_controls :]
         density = self.at(phase)
         first = Emission(density.loc[0], density.scale[0], density.supports)
-        return moved_on(x, first, key=key)
+        return moved_on(x, first.widened(self.constants["error_sd"]), key=key)
 
     def observation(
         self,
@@ -93,7 +95,8 @@ class Cycle(AbstractForecaster):
         u: Array | None = None,
     ) -> Emission:
         """The newest row, seen with the sensor's own noise."""
-        return seen(x, self.layout.supports, None, sd)
+        more = None if sd is None else excess(sd, self.constants["error_sd"])
+        return seen(x, self.layout.supports, None, more)
 
 
 class Climatology(AbstractPointwise):
@@ -101,26 +104,31 @@ class Climatology(AbstractPointwise):
 
     Args:
         calendar: cycles of "day" and "year"; those the record cannot tell are left out.
+        targets: variables to forecast; None for all.
     """
 
-    calendar: tuple[str, ...] = eqx.field(static=True, default=("day", "year"))
+    calendar: tuple[str, ...] = eqx.field(static=True, converter=named, default=("day", "year"))
+    targets: tuple[str, ...] | None = eqx.field(static=True, converter=named, default=None)
 
     def needs(self) -> Needs:
         """The calendar alone."""
-        return Needs(context=2, horizon=1, calendar=self.calendar)
+        return Needs(context=2, horizon=1, calendar=self.calendar, targets=self.targets)
 
     def constants(self, windows: Window, layout: Layout) -> Sites:
-        """Mean, sd and one-step correlation of each channel."""
+        """Mean, sd, known error and one-step correlation of each channel."""
+        circular = np.array([s == "circle" for s in layout.supports])
         y, mask = windows.y[:, 0], windows.mask[:, 0]
         before, both = windows.context.y[:, -1], mask & windows.context.mask[:, -1]
-        count = jnp.maximum(mask.sum(0), 1)
-        mean = jnp.where(mask, y, 0.0).sum(0) / count
-        mean = jnp.where(np.array([s == "circle" for s in layout.supports]), 0.0, mean)
-        sd = jnp.sqrt(jnp.where(mask, (y - mean) ** 2, 0.0).sum(0) / count)
-        sd = jnp.maximum(sd, 1e-6)
-        product = jnp.where(both, (y - mean) * (before - mean), 0.0).sum(0)
-        correlation = product / jnp.maximum(both.sum(0), 1) / sd**2
-        return {"mean": mean, "sd": sd, "correlation": jnp.clip(correlation, 0.0, 0.999)}
+        mean, sd = moments(y, mask, 0, circular)
+        sd = jnp.maximum(sd, LEAST)
+        product = deviation(y, mean, circular) * deviation(before, mean, circular)
+        covariance = jnp.where(both, product, 0.0).sum(0) / jnp.maximum(both.sum(0), 1)
+        return {
+            "mean": mean,
+            "sd": sd,
+            "error_sd": known_error(windows.sd, windows.mask),
+            "correlation": jnp.clip(covariance / sd**2, 0.0, 0.999),
+        }
 
     def prior(self, layout: Layout, constants: Sites) -> Cycle:
         """Harmonics of mean and scale, unit Normal in units of the channel's sd."""

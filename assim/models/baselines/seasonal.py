@@ -7,7 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from assim.model import Needs
+from assim.model import Needs, named
 from assim.models.baselines.base import AbstractGuess
 from assim.nn.window import newest
 from assim.series import Layout
@@ -20,14 +20,22 @@ class SeasonalNaive(AbstractGuess):
     Args:
         period: length of the season, in steps of the record (one day of 30-minute steps: 48).
         horizon: number of leads, in steps of the record.
+        targets: variables to forecast; None for all.
     """
 
     period: int = eqx.field(static=True, default=48)
     horizon: int = eqx.field(static=True, default=24)
+    targets: tuple[str, ...] | None = eqx.field(static=True, converter=named, default=None)
+
+    def __check_init__(self) -> None:
+        if min(self.period, self.horizon) < 1:
+            raise ValueError(
+                f"SeasonalNaive(period={self.period}, horizon={self.horizon}) needs at least 1 step of each."
+            )
 
     def needs(self) -> Needs:
         """Two periods."""
-        return Needs(context=2 * self.period, horizon=self.horizon)
+        return Needs(context=2 * self.period, horizon=self.horizon, targets=self.targets)
 
     def guess(self, values: Array, present: Array, layout: Layout, constants: Sites) -> Array:
         """The reading of one period ago, or of two."""
