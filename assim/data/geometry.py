@@ -281,6 +281,8 @@ def _instance_dim(ds: xr.Dataset, dims: tuple[str, ...]) -> str:
 
 
 def _kind(ds: xr.Dataset, dim: str) -> str:
+    if INSTANCES.get(dim.lower()) == "run":  # CF has no word for repeated runs of one rig
+        return "run"
     roles = [v.attrs.get("cf_role") for v in ds.variables.values() if dim in v.dims]
     for role in roles:
         if role in KINDS:

@@ -118,7 +118,7 @@ def tidy(ds: xr.Dataset) -> xr.Dataset:
         joined = var.dtype == "S1" and var.ndim > 0 and var.dims[-1] not in shared
         if joined and var.size <= 2**22:
             texts[name] = (var.dims[:-1], _joined(np.asarray(var.values)), var.attrs)
-    ds = ds.assign({n: xr.Variable(*parts) for n, parts in texts.items()})
+    ds = ds.drop_vars(list(texts)).assign({n: xr.Variable(*parts) for n, parts in texts.items()})
     ds.attrs = _sane(ds.attrs)
     for var in ds.variables.values():
         var.attrs = _sane(var.attrs)
