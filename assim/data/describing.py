@@ -1,0 +1,193 @@
+"""`describe`: what a record holds, how regular its clock is, and what a fit would do with it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from assim.data.clockwork import JITTER, _typical, _words, regular_clock
+from assim.data.framing import INSTANCES, MOST_CHANNELS
+from assim.data.support import support_of
+
+COLUMNS = (
+    *("standard_name", "units", "dims", "readings", "missing", "n_bad", "n_suspect", "min", "max"),
+    *("support", "longest_gap"),
+)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a record holds.
+
+    Args:
+        table: one row for each variable: standard name, units, dimensions, number of cells, share missing, numbers
+            flagged bad and suspect (None where nobody counted), least and greatest reading in file units, support,
+            and the longest time without a reading.
+        clock: what there is to say of the clock, in words.
+        verdict: what a fit would do, one sentence each.
+        repairs: what was mended on opening, one sentence each.
+    """
+
+    table: pd.DataFrame
+    clock: dict[str, str]
+    verdict: tuple[str, ...]
+    repairs: tuple[str, ...]
+
+
+def describe(ds: xr.Dataset) -> Description:
+    """What a record holds, and what a fit would do with it.
+
+    Args:
+        ds: what `open_dataset` gives, file units; a lazy one is reduced chunk by chunk.
+
+    Raises:
+        ValueError: a dataset without a clock.
+    """
+    if "time" not in ds.dims or "time" not in ds.coords or ds.sizes["time"] == 0:
+        raise ValueError(
+            f"The dataset has no 'time' to describe (it has {', '.join(map(str, ds.dims)) or 'no dimension'}): "
+            "read it with assim.open_dataset, which finds and renames the clock."
+        )
+    times = ds["time"].values.astype("datetime64[ns]")
+    numeric = [
+        str(n) for n, v in ds.data_vars.items() if v.dtype.kind in "fiu" and "time" in v.dims
+    ]
+    rows = {name: _row(ds[name], times) for name in numeric}
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(COLUMNS))
+    table.index.name = "variable"
+    clock, on_clock = _clock(ds, times)
+    repairs = tuple(filter(None, str(ds.attrs.get("repairs", "")).splitlines()))
+    return Description(table, clock, (on_clock, *_verdict(ds, table)), repairs)
+
+
+def _row(da: xr.DataArray, times: NDArray[np.datetime64]) -> list:
+    there = da.notnull() & (abs(da) < np.inf)
+    others = [d for d in da.dims if d != "time" and d not in INSTANCES]
+    reduced = xr.Dataset(
+        {
+            "count": there.sum(),
+            "least": da.where(there).min(),
+            "most": da.where(there).max(),
+            "seen": there.any(others),
+        }
+    ).compute()
+    count = int(reduced["count"])
+    attrs = da.attrs
+    return [
+        str(attrs.get("standard_name", "")),
+        str(attrs.get("units", "")),
+        ", ".join(map(str, da.dims)),
+        int(da.size),
+        1 - count / max(da.size, 1),
+        _counted(attrs.get("n_bad")),
+        _counted(attrs.get("n_suspect")),
+        float(reduced["least"]) if count else np.nan,
+        float(reduced["most"]) if count else np.nan,
+        support_of(da),
+        _longest_gap(reduced["seen"], times),
+    ]
+
+
+def _counted(value: object) -> int | None:
+    return int(value) if isinstance(value, int | np.integer) else None
+
+
+def _longest_gap(seen: xr.DataArray, times: NDArray[np.datetime64]) -> str:
+    """The longest time between two readings of one instance, the ends of the record included."""
+    flat = seen.transpose(..., "time").values.reshape(-1, len(times))
+    since = (times - times[0]) / np.timedelta64(1, "s")
+    longest = 0.0
+    for row in flat:
+        if not row.any():
+            return "all"
+        at = np.concatenate([since[:1], since[row], since[-1:]])
+        longest = max(longest, float(np.diff(at).max()))
+    return in_words(longest)
+
+
+def _clock(ds: xr.Dataset, times: NDArray[np.datetime64]) -> tuple[dict[str, str], str]:
+    """The clock in words, and what a fit would say to it."""
+    steps = np.diff(times) / np.timedelta64(1, "s")
+    said = {
+        "first": _stamp(times[0]),
+        "last": _stamp(times[-1]),
+        "stamps": str(len(times)),
+    }
+    try:
+        clock, _, step = regular_clock(times)
+        absent = len(clock) - len(times)
+        verdict = f"The clock is regular, with a step of {_words(step)}" + (
+            f"; {absent} of its {len(clock)} times are not in the file and count as missing."
+            if absent
+            else "."
+        )
+    except ValueError as error:
+        verdict, step = str(error), _typical(steps) if len(steps) else np.nan
+    if len(steps):
+        since = (times - times[0]) / np.timedelta64(1, "s")
+        off = np.abs(since / step - np.rint(since / step))
+        drift = np.abs(steps / step - np.rint(steps / step))
+        on = 1.0 if (drift <= JITTER).all() else float(np.mean(off <= JITTER))
+        gaps = steps[steps > 1.5 * step]
+        said |= {"step": _words(step), "on_the_clock": f"{on:.1%} of the stamps"}
+        longest = f", the longest of {in_words(float(gaps.max()))}" if gaps.size else ""
+        said["gaps"] = f"{gaps.size}{longest}"
+    for dim in INSTANCES:
+        if dim in ds.dims:
+            labels = [str(v) for v in ds[dim].values] if dim in ds.coords else []
+            more = f", ... ({len(labels)} in all)" if len(labels) > 8 else ""
+            said[f"{dim}s"] = f"{', '.join(labels[:8])}{more}" if labels else str(ds.sizes[dim])
+    return said, verdict
+
+
+def _verdict(ds: xr.Dataset, table: pd.DataFrame) -> Iterable[str]:
+    errors = {f"{n}_sd" for n in table.index} & set(table.index)
+    left_out, used, channels = [], [], 0
+    for name in (n for n in table.index if n not in errors):
+        least, most = float(table.at[name, "min"]), float(table.at[name, "max"])
+        if np.isnan(least):
+            left_out.append(f"'{name}' (no value)")
+        elif least == most:
+            left_out.append(f"'{name}' (constant, {least:g})")
+        else:
+            used.append(name)
+            others = [d for d in ds[name].dims if d != "time" and d not in INSTANCES]
+            channels += int(np.prod([ds.sizes[d] for d in others], dtype=int))
+    if used:
+        spread = f", as {channels} channels, one for each level" if channels > len(used) else ""
+        yield f"It would forecast {', '.join(used)}{spread}; a variable can be a control or covariate instead."
+    else:
+        yield "There is nothing to fit: every variable is constant or has no value."
+    if channels > MOST_CHANNELS:
+        yield (
+            f"At most {MOST_CHANNELS} channels are modelled together: choose some with variables=[...] "
+            "(or --variables on the command line)."
+        )
+    if left_out:
+        yield f"Left out, as there is nothing to learn from it: {', '.join(left_out)}."
+    if errors:
+        yield f"Known standard errors: {', '.join(sorted(errors))}."
+    many = [d for d in INSTANCES if d in ds.dims]
+    if len(many) > 1:
+        yield f"It has two instance dimensions ({' and '.join(many)}): select one, as in ds.isel({many[1]}=0)."
+    elif many and ds.sizes[many[0]] > 1:
+        yield f"All {ds.sizes[many[0]]} {many[0]}s are fitted together, each with a scaling of its own."
+
+
+def in_words(seconds: float) -> str:
+    """A span in its largest whole unit, to three digits: 6h, 1.5D, 90s."""
+    for size, unit in ((86_400, "D"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return (
+                f"{seconds / size:.3g}{unit}"
+                if seconds < 1000 * size
+                else f"{seconds / size:.0f}{unit}"
+            )
+    return f"{seconds:.3g}s"
+
+
+def _stamp(time: np.datetime64) -> str:
+    return str(pd.Timestamp(time).round("ms")).removesuffix(".000")

@@ -1,0 +1,141 @@
+"""What a record is said to hold, against what was put in."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from assim.data.describing import describe, in_words
+from assim.data.quality import screen
+
+N = 100
+
+
+@pytest.fixture
+def record() -> xr.Dataset:
+    """Ten-minute readings with a hole, a constant channel, an empty one, and a known error."""
+    rng = np.random.default_rng(0)
+    times = np.datetime64("2020-03-01", "ns") + np.arange(N) * np.timedelta64(600, "s")
+    x = rng.uniform(1, 2, N)
+    x[10:40] = np.nan
+    x[0], x[99] = 0.5, 9.0
+    speed = {"standard_name": "wind_speed", "units": "m s-1", "n_bad": 4, "n_suspect": np.int64(2)}
+    return xr.Dataset(
+        {
+            "wind": ("time", x, speed),
+            "wind_sd": ("time", np.full(N, 0.1)),
+            "still": ("time", np.full(N, 3)),
+            "empty": ("time", np.full(N, np.nan)),
+            "label": ("time", np.full(N, "a")),
+        },
+        {"time": times},
+        {"repairs": "The clock was sorted.\nTwo stamps went."},
+    )
+
+
+def test_the_table_counts(record):
+    table = describe(record).table
+    assert list(table.index) == ["wind", "wind_sd", "still", "empty"]
+    assert table.index.name == "variable"
+    wind = table.loc["wind"]
+    assert (wind["standard_name"], wind["units"], wind["dims"]) == ("wind_speed", "m s-1", "time")
+    assert (wind["readings"], wind["n_bad"], wind["n_suspect"]) == (100, 4, 2)
+    assert wind["missing"] == pytest.approx(0.3)
+    assert (wind["min"], wind["max"]) == (0.5, 9.0)
+    assert wind["support"] == "lower"
+    assert wind["longest_gap"] == "5.17h"
+    assert table.loc["still", "longest_gap"] == "10min"
+    assert table.loc["empty", "longest_gap"] == "all"
+    assert table.loc["empty", "missing"] == 1
+    assert np.isnan(table.loc["empty", "min"])
+
+
+def test_a_regular_clock(record):
+    found = describe(record.isel(time=np.r_[0:50, 60:100]))
+    assert found.clock == {
+        "first": "2020-03-01 00:00:00",
+        "last": "2020-03-01 16:30:00",
+        "stamps": "90",
+        "step": "10min",
+        "on_the_clock": "100.0% of the stamps",
+        "gaps": "1, the longest of 1.83h",
+    }
+    assert found.verdict[0] == (
+        "The clock is regular, with a step of 10min; 10 of its 100 times are not in the file and count as missing."
+    )
+
+
+def test_an_irregular_clock_is_told_the_step_to_align_to(record):
+    rng = np.random.default_rng(1)
+    moved = np.where(np.arange(N) % 5 == 3, rng.integers(100, 200, N), 0).astype("timedelta64[s]")
+    found = describe(record.assign_coords(time=record["time"].values + moved))
+    assert "assim.align(ds, '10min')" in found.verdict[0]
+    assert found.clock["step"] == "10min"
+    assert found.clock["on_the_clock"] == "80.0% of the stamps"
+
+
+def test_what_a_fit_would_do(record):
+    verdict = "\n".join(describe(record).verdict)
+    assert "It would forecast wind;" in verdict
+    assert "'still' (constant, 3), 'empty' (no value)" in verdict
+    assert "Known standard errors: wind_sd." in verdict
+    assert "nothing to fit" in "\n".join(describe(record[["still", "empty"]]).verdict)
+
+
+def test_repairs_are_sentences(record):
+    assert describe(record).repairs == ("The clock was sorted.", "Two stamps went.")
+    assert describe(record.drop_attrs(deep=False)).repairs == ()
+
+
+def test_stations_and_levels(record):
+    stations = xr.concat([record[["wind"]], record[["wind"]].shift(time=40)], "station")
+    found = describe(stations.assign_coords(station=["a", "b"]))
+    assert found.clock["stations"] == "a, b"
+    assert found.table.loc["wind", "dims"] == "station, time"
+    assert found.table.loc["wind", "longest_gap"] == "6.67h"
+    assert "All 2 stations are fitted together" in "\n".join(found.verdict)
+    levels = record[["wind"]].expand_dims(depth=[0.0, 1.0, 2.0]).transpose("time", "depth")
+    assert "as 3 channels" in "\n".join(describe(levels).verdict)
+    many = record[["wind"]].expand_dims(depth=np.arange(70.0)).transpose("time", "depth")
+    assert "At most 64 channels" in "\n".join(describe(many).verdict)
+
+
+def test_a_lazy_record_is_described_alike(record):
+    pytest.importorskip("dask.array")
+    ds = record.drop_vars("label")
+    pd.testing.assert_frame_equal(describe(ds.chunk(time=7)).table, describe(ds).table)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_record_too_short_to_fit_is_described(record, count):
+    found = describe(record.isel(time=slice(count)))
+    assert found.clock["stamps"] == str(count)
+    assert "at least 3 are needed" in found.verdict[0]
+
+
+def test_a_dataset_without_a_clock_is_refused():
+    with pytest.raises(ValueError, match="no 'time' to describe"):
+        describe(xr.Dataset({"x": ("row", np.zeros(3))}))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.05, "0.05s"), (90, "1.5min"), (21600, "6h"), (129600, "1.5D"), (86400 * 4018, "4018D")],
+)
+def test_spans_in_words(seconds, words):
+    assert in_words(seconds) == words
+
+
+def test_a_real_radiometer(shared_data: Path):
+    path = shared_data / "met_arm" / "sgpsirsE13.b1.20190101.000000.cdf"
+    with xr.open_dataset(path, engine="netcdf4", mask_and_scale=False, decode_times=False) as raw:
+        raw = raw.load()
+    stamps = np.datetime64("2019-01-01", "ns") + np.arange(1440) * np.timedelta64(60, "s")
+    readings = raw[["down_short_hemisp", "up_long_hemisp"]]
+    found = describe(screen(readings, raw).assign_coords(time=stamps))
+    row = found.table.loc["down_short_hemisp"]
+    assert row["n_bad"] == 656
+    assert row["missing"] == pytest.approx(656 / 1440)
+    assert any("656 of 1440" in sentence for sentence in found.repairs)
