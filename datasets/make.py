@@ -117,7 +117,9 @@ def mauna_loa_co2() -> xr.Dataset:
     """The weekly record of carbon dioxide that statsmodels carries, 1958 to 2001."""
     table = co2.load_pandas().data
     attrs = _names(
-        "mole_fraction_of_carbon_dioxide_in_air", "mole fraction of carbon dioxide in dry air", "1e-6"
+        "mole_fraction_of_carbon_dioxide_in_air",
+        "mole fraction of carbon dioxide in dry air",
+        "1e-6",
     )
     attrs |= {"comment": "parts per million by volume", "cell_methods": "time: mean"}
     values = table["co2"].to_numpy(np.float32)
@@ -257,11 +259,21 @@ def _bench_names(name: str) -> dict:
     table["log_rms_p2"] = (pressure, "log RMS of pressure sensor 2", "ln(re 1 Pa)", rms)
     table["log_rms_oh"] = (light, "log RMS of the OH sensor", "ln(re 1 W m-2 sr-1)", rms)
     modulation = "time: standard_deviation (of the absolute value)"
-    table["log_sd_p1"] = (pressure, "log modulation of pressure sensor 1", "ln(re 1 Pa)", modulation)
+    table["log_sd_p1"] = (
+        pressure,
+        "log modulation of pressure sensor 1",
+        "ln(re 1 Pa)",
+        modulation,
+    )
     crossings = "zero crossings of pressure sensor 1 in a frame, two for each period"
     table["zero_crossings"] = ("sound_frequency", crossings, "10 s-1", "time: mean")
     table["T"] = (anomalies["T"], "wall temperature, from the operating point", "K", "time: point")
-    table["P"] = (anomalies["P"], "power, as pressure from the operating point", "Pa", "time: point")
+    table["P"] = (
+        anomalies["P"],
+        "power, as pressure from the operating point",
+        "Pa",
+        "time: point",
+    )
     table["u1"] = (anomalies["P"], "planned set-point of P", "Pa", "time: point")
     table["u2"] = (anomalies["T"], "planned set-point of T", "K", "time: point")
     standard_name, long_name, units, cell_methods = table[name]
@@ -284,9 +296,7 @@ def _plan(run: int, index: int, substep: float) -> np.ndarray:
     return plan(SECONDS, substep, np.random.default_rng([SEED, run, index]))
 
 
-def _placed(
-    ds: xr.Dataset, station: str | None, lat: float, lon: float, alt: float
-) -> xr.Dataset:
+def _placed(ds: xr.Dataset, station: str | None, lat: float, lon: float, alt: float) -> xr.Dataset:
     """The dataset with its position as scalar coordinates, and the attributes that repeat it."""
     ds = ds.assign_coords(
         lat=((), lat, {**_axis("latitude", "degrees_north"), "axis": "Y"}),

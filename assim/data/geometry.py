@@ -108,7 +108,7 @@ def instance_of(ds: xr.Dataset, dims: tuple[str, ...], clock_dim: str) -> tuple[
             for v in ds.variables.values()
             if "cf_role" in v.attrs and dim in v.dims
         ]
-        if roles and roles[0] in KINDS:
+        if roles and roles[0] in KINDS and INSTANCES.get(dim.lower()) != "run":
             return dim, KINDS[roles[0]]
         if dim.lower() in INSTANCES:
             return dim, INSTANCES[dim.lower()]
