@@ -17,11 +17,10 @@ from numpyro.infer.autoguide import AutoMultivariateNormal
 from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from tests.references import coefficients, conjugate, linear_problem
-
 from assim.inference import NUTS, SVI, Ascent, EnsembleMAP, GaussNewton, Laplace, TargetNoise
 from assim.inference.density import constrain, prior_draw, unconstrain
 from assim.inference.loop import Watch
+from tests.references import coefficients, conjugate, linear_problem
 
 SEARCH = Ascent(num_steps=200, batch_size=None, polish=60)
 METHODS = {
@@ -44,7 +43,7 @@ ROUNDS, BINS = 200, 10
 
 
 def against_the_oracle(method, seed: int) -> tuple[float, float, float, float]:
-    """Worst error of the mean in Monte-Carlo standard errors and in posterior sd, and the range of variance ratios."""
+    """Worst error of the mean (Monte-Carlo standard errors; posterior sd), least and largest variance ratio."""
     key = jax.random.key(seed)
     problem = linear_problem(key=key, seed=seed)
     exact = conjugate(problem)
@@ -96,7 +95,7 @@ def main() -> None:
         "exactness",
         ["method", "mean, MC se", "mean, posterior sd", "variance ratio, least", "largest", "met"],
         rows,
-        aims="Aim: mean within 3 Monte-Carlo standard errors and variances within 0.85 to 1.15 (NUTS, EnsembleMAP); "
+        aims="Aim: mean within 3 Monte-Carlo standard errors, variances within 0.85 to 1.15 (NUTS, EnsembleMAP); "
         "mean within 0.1 posterior sd (SVI, Laplace). Worst of 22 coefficients, median of 3 seeds.",
     )
     rows = []
@@ -110,7 +109,7 @@ def main() -> None:
         "ranks",
         ["method", "least p", "coefficients", "p of the p-values", "met"],
         rows,
-        aims=f"Aim: ranks of simulation-based calibration uniform: the least chi-square p-value of all coefficients "
+        aims=f"Aim: ranks of simulation-based calibration uniform: least chi-square p-value of all coefficients "
         f"above 0.05 over their number. {ROUNDS} rounds, {BINS} bins.",
     )
 
