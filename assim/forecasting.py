@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from numbers import Integral
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import jax.numpy as jnp
 import numpy as np
@@ -261,17 +262,31 @@ def _parts(
     cost = chains * draws * leads * len(frame.channels) * runs
     size = int(np.clip(CHUNK_VALUES // cost, 1, len(rows)))
     told = np.isfinite(frame.y[..., np.array(frame.is_target)]).any(axis=(0, 2))
+    named = _labels(frame)
     scored = any(told[row + 1 : row + 1 + leads].any() for row in rows)
     with Progress(progress, "forecast", len(rows)) as bar:
         for start in range(0, len(rows), size):
             here = rows[start : start + size]
             padded = np.concatenate([here, np.full(size - len(here), here[-1])])
             pairs = np.array([(run, row) for run in range(runs) for row in padded], np.int32)
-            rolled = roll(fitted, layout, series, jnp.asarray(pairs), leads, flat, key=key)
+            labels = jnp.asarray(named[pairs[:, 0], pairs[:, 1]])
+            rolled = roll(
+                fitted, layout, series, jnp.asarray(pairs), leads, flat, key=key, labels=labels
+            )
             shape = (runs, size)
             part = _labelled(rolled, frame, here, leads, shape, (chains, draws))
             yield {k: v for k, v in part.items() if scored or k != "log_score"}
             bar.advance(len(here), {})
+
+
+def _labels(frame: Frame) -> np.ndarray:
+    """Two numbers that name each origin wherever its record starts, shape (run, time, 2): place and time."""
+    places = np.array([crc32(s.encode()) for s in frame.stations or ("",)], np.uint32)
+    moments = frame.times.astype("datetime64[us]").astype(np.int64).astype(np.uint32)
+    shape = (places.size, moments.size)
+    return np.stack(
+        [np.broadcast_to(places[:, None], shape), np.broadcast_to(moments, shape)], axis=-1
+    )
 
 
 def _labelled(

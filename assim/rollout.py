@@ -38,6 +38,7 @@ def roll(
     sites: Sites,
     *,
     key: Key,
+    labels: Int[Array, "origin 2"] | None = None,
 ) -> Rolled:
     """The forecasts of a posterior from the (run, origin) `pairs`, `leads` steps ahead.
 
@@ -48,11 +49,12 @@ def roll(
         pairs: run and row of each origin.
         leads: number of steps.
         sites: draws used, each shape (draw, ...).
-        key: a path's key is folded from its run and row.
+        key: a path's key is folded from it and from the labels of its origin.
+        labels: two numbers that name each origin whatever record it is cut from; None for its run and row.
     """
-    return _roll(
-        fitted.model, layout, fitted.constants, fitted.centre, series, pairs, leads, sites, key
-    )
+    labels = pairs if labels is None else labels
+    fixed = (fitted.constants, fitted.centre)
+    return _roll(fitted.model, layout, *fixed, series, pairs, labels, leads, sites, key)
 
 
 @eqx.filter_jit
@@ -63,6 +65,7 @@ def _roll(
     centre: Sites | None,
     series: Series,
     pairs: Array,
+    labels: Array,
     leads: int,
     sites: Sites,
     key: Key,
@@ -77,11 +80,11 @@ def _roll(
         values, density = rolled_path(ssm, window, key=key)
         return values[:leads], density[:leads]
 
-    def origin(pair: Array) -> tuple[Array, Array, Array]:
+    def origin(pair: Array, label: Array) -> tuple[Array, Array, Array]:
         window = cut(
             series, pair[0], pair[1], context=needs.context, horizon=ahead, step=layout.step
         )
-        k_here = jax.random.fold_in(jax.random.fold_in(key, pair[0]), pair[1])
+        k_here = jax.random.fold_in(jax.random.fold_in(key, label[0]), label[1])
         k_paths, k_nested = jax.random.split(k_here)
         keys = jax.random.split(k_paths, count)
         values, density = jax.vmap(path, in_axes=(0, None, 0))(sites, window, keys)
@@ -91,7 +94,7 @@ def _roll(
         nested, _ = jax.vmap(again, in_axes=(0, None, 0))(some, window, more)
         return values, nested, jax.nn.logsumexp(density, axis=0) - jnp.log(count)
 
-    return Rolled(*jax.vmap(origin)(pairs))
+    return Rolled(*jax.vmap(origin)(pairs, labels))
 
 
 def rolled_path(ssm: AbstractStateSpace, window: Window, *, key: Key) -> tuple[Array, Array]:

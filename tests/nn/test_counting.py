@@ -28,7 +28,10 @@ def test_directions_around_north_are_near_each_other():
 
 
 def test_the_usual_error_is_that_of_the_readings():
-    sd, mask = jnp.array([[[3.0], [4.0]], [[7.0], [0.0]]]), jnp.array([[[1], [1]], [[0], [0]]], bool)
+    sd, mask = (
+        jnp.array([[[3.0], [4.0]], [[7.0], [0.0]]]),
+        jnp.array([[[1], [1]], [[0], [0]]], bool),
+    )
     assert known_error(sd, mask)[0] == pytest.approx(np.sqrt(12.5))
     assert known_error(sd, jnp.zeros_like(mask))[0] == 0.0
     assert excess(jnp.array([5.0, 1.0]), jnp.array([3.0, 3.0])).tolist() == [4.0, 0.0]

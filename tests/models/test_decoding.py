@@ -1,0 +1,91 @@
+"""Roll-outs against the closed form of a vector autoregression; both decodings against each other."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from assim.inference.density import prior_draw
+from assim.model import prepare
+from assim.models import Autoregressive, Direct, FixedNormal, Normal, StudentT
+from assim.rollout import rolled_path
+from assim.series import cut
+from tests.references import make_problem, make_series
+
+PHI = {
+    "one channel": np.array([[0.8]]),
+    "two channels": np.array([[0.7, 0.2], [-0.1, 0.9]]),
+}
+LEADS, PATHS = 8, 100_000
+
+
+def autoregression(phi, *, key):
+    """A fitted problem of order one whose weights are those of y' = m + phi (y - m) + noise."""
+    model = Autoregressive(1, (), noise=FixedNormal(0.9), calendar=(), mask_rate=0.0)
+    channels = len(phi)
+    series = make_series(0, 200, channels, missing=0.0)
+    problem = make_problem(model, series, key=key)
+    c = {k: np.asarray(v, float) for k, v in problem.constants.items()}
+    width = 3 * channels
+    slow = c["step_sd"] / c["sd"] * np.sqrt(width)
+    weight = np.zeros((channels, width))
+    weight[:, :channels] = (phi - np.eye(channels)) * c["sd"] / slow / c["lead_sd"].T
+    sites = {"net.skip.weight": jnp.asarray(weight), "net.skip.bias": jnp.zeros(channels)}
+    return series, problem, sites, c
+
+
+@pytest.mark.parametrize("phi", PHI.values(), ids=PHI)
+def test_mean_and_variance_at_every_lead_are_those_of_the_closed_form(phi, key):
+    series, problem, sites, c = autoregression(phi, key=key)
+    window = cut(series, 0, 150, context=1, horizon=LEADS, step=600.0)
+    ssm = problem.bind({k: v.astype(jnp.float32) for k, v in sites.items()})
+    roll = jax.jit(jax.vmap(lambda k: rolled_path(ssm, window, key=k)[0]))
+    paths = np.asarray(roll(jax.random.split(key, PATHS)), float)
+    start, noise = np.asarray(window.context.y[-1], float), np.diag((0.9 * c["lead_sd"][0]) ** 2)
+    mean, variance = start - c["mean"], np.zeros_like(noise)
+    for lead in range(LEADS):
+        mean, variance = phi @ mean, phi @ variance @ phi.T + noise
+        found = np.atleast_2d(np.cov(paths[:, lead].T))
+        np.testing.assert_allclose(np.diag(found), np.diag(variance), rtol=0.02)
+        off = paths[:, lead].mean(0) - c["mean"] - mean
+        assert np.all(np.abs(off) < 0.02 * np.sqrt(np.diag(variance)))
+    if len(phi) > 1:
+        together = np.sqrt(np.prod(np.diag(variance)))
+        assert found[0, 1] / together == pytest.approx(variance[0, 1] / together, abs=0.02)
+
+
+@pytest.mark.parametrize("noise", [Normal(), StudentT(varying=False)], ids=["varying", "t"])
+def test_direct_and_iterated_agree_one_step_ahead(noise, key):
+    series = make_series(1, 120, 2)
+    settings = {"noise": noise, "calendar": (), "mask_rate": 0.0}
+    problems = [
+        make_problem(Autoregressive((1, 2, 4), (3,), decoding=d, **settings), series, key=key)
+        for d in (None, Direct(1))
+    ]
+    sites = prior_draw(problems[0], key)
+    window = cut(series, 0, 60, context=4, horizon=1, step=600.0)
+    stepped, direct = (p.bind(sites) for p in problems)
+    x = stepped.init(window.context, key=key).sample(key)
+    one, all_leads = stepped.predictive(x, window.spans), direct.predict(x, window.spans, window.u)
+    np.testing.assert_allclose(all_leads.loc[0], one.loc, rtol=1e-5)
+    np.testing.assert_allclose(all_leads.scale[0], one.scale, rtol=1e-5)
+
+
+def test_the_likelihood_scores_what_a_forecast_draws_from(key):
+    series = make_series(2, 100, 2)
+    model = Autoregressive(3, (4,), calendar=(), mask_rate=0.0)
+    problem = make_problem(model, series, key=key)
+    ssm = problem.bind(prior_draw(problem, key))
+    pair = jnp.array([[0, 40]], jnp.int32)
+    example = prepare(model, series, pair, problem.layout, problem.constants, key=key)
+    example = jax.tree.map(lambda leaf: leaf[0], example)
+    window = cut(series, 0, 40, context=3, horizon=1, step=600.0)
+    x = ssm.init(window.context, key=key).sample(key)
+    scored, drawn = model.density(ssm, example), ssm.predictive(x, window.spans)
+    np.testing.assert_allclose(scored.loc[0], drawn.loc, rtol=1e-5)
+    np.testing.assert_allclose(scored.scale[0], drawn.scale, rtol=1e-5)
+
+
+def test_direct_needs_a_horizon():
+    with pytest.raises(ValueError, match="at least 1 step"):
+        Direct(0)
