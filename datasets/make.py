@@ -101,8 +101,8 @@ def met_mast() -> xr.Dataset:
         references="https://pvanalytics.readthedocs.io",
         license="MIT, as the package pvanalytics, copyright its contributors",
         comment="Values are those of the source. Its clock is local standard time without a zone; 7 hours were "
-        "added, which sunrise fits. The position is that of the laboratory to 0.01 degree and about 50 m, since the "
-        "source gives none. Flags are gross ranges alone, after the default limits of pvanalytics and of BSRN.",
+        "added, which sunrise fits. The position is that of the laboratory to 0.01 degree and about 50 m, since "
+        "the source gives none. Flags are gross ranges alone, after the default limits of pvanalytics and of BSRN.",
         acknowledgement="Measured by NREL; carried by pvanalytics.",
         metadata_link="https://pvanalytics.readthedocs.io",
         platform="ground station",
@@ -128,8 +128,8 @@ def mauna_loa_co2() -> xr.Dataset:
     ds = _placed(ds, "Mauna Loa, Hawaii", 19.54, -155.58, 3397.0)
     return ds.assign_attrs(
         title="Weekly atmospheric carbon dioxide at Mauna Loa, 1958 to 2001",
-        summary="Weekly means of continuous measurements of carbon dioxide at Mauna Loa Observatory, 2284 weeks, of "
-        "which 59 are missing.",
+        summary="Weekly means of continuous measurements of carbon dioxide at Mauna Loa Observatory, 2284 weeks, "
+        "of which 59 are missing.",
         keywords="carbon dioxide, atmosphere, climate, Mauna Loa, Keeling curve",
         institution="Scripps Institution of Oceanography",
         creator_name="C. D. Keeling and T. P. Whorf",
@@ -176,9 +176,9 @@ def test_bench(runs: int = RUNS, seconds: float = SECONDS) -> xr.Dataset:
     ds = _placed(ds, None, 0.0, 0.0, 0.0)
     return ds.assign_attrs(
         title="Simulated thermoacoustic test bench under planned set-points",
-        summary="24 runs of 20 s of a noise-driven Van der Pol oscillator whose growth rate follows two actuators and "
-        "drifts from run to run; features of two pressure sensors and a flame sensor in frames of 50 ms, with the "
-        "planned set-points.",
+        summary="24 runs of 20 s of a noise-driven Van der Pol oscillator whose growth rate follows two actuators "
+        "and drifts from run to run; features of two pressure sensors and a flame sensor in frames of 50 ms, "
+        "with the planned set-points.",
         keywords="thermoacoustics, Van der Pol oscillator, Hopf bifurcation, test bench, simulation",
         institution="The assim developers",
         creator_name="The assim developers",
@@ -186,8 +186,9 @@ def test_bench(runs: int = RUNS, seconds: float = SECONDS) -> xr.Dataset:
         source="simulation by assim.systems.simulate_bench",
         references="Boujo and Noiray 2016, arXiv:1612.02579, for the oscillator",
         license="Apache-2.0",
-        comment="A simulation: no such bench exists. The model has no dimensions; its units of pressure, temperature "
-        "and light are taken as Pa, K and W m-2 sr-1 to have names, and date and position (0, 0) are nominal.",
+        comment="A simulation: no such bench exists. The model has no dimensions; its units of pressure, "
+        "temperature and light are taken as Pa, K and W m-2 sr-1 to have names, and date and position "
+        "(0, 0) are nominal.",
         acknowledgement="none",
         metadata_link="https://arxiv.org/abs/1612.02579",
         platform="none",

@@ -6,9 +6,10 @@ $$\dot P = (u_1 - P)/0.08\,\mathrm{s}, \quad \dot T = (u_2 - T)/0.6\,\mathrm{s},
 \nu = 14 P + 6 T P - 4 T + o_r + 0.1\,d_r t,$$
 
 with a run's offset $o_r \sim N(0, 1.5^2)$ and drift $d_r \sim N(0, 0.4^2)$ that nobody measures, so runs under one
-plan differ. The sensors are $p_1 = \eta + 0.05\,e$, $p_2 = 0.8\,\eta + 0.1\,e$ and $OH = \tanh(q/2.5) + 0.15\,e$ with
-$\dot q = (\eta - q)/1\,\mathrm{ms}$, each read at every substep with fresh standard normal $e$; of a frame are kept
-the logarithms of the root mean squares, $\log \mathrm{sd}|p_1|$, the zero crossings of $p_1$, and $T$, $P$ at its end.
+plan differ. The sensors are $p_1 = \eta + 0.05\,e$, $p_2 = 0.8\,\eta + 0.1\,e$ and $OH = \tanh(q/2.5) + 0.15\,e$
+with $\dot q = (\eta - q)/1\,\mathrm{ms}$, each read at every substep with fresh standard normal $e$. Of a frame are
+kept the logarithms of the root mean squares, $\log \mathrm{sd}|p_1|$, the zero crossings of $p_1$, and $T$ and $P$
+at its end.
 """
 
 import equinox as eqx

@@ -3,8 +3,8 @@ r"""The stochastic Van der Pol oscillator: one thermoacoustic mode near its Hopf
 $$\ddot\eta + \omega_0^2 \eta = (2\nu - \kappa\eta^2)\,\dot\eta + \xi, \qquad
 \langle \xi(t)\,\xi(t')\rangle = \Gamma\,\delta(t - t')$$
 
-(Noiray and Schuermans 2013, Int. J. Non-Linear Mech. 50, 152; Boujo and Noiray 2016, arXiv:1612.02579.) Averaged over a period, the amplitude
-$A^2 = \eta^2 + (\dot\eta/\omega_0)^2$ has the stationary density
+(Noiray and Schuermans 2013, Int. J. Non-Linear Mech. 50, 152; Boujo and Noiray 2016, arXiv:1612.02579.) Averaged
+over a period, the amplitude $A^2 = \eta^2 + (\dot\eta/\omega_0)^2$ has the stationary density
 
 $$P(A) \propto A \exp\Big[\frac{4\omega_0^2}{\Gamma}\Big(\frac{\nu A^2}{2} - \frac{\kappa A^4}{32}\Big)\Big],$$
 
@@ -127,7 +127,13 @@ class Stationary(dist.Distribution):
     }
     support = constraints.real_vector
 
-    def __init__(self, omega: Array, nu: Array, kappa: Array, gamma: Array) -> None:
+    def __init__(
+        self,
+        omega: Array | float,
+        nu: Array | float,
+        kappa: Array | float,
+        gamma: Array | float,
+    ) -> None:
         self.omega, self.nu, self.kappa, self.gamma = map(jnp.asarray, (omega, nu, kappa, gamma))
         batch = jnp.broadcast_shapes(*(jnp.shape(a) for a in (omega, nu, kappa, gamma)))
         self.mean_square = 8.0 * self.nu / self.kappa
@@ -157,7 +163,7 @@ class Stationary(dist.Distribution):
 
 
 def _upper_quantile(log_tail: Array) -> Array:
-    """z with log P(Z > z) = `log_tail`, far into the tail: Newton on a concave function, from its right."""
+    """The z with log P(Z > z) = `log_tail`, far into the tail: Newton on a concave function from its right."""
     near = -jax.scipy.special.ndtri(jnp.exp(jnp.maximum(log_tail, -3.0)))
     z = jnp.where(log_tail > -3.0, near, jnp.sqrt(-2.0 * jnp.minimum(log_tail, -3.0)))
     for _ in range(6):
