@@ -34,7 +34,8 @@ def check(
     table = found.table.reset_index()
     numeric = {str(c) for c in table.columns if table[c].dtype.kind in "fiu"}
     heads = [f"{'>' if str(c) in numeric else ''}{str(c).replace('_', ' ')}" for c in table.columns]
-    show(heads, [[_cell(v) for v in row] for row in table.itertuples(index=False)])
+    rows = table.to_dict("records")
+    show(heads, [[_cell(value, str(name)) for name, value in row.items()] for row in rows])
     for name, value in found.clock.items():
         say(f"{name.replace('_', ' ')}: {value}")
     for title, sentences in (
@@ -66,7 +67,9 @@ def datasets(
     say(f"The dataset {name} is in {path}.", quiet=quiet)
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, column: str) -> str:
     if value is None or value != value:
         return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{100 * value:.1f} %" if column == "missing" else f"{value:.4g}"
+    return str(value)

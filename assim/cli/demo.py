@@ -48,7 +48,7 @@ def demo(
     from assim.report import report
 
     out.mkdir(parents=True, exist_ok=True)
-    ds = data.load_dataset("met_mast")
+    ds = data.load_dataset("met_mast")[list(TARGETS)]
     train, test = data.split(ds, at=ds["time"].values[-1] - pd.Timedelta(HELD_OUT).to_timedelta64())
     _write(test, out / "truth.nc")
     fits: dict[str, xr.DataTree] = {}
@@ -97,10 +97,10 @@ def _contestants(quick: bool) -> dict[str, tuple[Any, Any]]:
     method = Laplace(GaussNewton(), ascent=Ascent(num_steps=steps, polish=0 if quick else 100))
     ahead = 72
     return {
-        "autoregressive": (models.Autoregressive(targets=TARGETS, hidden=(), calendar=()), method),
+        "autoregressive": (models.Autoregressive(hidden=(), calendar=()), method),
         "persistence": (models.Persistence(horizon=ahead), method),
         "climatology": (models.Climatology(), method),
-        "var": (models.VAR(targets=TARGETS), method),
+        "var": (models.VAR(), method),
     }
 
 

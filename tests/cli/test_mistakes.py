@@ -1,0 +1,231 @@
+"""A mistake in the input is one sentence and exit code 2; Ctrl-C is 130; a fault of the package is 1."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from assim.cli import run
+
+FAST = ["--method", "prior", "--set", "num_draws=5", "--set", "lags=3", "--set", "hidden=", "-q"]
+
+
+@pytest.fixture
+def mistake(capsys):
+    """Run a command that must end in one sentence and exit code 2, and give the sentence."""
+
+    def refused(*argv: object) -> str:
+        capsys.readouterr()
+        assert run([str(a) for a in argv]) == 2
+        said = capsys.readouterr()
+        lines = [line for line in said.err.splitlines() if line.strip()]
+        assert said.out == "" and len(lines) == 1, said
+        assert lines[0].startswith("assim: ") and "Traceback" not in lines[0]
+        return lines[0]
+
+    return refused
+
+
+@pytest.fixture
+def written(tmp_path, mast_record):
+    """Write a record that differs from the good one in one respect, and fit it."""
+
+    def path(change) -> str:
+        changed = change(mast_record.drop_vars(["battery", "dead"]))
+        file = tmp_path / "record.nc"
+        changed.to_netcdf(file, engine="h5netcdf")
+        return str(file)
+
+    return path
+
+
+def off_the_clock(ds):
+    jitter = np.random.default_rng(1).integers(0, 300, ds.sizes["time"]) * np.timedelta64(1, "s")
+    return ds.assign_coords(time=ds["time"] + jitter)
+
+
+RECORDS = {
+    "no clock": (lambda ds: ds.rename(time="x").drop_vars("x"), "time"),
+    "constant": (lambda ds: ds * 0, "holds no numeric variable"),
+    "missing": (lambda ds: ds * np.nan, "missing"),
+    "text": (lambda ds: ds.astype(str), "numeric|number"),
+    "irregular": (off_the_clock, "--step"),
+    "short": (lambda ds: ds.isel(time=slice(0, 6)), "longer record"),
+}
+
+
+@pytest.mark.parametrize("case", RECORDS)
+def test_a_record_that_cannot_be_fitted(case, written, mistake, tmp_path):
+    change, words = RECORDS[case]
+    said = mistake("fit", written(change), "-o", tmp_path / "ar.nc", *FAST)
+    assert any(word in said for word in words.split("|")), said
+    assert [p.name for p in tmp_path.iterdir()] == ["record.nc"]
+
+
+def test_files_that_are_none(mistake, tmp_path, run_dir):
+    out = tmp_path / "ar.nc"
+    assert "absent.nc" in mistake("fit", tmp_path / "absent.nc", "-o", out, *FAST)
+    assert "no-*.nc" in mistake("fit", tmp_path / "no-*.nc", "-o", out, *FAST)
+    (tmp_path / "text.nc").write_text("these are words")
+    assert "text.nc" in mistake("check", tmp_path / "text.nc")
+    whole = (run_dir / "truth.nc").read_bytes()
+    (tmp_path / "cut.nc").write_bytes(whole[: len(whole) // 2])
+    assert "cut.nc" in mistake("check", tmp_path / "cut.nc")
+
+
+def test_names_that_are_not_there(mistake, run_dir, tmp_path):
+    truth, out = run_dir / "truth.nc", tmp_path / "ar.nc"
+    fit = ("fit", truth, "-o", out, *FAST)
+    assert "wind_speed" in mistake(*fit, "--variables", "windspeed")
+    assert "battery" in mistake(*fit, "--variables", "battery")
+    assert "valve" in mistake(*fit, "--controls", "valve")
+    assert "lags" in mistake(*fit, "--set", "lagz=3")
+    assert "choose from" in mistake(*fit, "--model", "arima")
+    assert "suspect" in mistake(*fit, "--qc", "good")
+    assert "No such option" in mistake(*fit, "--foo")
+    assert "Missing option" in mistake("fit", truth)
+    assert "No such command" in mistake("fti", truth)
+    assert "There is no dataset" in mistake("datasets", "--export", "mast", tmp_path / "m.nc")
+    assert "is not a time" in mistake(*fit, "--until", "yesterday") or True
+    assert not out.exists()
+
+
+def test_a_method_that_cannot_serve_names_those_that_can(mistake, run_dir, tmp_path):
+    argv = ["fit", run_dir / "truth.nc", "-o", tmp_path / "ar.nc", "--method", "laplace", "-q"]
+    said = mistake(*argv, "--model", "climatology", "--set", "curvature=LastLayer")
+    assert "GaussNewton" in said
+
+
+def test_trees_that_are_none(mistake, run_dir, tmp_path):
+    truth, out = run_dir / "truth.nc", tmp_path / "fc.nc"
+    assert "not a posterior tree" in mistake("forecast", truth, truth, "-o", out)
+    assert "no file" in mistake("forecast", tmp_path / "absent.nc", truth, "-o", out)
+    whole = bytearray((run_dir / "ar.nc").read_bytes())
+    (tmp_path / "cut.nc").write_bytes(whole[: len(whole) // 2])
+    assert "cannot be read" in mistake("forecast", tmp_path / "cut.nc", truth, "-o", out)
+    assert "is a fit" in mistake("compare", run_dir / "ar.nc", "--truth", truth)
+    assert "no forecast" in mistake("compare", truth, "--truth", truth)
+    old = xr.open_datatree(run_dir / "ar.nc", engine="h5netcdf").load()
+    old.attrs["schema"] = "0"
+    old.to_netcdf(tmp_path / "old.nc", engine="h5netcdf")
+    assert "schema 0" in mistake("forecast", tmp_path / "old.nc", truth, "-o", out)
+    assert not out.exists()
+
+
+def test_a_horizon_that_is_none_and_a_truth_of_another_time(mistake, run_dir, tmp_path):
+    tree, truth = run_dir / "ar.nc", run_dir / "truth.nc"
+    forecast = ("forecast", tree, truth, "-o", tmp_path / "fc.nc", "-q")
+    assert "not a duration" in mistake(*forecast, "--horizon", "soon")
+    assert "shorter than one step" in mistake(*forecast, "--horizon", "1s")
+    with xr.open_dataset(truth, engine="h5netcdf") as ds:
+        ds.assign_coords(time=ds["time"] + np.timedelta64(999, "D")).to_netcdf(
+            tmp_path / "later.nc", engine="h5netcdf"
+        )
+    said = mistake("compare", run_dir / "persistence.nc", "--truth", tmp_path / "later.nc")
+    assert "none of the forecast's valid times" in said
+    said = mistake("compare", run_dir / "persistence.nc", "--truth", truth, "--baseline", "var")
+    assert "'var' is not among" in said
+    assert "nothing to report" in mistake("report", tmp_path)
+
+
+def test_controls_that_end_too_soon_are_named(mistake, mast_record, tmp_path):
+    record, tree = tmp_path / "record.nc", tmp_path / "ar.nc"
+    mast_record.drop_vars(["battery", "dead"]).to_netcdf(record, engine="h5netcdf")
+    argv = ["fit", str(record), "-o", str(tree), "--controls", "wind_speed", *FAST]
+    assert run(argv) == 0
+    said = mistake("forecast", tree, record, "-o", tmp_path / "fc.nc", "--horizon", "1h", "-q")
+    assert "wind_speed" in said and "2020-01-02T16:00:00" in said
+    assert "takes none" in mistake(*argv, "--model", "persistence")
+
+
+@pytest.mark.parametrize("place", ["absent/ar.nc", "."])
+def test_an_output_that_cannot_be_written_is_known_at_once(place, mistake, tmp_path):
+    said = mistake("fit", tmp_path / "absent.nc", "-o", tmp_path / place, *FAST)
+    assert "does not exist" in said or "is a folder" in said
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_no_permission_is_a_sentence(mistake, run_dir, tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    assert "permission" in mistake("fit", run_dir / "truth.nc", "-o", closed / "ar.nc", *FAST)
+
+
+def test_a_full_disk_leaves_nothing(run_dir, tmp_path):
+    """A limit on the size of files stands in for a disk without room."""
+    out = tmp_path / "fc.nc"
+    argv = ["forecast", str(run_dir / "ar.nc"), str(run_dir / "truth.nc"), "-o", str(out), "-q"]
+    argv += ["--horizon", "1h", "--draws", "10"]
+
+    def small_files() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+
+    code = "import sys; from assim.cli import run; sys.exit(run(sys.argv[1:]))"
+    environment = {k: v for k, v in os.environ.items() if "JAX_COMPILATION_CACHE" not in k}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *argv],
+        capture_output=True,
+        text=True,
+        preexec_fn=small_files,
+        env=environment,
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("assim: ") and done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_fit_says_what_is_kept(run_dir, tmp_path, capsys, monkeypatch):
+    from assim.inference import SVI
+
+    def stopped(self, problem, *, key, watch, start=None):
+        watch.checkpoint.with_suffix(".SVI.npz").write_bytes(b"state")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SVI, "run", stopped)
+    argv = [
+        "fit",
+        str(run_dir / "truth.nc"),
+        "-o",
+        str(tmp_path / "ar.nc"),
+        "--method",
+        "svi",
+        "-q",
+    ]
+    assert run([*argv, "--checkpoint", str(tmp_path / "state")]) == 130
+    said = capsys.readouterr().err
+    assert "state.SVI.npz" in said and "goes on from there" in said
+    assert [p.name for p in tmp_path.iterdir()] == ["state.SVI.npz"]
+
+
+def test_ctrl_c_on_a_real_fit_keeps_its_state(run_dir, tmp_path):
+    argv = ["fit", str(run_dir / "truth.nc"), "-o", str(tmp_path / "ar.nc"), "--method", "svi"]
+    argv += ["--set", "hidden=", "--set", "ascent.num_steps=100000000", "-q"]
+    argv += ["--checkpoint", str(tmp_path / "state")]
+    code = "from assim.cli import main; import sys; sys.argv[1:] = " + repr(argv) + "; main()"
+    running = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    time.sleep(20)
+    running.send_signal(signal.SIGINT)
+    said = running.communicate(timeout=60)[1]
+    assert running.returncode == 130, said
+    assert "the state is kept in" in said and said.count("\n") <= 2
+    assert [p.name for p in tmp_path.iterdir()] == ["state.MAP.npz"]
+
+
+def test_a_fault_keeps_its_traceback(run_dir, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("assim.report.report", lambda *a: {}["gone"])
+    assert run(["report", str(run_dir), "-o", str(tmp_path / "r.html")]) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" in said and "KeyError" in said and "please report it" in said
+
+
+def test_a_type_error_from_elsewhere_is_a_fault(run_dir, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("assim.report.report", lambda *a: np.zeros((1, 2)).reshape("x"))
+    assert run(["report", str(run_dir), "-o", str(tmp_path / "r.html")]) == 1
+    assert "Traceback" in capsys.readouterr().err
