@@ -75,8 +75,8 @@ def made_from(settings: Any) -> Any:
         ) from error
 
 
-def _named(name: str) -> Any:
-    if name not in WHERE:
+def _named(name: Any) -> Any:
+    if not isinstance(name, str) or name not in WHERE:
         raise ValueError(
             f"The file was made with '{name}', which this version of assim does not know: "
             "for a model of your own, pass it in, as restore(tree, model=...)."

@@ -1,0 +1,153 @@
+"""Windows cut from a record, at its edges too, and the origins that can be scored."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray as xr
+
+from assim.data.framing import Selection, frame_of
+from assim.series import Layout, Series, Stream, cut, origins_with_truth, windows
+
+LENGTH = 12
+
+
+def make(mask=None, known=None, runs=2):
+    """Readings that say where they stand: 100 run + row, channels alike."""
+    rows = 100.0 * jnp.arange(runs)[:, None] + jnp.arange(LENGTH)
+    y = jnp.stack([rows, rows + 0.5], -1)
+    mask = jnp.ones(y.shape, bool) if mask is None else jnp.asarray(mask)
+    stream = Stream(
+        jnp.broadcast_to(jnp.arange(LENGTH), (runs, LENGTH)),
+        jnp.zeros((runs, LENGTH)),
+        jnp.where(mask, y, 0.0),
+        mask,
+        jnp.where(mask, 0.1 * y, 0.0),
+    )
+    known = jnp.ones((runs, LENGTH), bool) if known is None else jnp.asarray(known)
+    return Series({"main": stream}, -rows[..., None], known)
+
+
+def test_a_window_is_the_rows_around_its_origin():
+    w = cut(make(), 1, 6, context=3, horizon=2, step=600.0)
+    np.testing.assert_array_equal(w.context.y[:, 0], [104, 105, 106])
+    np.testing.assert_array_equal(w.y[:, 1], [107.5, 108.5])
+    np.testing.assert_array_equal(w.u[:, 0], [-107, -108])
+    np.testing.assert_allclose(w.sd[:, 0], [10.7, 10.8])
+    np.testing.assert_array_equal(w.context.u[:, 0], [-104, -105, -106])
+    assert w.mask.all()
+    assert w.context.mask.all()
+    np.testing.assert_array_equal(w.spans.dt, [600, 600])
+
+
+def test_before_the_start_is_missing():
+    w = cut(make(), 1, 1, context=4, horizon=1, step=1.0)
+    np.testing.assert_array_equal(w.context.mask[:, 0], [False, False, True, True])
+    np.testing.assert_array_equal(w.context.y[:, 0], [0, 0, 100, 101])
+    np.testing.assert_allclose(w.context.sd[:, 0], [0, 0, 10, 10.1])
+
+
+def test_past_the_end_is_missing_and_inputs_are_held():
+    w = cut(make(), 0, LENGTH - 2, context=1, horizon=3, step=1.0)
+    np.testing.assert_array_equal(w.mask[:, 0], [True, False, False])
+    np.testing.assert_array_equal(w.y[:, 0], [11, 0, 0])
+    np.testing.assert_array_equal(w.u[:, 0], [-11, -11, -11])
+
+
+@pytest.mark.parametrize("horizon", [1, 5])
+def test_a_window_at_the_very_end_has_nothing_ahead(horizon):
+    w = cut(make(), 0, LENGTH - 1, context=2, horizon=horizon, step=1.0)
+    assert not w.mask.any()
+    assert w.context.mask.all()
+
+
+def test_missing_readings_are_zero_whatever_the_array_holds():
+    series = make(np.arange(2 * LENGTH * 2).reshape(2, LENGTH, 2) % 3 > 0)
+    w = cut(series, 0, 6, context=7, horizon=5, step=1.0)
+    assert (w.y[~w.mask] == 0).all()
+    assert (w.context.y[~w.context.mask] == 0).all()
+
+
+def test_many_windows_are_each_its_own():
+    series = make()
+    pairs = jnp.array([[0, 3], [1, 5], [1, 0]])
+    many = windows(series, pairs, context=2, horizon=2, step=1.0)
+    for i, (run, row) in enumerate(pairs):
+        one = cut(series, run, row, context=2, horizon=2, step=1.0)
+        np.testing.assert_array_equal(many.y[i], one.y)
+        np.testing.assert_array_equal(many.context.mask[i], one.context.mask)
+
+
+def brute(series, context, horizon):
+    """Every origin by its definition."""
+    mask, known = np.asarray(series.main.mask), np.asarray(series.inputs_known)
+    return sorted(
+        (row, run)
+        for run in range(mask.shape[0])
+        for row in range(context - 1, LENGTH - horizon)
+        if mask[run, row + 1 : row + horizon + 1].any()
+        and known[run, row + 1 : row + horizon + 1].all()
+    )
+
+
+@pytest.mark.parametrize(
+    ("context", "horizon"), [(1, 1), (3, 1), (2, 4), (11, 1), (12, 1), (1, 12), (1, 11), (20, 3)]
+)
+def test_origins_are_those_with_context_truth_and_inputs(context, horizon):
+    rng = np.random.default_rng(0)
+    mask = rng.random((2, LENGTH, 2)) < 0.4
+    known = rng.random((2, LENGTH)) < 0.9
+    series = make(mask, known)
+    pairs = origins_with_truth(series, context, horizon)
+    assert pairs.dtype == np.int32
+    assert pairs.shape[1] == 2
+    assert [(row, run) for run, row in pairs] == brute(series, context, horizon)
+    assert (np.diff(pairs[:, 1]) >= 0).all()
+
+
+def record():
+    rng = np.random.default_rng(0)
+    time = np.datetime64("2020-01-01", "ns") + np.arange(30) * np.timedelta64(60, "s")
+    speed = {"standard_name": "wind_speed", "units": "m s-1"}
+    ds = xr.Dataset(
+        {
+            "t": ("time", 1e5 + rng.normal(size=30)),
+            "v": ("time", np.abs(rng.normal(size=30)), speed),
+            "v_sd": ("time", np.full(30, 0.2)),
+            "c": ("time", rng.normal(size=30)),
+        },
+        {"time": time},
+    )
+    ds["t"][4] = ds["c"][7] = np.nan
+    return ds.isel(time=np.r_[0:10, 12:30])
+
+
+def test_a_series_is_the_frame_scaled_and_masked():
+    frame = frame_of(record(), Selection(controls=("c",)))
+    series = Series.of(frame)
+    main = series.main
+    np.testing.assert_array_equal(main.mask, np.isfinite(frame.y))
+    assert not main.mask[0, 10:12].any()
+    assert (main.y[~main.mask] == 0).all()
+    z = frame.scaling.forward(frame.y)
+    np.testing.assert_allclose(main.y[main.mask], z[np.isfinite(z)], rtol=1e-6)
+    assert main.y.dtype == main.sd.dtype == jnp.float32
+    seen = np.asarray(main.mask[0, :, 1])
+    np.testing.assert_allclose(main.sd[0, seen, 1], 0.2 / frame.scaling.scale[0, 1], rtol=1e-6)
+    assert (main.sd[0, ~seen, 1] == 0).all()
+    assert np.isfinite(series.inputs).all()
+    np.testing.assert_array_equal(np.flatnonzero(~series.inputs_known[0]), [7, 10, 11])
+
+
+def test_float64_is_kept_where_it_is_asked_for(x64):
+    assert Series.of(frame_of(record(), Selection())).main.y.dtype == jnp.float64
+
+
+def test_a_layout_tells_the_columns_and_survives_json():
+    frame = frame_of(record(), Selection(controls=("c",), covariates=("t",)))
+    layout = Layout.of(frame)
+    assert layout == Layout(("t", "v"), ("real", "lower"), (False, True), ("c",), 1, 60.0)
+    assert hash(layout) == hash(Layout.from_dict(json.loads(json.dumps(layout.to_dict()))))
+    assert layout == Layout.from_dict(json.loads(json.dumps(layout.to_dict())))
+    np.testing.assert_array_equal(layout.bounds, [[-np.inf, 0], [np.inf, np.inf]])
