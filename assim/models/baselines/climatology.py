@@ -3,10 +3,12 @@ r"""Climatology: the mean and spread of the hour of day and the season, whatever
 $$y_t \sim \text{Emission}\big(m + \sigma\,\beta^\top c(t),\ \sigma\,s(\gamma^\top c(t))\big), \qquad
 c(t) = \Big[1, \cos\tfrac{2\pi k t}{P}, \sin\tfrac{2\pi k t}{P}\Big]$$
 
-Deviations along a path keep the record's own one-step correlation, $R_{hk} = \rho^{|h-k|}$.
+Deviations along a path keep the one-step correlation $\rho$ of the record's own deviations from its calendar,
+$R_{hk} = \rho^{|h-k|}$.
 """
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -56,7 +58,7 @@ class Cycle(AbstractForecaster):
 
     def at(self, phase: Float[Array, "lead feature"]) -> Emission:
         """The density at calendar phases, batch shape (lead, channel)."""
-        c = jnp.concatenate([jnp.ones((phase.shape[0], 1), phase.dtype), phase], axis=1)
+        c = _with_one(phase)
         sd = self.constants["sd"]
         loc = self.constants["mean"] + sd * (c @ self.mean.T)
         return Emission(loc, sd * relative_scale(c @ self.spread.T), self.layout.supports)
@@ -115,19 +117,26 @@ class Climatology(AbstractPointwise):
         return Needs(context=2, horizon=1, calendar=self.calendar, targets=self.targets)
 
     def constants(self, windows: Window, layout: Layout) -> Sites:
-        """Mean, sd, known error and one-step correlation of each channel."""
+        """Mean, sd and known error of each channel, one-step correlation of what the calendar leaves."""
         circular = np.array([s == "circle" for s in layout.supports])
         y, mask = windows.y[:, 0], windows.mask[:, 0]
         before, both = windows.context.y[:, -1], mask & windows.context.mask[:, -1]
         mean, sd = moments(y, mask, 0, circular)
         sd = jnp.maximum(sd, LEAST)
-        product = deviation(y, mean, circular) * deviation(before, mean, circular)
-        covariance = jnp.where(both, product, 0.0).sum(0) / jnp.maximum(both.sum(0), 1)
+        now, then = (deviation(z, mean, circular) / sd for z in (y, before))
+        c, c_before = (
+            _with_one(u[:, layout.num_controls :])
+            for u in (windows.u[:, 0], windows.context.u[:, -1])
+        )
+        beta = _least_squares(c, now, mask)
+        now, then = now - c @ beta, then - c_before @ beta
+        covariance = jnp.where(both, now * then, 0.0).sum(0)
+        variance = 0.5 * jnp.where(both, now**2 + then**2, 0.0).sum(0)
         return {
             "mean": mean,
             "sd": sd,
             "error_sd": known_error(windows.sd, windows.mask),
-            "correlation": jnp.clip(covariance / sd**2, 0.0, 0.999),
+            "correlation": jnp.clip(covariance / jnp.maximum(variance, LEAST), 0.0, 0.999),
         }
 
     def prior(self, layout: Layout, constants: Sites) -> Cycle:
@@ -151,3 +160,20 @@ class Climatology(AbstractPointwise):
     def reading(self, example: Occasion) -> tuple[Array, Array]:
         """What was read and whether."""
         return example.y, example.mask
+
+
+def _with_one(phase: Float[Array, "n feature"]) -> Float[Array, "n one_and_feature"]:
+    return jnp.concatenate([jnp.ones((phase.shape[0], 1), phase.dtype), phase], axis=1)
+
+
+def _least_squares(
+    c: Float[Array, "n feature"], z: Float[Array, "n channel"], mask: Bool[Array, "n channel"]
+) -> Float[Array, "feature channel"]:
+    """Coefficients of each channel on the features, over what is observed, with a unit Normal prior."""
+
+    def one(z: Array, mask: Array) -> Array:
+        weighted = c * mask[:, None]
+        gram = weighted.T @ c + jnp.eye(c.shape[1])
+        return jnp.linalg.solve(gram, weighted.T @ jnp.where(mask, z, 0.0))
+
+    return jax.vmap(one, in_axes=1, out_axes=1)(z, mask)

@@ -1,0 +1,68 @@
+"""Scales: in units of what the channel does, wider the older its newest reading."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from assim.inference.density import prior_draw
+from assim.model import prepare
+from assim.models import Autoregressive, FixedNormal, Normal, StudentT
+from assim.models.autoregressive.regression import scale_unit
+from tests.references import make_problem, make_series
+
+PHI = 0.8
+
+
+def settings(noise):
+    return Autoregressive(6, (), noise=noise, calendar=(), mask_rate=0.0)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return make_problem(
+        settings(Normal(varying=False)), make_series(4, 4000, 1, 0.1), key=jax.random.key(0)
+    )
+
+
+def test_the_change_grows_with_age_as_that_of_an_autoregression_does(problem):
+    growth = np.asarray(problem.constants["growth"])[0, :, 0]
+    ages = np.arange(6)
+    expected = np.sqrt((1 - PHI ** (1 + ages)) / (1 - PHI))
+    np.testing.assert_allclose(growth[:6], expected, rtol=0.08)
+    assert growth[6] == pytest.approx(np.sqrt(0.5 / (1 - PHI)), rel=0.08)
+
+
+def test_a_learned_scale_widens_with_age_and_a_fixed_one_does_not(problem):
+    c = problem.constants
+    fresh, old = (scale_unit(c, jnp.array([a]), widening=True)[0, 0] for a in (0, 5))
+    assert fresh == c["lead_sd"][0, 0]
+    assert old > 1.5 * fresh
+    assert scale_unit(c, jnp.array([5]), widening=False)[0, 0] == fresh
+    assert [n.widening for n in (Normal(), StudentT(), FixedNormal())] == [True, True, False]
+
+
+@pytest.mark.parametrize("noise", [Normal(varying=False), StudentT()], ids=["constant", "varying"])
+def test_the_density_is_wider_where_the_newest_readings_are_missing(noise, key):
+    series = make_series(5, 300, 1, 0.0)
+    mask = series.main.mask.at[0, 196:200].set(False)
+    series = eqx.tree_at(lambda s: s.streams["main"].mask, series, mask)
+    model = settings(noise)
+    problem = make_problem(model, series, key=key)
+    pairs = jnp.array([[0, 150], [0, 199]], jnp.int32)
+    examples = prepare(model, series, pairs, problem.layout, problem.constants, key=key)
+    sites = {k: 0 * v for k, v in prior_draw(problem, key).items()}
+    ssm = problem.bind(sites)
+    scale = [
+        float(model.density(ssm, jax.tree.map(lambda leaf, i=i: leaf[i], examples)).scale[0, 0])
+        for i in (0, 1)
+    ]
+    assert scale[1] > 1.5 * scale[0]
+
+
+def test_settings_that_are_no_spread_are_refused():
+    with pytest.raises(ValueError, match="df > 2"):
+        StudentT(df=2.0)
+    with pytest.raises(ValueError, match="scale > 0"):
+        FixedNormal(0.0)
