@@ -23,7 +23,7 @@ PACKING = (
 FLAG_NAMES = ("qc_", "flag_", "aqc_", "_qc", "_flag", "_flags", "quality_control", "_quality")
 
 
-def decode(raw: xr.Dataset, names: list[str]) -> tuple[dict[str, xr.DataArray], list[str]]:
+def decode(raw: xr.Dataset, names: list[str]) -> tuple[dict[str, xr.Variable], list[str]]:
     """The readings behind stored numbers.
 
     Args:
@@ -35,15 +35,15 @@ def decode(raw: xr.Dataset, names: list[str]) -> tuple[dict[str, xr.DataArray], 
     """
     decoded, repairs = {}, []
     for name in names:
-        decoded[name], said = decode_variable(raw[name])
+        decoded[name], said = decode_variable(name, raw[name].variable)
         repairs += said
     return decoded, repairs
 
 
-def decode_variable(da: xr.DataArray) -> tuple[xr.DataArray, list[str]]:
+def decode_variable(name: str, var: xr.Variable) -> tuple[xr.Variable, list[str]]:
     """One variable decoded; see `decode`."""
-    lazy, attrs = da.chunks is not None, da.attrs
-    stored = _unsigned(da)
+    lazy, attrs = var.chunks is not None, var.attrs
+    stored = _unsigned(var)
     missing = _fill_mask(stored, attrs)
     scale, offset = number(attrs.get("scale_factor"), 1.0), number(attrs.get("add_offset"), 0.0)
     packed = (scale, offset) != (1.0, 0.0)
@@ -53,7 +53,7 @@ def decode_variable(da: xr.DataArray) -> tuple[xr.DataArray, list[str]]:
     sentinels = [] if lazy else find_sentinels(stored.values[~missing.values])
     for sentinel in sentinels:
         at = stored == np.asarray(sentinel).astype(stored.dtype)
-        said.append(f"'{da.name}': {int(at.sum())} undeclared {sentinel:g} became missing.")
+        said.append(f"'{name}': {int(at.sum())} undeclared {sentinel:g} became missing.")
         values = values.where(~at)
     low, high, in_stored = valid_range(attrs, stored.dtype, packed)
     readings = values if not packed else values * scale + offset
@@ -61,19 +61,19 @@ def decode_variable(da: xr.DataArray) -> tuple[xr.DataArray, list[str]]:
     if low > -np.inf or high < np.inf:
         outside = (checked < low) | (checked > high)
         where = f"outside its valid range, {low:g} to {high:g},"
-        said += _said(da.name, outside, where, lazy)
+        said += _said(name, outside, where, lazy)
         readings = readings.where(~outside)
         if packed and in_stored:
             low, high = sorted((low * scale + offset, high * scale + offset))
     infinite = abs(readings) == np.inf
-    said += _said(da.name, infinite, "of infinite size", lazy)
+    said += _said(name, infinite, "of infinite size", lazy)
     readings = readings.where(~infinite)
     readings.attrs = {
         k: v for k, v in attrs.items() if k not in (*PACKING, "valid_min", "valid_max")
     }
     readings.attrs |= {"valid_min": low} if np.isfinite(low) else {}
     readings.attrs |= {"valid_max": high} if np.isfinite(high) else {}
-    return readings.rename(da.name), said
+    return readings, said
 
 
 def is_flag(name: str, var: xr.Variable) -> bool:
@@ -90,13 +90,13 @@ def is_flag(name: str, var: xr.Variable) -> bool:
     return named and (var.dtype.kind in "iubSU" or "units" not in attrs)
 
 
-def _unsigned(da: xr.DataArray) -> xr.DataArray:
-    if str(da.attrs.get("_Unsigned", "")).lower() == "true" and da.dtype.kind == "i":
-        return da.astype(f"u{da.dtype.itemsize}")
-    return da.astype(np.uint8) if da.dtype.kind == "b" else da
+def _unsigned(var: xr.Variable) -> xr.Variable:
+    if str(var.attrs.get("_Unsigned", "")).lower() == "true" and var.dtype.kind == "i":
+        return var.astype(f"u{var.dtype.itemsize}")
+    return var.astype(np.uint8) if var.dtype.kind == "b" else var
 
 
-def _fill_mask(stored: xr.DataArray, attrs: dict) -> xr.DataArray:
+def _fill_mask(stored: xr.Variable, attrs: dict) -> xr.Variable:
     missing = stored.isnull()
     for key in FILLS:
         for fill in np.ravel(attrs.get(key, [])):
@@ -135,7 +135,7 @@ def number(value: object, otherwise: float) -> float:
         return otherwise
 
 
-def _said(name: object, mask: xr.DataArray, where: str, lazy: bool) -> list[str]:
+def _said(name: object, mask: xr.Variable, where: str, lazy: bool) -> list[str]:
     if lazy:
         skip = "infinite" in where
         return [] if skip else [f"'{name}': readings {where} become missing when they are read."]

@@ -82,6 +82,10 @@ def _spread_out(
     if level is not None and levels is not None:
         axes["level"] = (level, levels)
         said.append(words)
+    clash = {
+        d: f"{d}_of_file" for d in axes if d in screened.dims and d not in (*rows.dims, rows.dim)
+    }
+    screened = screened.drop_vars([d for d in clash if d in screened.variables]).rename_dims(clash)
     shape = tuple(len(labels) for _, labels in axes.values())
     places = tuple(index for index, _ in axes.values())
     repeats = good.size - np.unique(np.ravel_multi_index(places, shape) if _fits(shape) else 0).size
@@ -131,7 +135,7 @@ def _with_instances(ds: xr.Dataset, out: xr.Dataset, clock_dim: str) -> xr.Datas
     """An orthogonal array (station, time) with its instance dimension named and labelled."""
     dims = tuple(dict.fromkeys(str(d) for v in out.data_vars.values() for d in v.dims))
     dim, kind = instance_of(ds, dims, clock_dim)
-    if not dim:
+    if not dim or (kind != dim and kind in dims):
         return out
     labels = labels_of(ds, dim)
     out = out.drop_vars([n for n in (dim, kind) if n in out.variables])

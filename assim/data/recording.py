@@ -92,6 +92,7 @@ def record_of(
     wanted = None if wanted is None else [n for n in wanted if n != clock]
     if ds[clock].ndim == 0:
         ds = _with_row(ds, clock)
+    ds = _freed(ds, set(map(str, ds[clock].dims)))
     rows = rows_of(ds, clock, {str(d) for v in ds.variables.values() for d in v.dims})
     readings = _readings(ds, clock, rows, wanted, given)
     errors = {
@@ -130,6 +131,19 @@ def _clock_of(ds: xr.Dataset, wanted: list[str] | None) -> str:
     along = dims | {dim for dim, sample in linked_dims(ds).items() if sample in dims}
     outer = {o for o, inner in linked_dims(ds).items() if inner in along}
     return find_clock(ds, along | outer, tuple(wanted or ()))
+
+
+def _freed(ds: xr.Dataset, of_clock: set[str]) -> xr.Dataset:
+    """The names of the dimensions that come back, taken from dimensions that are something else."""
+    ours = {d for d in ("time", "level") if d in ds.dims and d not in of_clock}
+    if not ours:
+        return ds
+    new = {d: f"{d}_of_file" for d in ours}
+    parts = {
+        n: xr.Variable([new.get(str(d), d) for d in v.dims], v._data, v.attrs)
+        for n, v in ds.variables.items()
+    }
+    return xr.Dataset(parts, attrs=ds.attrs)
 
 
 def _readings(
@@ -205,7 +219,7 @@ def _brought(
 
 def _screened(
     ds: xr.Dataset,
-    numbers: dict[str, xr.DataArray],
+    numbers: dict[str, xr.Variable],
     readings: list[str],
     qc: Any,
     screen: Callable[[xr.Dataset, xr.Dataset, Any], xr.Dataset],
@@ -220,9 +234,7 @@ def _screened(
         for n, v in ds.variables.items()
         if n not in numbers and (n in listed or is_flag(str(n), v))
     ]
-    decoded = xr.Dataset(
-        {n: da.variable for n, da in numbers.items()}, attrs={**ds.attrs, "repairs": ""}
-    )
+    decoded = xr.Dataset(numbers, attrs={**ds.attrs, "repairs": ""})
     decoded = decoded.reset_coords().assign({n: ds[n].variable for n in flags})
     screened = screen(decoded, ds, qc)
     heard = [line for line in str(screened.attrs.get("repairs", "")).split("\n") if line]
