@@ -69,8 +69,8 @@ def _row(da: xr.DataArray, times: NDArray[np.datetime64]) -> list:
     reduced = xr.Dataset(
         {
             "count": there.sum(),
-            "least": da.where(there).min(),
-            "most": da.where(there).max(),
+            "least": da.where(there).min() if da.size else np.nan,
+            "most": da.where(there).max() if da.size else np.nan,
             "seen": there.any(others),
         }
     ).compute()
