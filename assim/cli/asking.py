@@ -63,7 +63,7 @@ def datasets(
     name, path = export
     ds = data.load_dataset(name)
     with written(path) as unfinished:
-        save(ds, unfinished, path)
+        save(ds, unfinished)
     say(f"The dataset {name} is in {path}.", quiet=quiet)
 
 

@@ -13,8 +13,6 @@ from inspect import Parameter, isclass, signature
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from assim.registry import WHERE
-
 MODELS = {
     "autoregressive": "Autoregressive",
     "persistence": "Persistence",
@@ -125,7 +123,7 @@ def _value(name: str, text: str, kind: Any) -> Any:
 def _read(text: str, kind: Any) -> Any:
     options = get_args(kind)
     if get_origin(kind) in (Union, UnionType):
-        for option in sorted(options, key=lambda option: option is not NoneType):
+        for option in sorted(options, key=lambda option: (option is str, option is not NoneType)):
             try:
                 return _read(text, option)
             except _OtherKind:
@@ -179,6 +177,8 @@ def _made(text: str, kind: Any) -> Any:
 
 
 def _subclasses(base: type) -> list[type]:
+    from assim.registry import WHERE
+
     named = (getattr(import_module(home), name) for name, home in WHERE.items())
     return [c for c in named if isclass(c) and issubclass(c, base)]
 

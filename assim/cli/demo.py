@@ -106,4 +106,4 @@ def _contestants(quick: bool) -> dict[str, tuple[Any, Any]]:
 
 def _write(result: xr.DataTree | xr.Dataset, path: Path) -> None:
     with written(path) as unfinished:
-        save(result, unfinished, path)
+        save(result, unfinished)

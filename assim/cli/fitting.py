@@ -92,7 +92,7 @@ def fit(
             )
         except KeyboardInterrupt:
             raise Interrupted(_kept(checkpoint)) from None
-        save(tree, unfinished, output)
+        save(tree, unfinished)
     draws = tree["posterior"].sizes
     told = (
         f"{draws['chain']} x {draws['draw']} draws"

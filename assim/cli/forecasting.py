@@ -82,7 +82,7 @@ def forecast(
     else:
         with written(output) as unfinished:
             made = forecast_from(post, ds, **settings)
-            save(made, unfinished, output)
+            save(made, unfinished)
     starts = made["predictions"].to_dataset()["init_time"].values
     say(
         f"{len(starts)} forecast{'s' if len(starts) > 1 else ''} to {made.attrs['horizon']} "

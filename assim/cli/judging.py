@@ -106,7 +106,7 @@ def write_scores(scores: xr.Dataset, path: Path) -> None:
         if path.suffix == ".csv":
             table(scores).to_csv(unfinished)
         else:
-            save(scores, unfinished, path)
+            save(scores, unfinished)
 
 
 def _skill(cell: xr.Dataset) -> str:

@@ -29,20 +29,14 @@ def written(path: Path) -> Iterator[Path]:
         yield temporary
 
 
-def save(result: xr.DataTree | xr.Dataset, path: Path, name: Path) -> None:
-    """Write a result as netCDF.
+def save(result: xr.DataTree | xr.Dataset, path: Path) -> None:
+    """Write a result as netCDF, by way of memory: HDF5 takes the whole program down when a disk is full.
 
     Args:
         result: tree or table.
         path: where.
-        name: what to call it in a sentence.
 
     Raises:
         OSError: no room.
     """
-    try:
-        result.to_netcdf(path, engine="h5netcdf")
-    except (OSError, RuntimeError) as error:  # HDF5 gives either when the disk is full
-        raise OSError(
-            f"{name} could not be written ({str(error).splitlines()[0]}): is there room left?"
-        ) from error
+    path.write_bytes(result.to_netcdf(engine="h5netcdf"))
