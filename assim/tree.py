@@ -171,7 +171,7 @@ def read_tree(path: str | Path) -> xr.DataTree:
         raise FileNotFoundError(f"There is no file {path}: check the name, or fit a model first.")
     try:
         if path.is_dir():
-            return xr.open_datatree(path, engine="zarr")
+            return xr.open_datatree(path, engine="zarr", consolidated=False)
         with xr.open_datatree(path, engine="h5netcdf") as tree:
             return tree.load()
     except Exception as error:
