@@ -5,20 +5,11 @@ import xarray as xr
 
 from assim.data.framing import INSTANCES
 from assim.data.naming import described, spelled_units, variable_name
+from assim.data.placing import POSITIONS, position_in
 
 ROLES = {
     **{"station": "timeseries_id", "run": "timeseries_id"},
     **{"trajectory": "trajectory_id", "profile": "profile_id"},
-}
-POSITIONS = {
-    "Y": ("latitude", ("latitude",), ("lat", "latitude"), "degrees_north"),
-    "X": ("longitude", ("longitude",), ("lon", "longitude", "long"), "degrees_east"),
-    "Z": (
-        "altitude",
-        ("altitude", "height", "depth", "height_above_mean_sea_level"),
-        ("alt", "altitude", "height", "elevation", "depth", "nominal_depth"),
-        "m",
-    ),
 }
 ENSEMBLE = ("realization", "quantile")
 
@@ -76,7 +67,7 @@ def _typed(da: xr.DataArray) -> xr.DataArray:
 
 def _coordinates(ds: xr.Dataset) -> xr.Dataset:
     used = {d for v in ds.data_vars.values() for d in v.dims}
-    placed = {axis: _position(ds, axis) for axis in POSITIONS}
+    placed = {axis: position_in(ds, axis) for axis in POSITIONS}
     for axis, place in placed.items():
         if place is not None:
             ds[place].attrs = _placed(ds[place], axis)
@@ -99,14 +90,6 @@ def _coordinates(ds: xr.Dataset) -> xr.Dataset:
         if dim in ds.dims and dim not in ds.coords:
             ds = _labelled(ds.assign_coords({dim: np.arange(ds.sizes[dim])}), dim)
     return ds
-
-
-def _position(ds: xr.Dataset, axis: str) -> str | None:
-    """The coordinate that is latitude, longitude or height: by standard name, else by name."""
-    _, standard, names, _ = POSITIONS[axis]
-    numeric = [str(n) for n, v in ds.coords.items() if v.dtype.kind in "fiu"]
-    by_standard = [n for n in numeric if str(ds[n].attrs.get("standard_name")) in standard]
-    return next(iter([*by_standard, *(n for n in numeric if n.lower() in names)]), None)
 
 
 def _placed(da: xr.DataArray, axis: str) -> dict:

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from assim.data.framing import INSTANCES
+from assim.data.placing import placed
 from assim.data.support import bounds_of, support_of
 
 DRAWS = ("chain", "draw")
@@ -50,7 +51,8 @@ def flattened(
         if not members:
             out[f"{name}_sd"] = _spread(da)
             out[name].attrs["ancillary_variables"] = f"{name}_sd"
-    return out, _words(tree, kind, list(drawn), words, members)
+    place = json.loads(str(tree.attrs.get("scaling", "{}"))).get("place", {})
+    return placed(out, place), _words(tree, kind, list(drawn), words, members)
 
 
 def _forecast(ds: xr.Dataset) -> xr.Dataset:

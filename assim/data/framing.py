@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from assim.data.calendar import CalendarFeatures
 from assim.data.clockwork import regular_clock
+from assim.data.placing import place_of
 from assim.data.scaling import Scaling, fit_scaling
 from assim.data.support import bounds_of, support_of
 from assim.data.units import agree, convert, convert_difference
@@ -61,6 +62,7 @@ class Frame:
         stations: label of each run, or None where the file holds a single record.
         instance: name of the run dimension in the file.
         attrs: CF attributes of each channel and control.
+        place: positions and makers of the file, as `place_of` gives.
     """
 
     times: NDArray[np.datetime64]
@@ -76,6 +78,7 @@ class Frame:
     stations: tuple[str, ...] | None
     instance: str
     attrs: dict[str, dict] = field(default_factory=dict)
+    place: dict = field(default_factory=dict)
 
     @property
     def num_controls(self) -> int:
@@ -95,6 +98,7 @@ def frame_of(ds: xr.Dataset, selection: Selection, like: dict | None = None) -> 
         ValueError: no usable column, an irregular clock, a constant channel, a missing control, units that are
             not those of the fit and cannot be converted.
     """
+    place = place_of(ds)
     ds, instance, stations = _with_runs(ds, like)
     ds = _in_units_of(ds, like) if like else ds
     columns = _columns(ds, selection, like)
@@ -136,6 +140,7 @@ def frame_of(ds: xr.Dataset, selection: Selection, like: dict | None = None) -> 
         stations=stations,
         instance=instance,
         attrs=attrs,
+        place=place,
     )
 
 
@@ -154,6 +159,7 @@ def describe_frame(frame: Frame) -> dict:
             name: {k: v for k, v in attrs.items() if isinstance(v, str | int | float)}
             for name, attrs in frame.attrs.items()
         },
+        "place": frame.place,
     }
 
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from assim.data.framing import Selection, describe_frame, frame_of
 from assim.data.naming import canonical_unit, standard_name
+from assim.data.placing import place_of
 from assim.data.writing import to_cf
 
 N = 60
@@ -395,3 +397,24 @@ def test_nothing_half_written_is_left(record, tmp_path, monkeypatch):
         to_cf(record(), path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["record.nc"]
+
+
+def test_a_forecast_keeps_the_place_of_its_record(record, forecast, findings, tmp_path):
+    tree = forecast(2, 3)
+    bare = tree["predictions"].to_dataset().drop_vars(["lat", "lon", "alt"]).isel(station=[2, 0])
+    place = place_of(record(3).assign_attrs(institution="The mast's owner"))
+    kept = xr.DataTree.from_dict({"/predictions": bare})
+    kept.attrs = {"scaling": json.dumps({"place": place})}
+    path = to_cf(kept, tmp_path / "forecast.nc")
+    assert findings(path) == {"cf:1.8": [], "acdd:1.3": []}
+    with xr.open_dataset(path, engine="netcdf4") as back:
+        np.testing.assert_array_equal(back["lat"], [51, 50])
+        np.testing.assert_array_equal(back["alt"], [20, 0])
+        assert back.attrs["institution"] == "The mast's owner"
+
+
+def test_a_frame_hands_the_place_on(record):
+    ds = record().rename({"wind@10": "wind"})
+    stored = json.loads(json.dumps(describe_frame(frame_of(ds, Selection()))))
+    assert stored["place"]["coords"]["lat"]["values"] == [50.0]
+    assert stored["place"]["coords"]["alt"]["attrs"] == {"units": "m"}
