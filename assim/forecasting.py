@@ -27,6 +27,9 @@ from assim.uncertainty import components
 CHUNK_VALUES = 8_000_000
 """Forecast values held at once: draws x origins x leads x channels."""
 
+ORIGINS = 16
+"""Origins rolled out at once, or the next power of two where there are fewer: so few shapes are ever compiled."""
+
 type Origins = str | list | np.ndarray | None
 
 
@@ -260,7 +263,8 @@ def _parts(
     flat: dict[str, Array] = {k: v.reshape(-1, *v.shape[2:]) for k, v in sites.items()}
     runs = frame.y.shape[0]
     cost = chains * draws * leads * len(frame.channels) * runs
-    size = int(np.clip(CHUNK_VALUES // cost, 1, len(rows)))
+    most = min(ORIGINS, 2 ** math.ceil(math.log2(len(rows))))
+    size = int(np.clip(CHUNK_VALUES // cost, 1, most))
     told = np.isfinite(frame.y[..., np.array(frame.is_target)]).any(axis=(0, 2))
     named = _labels(frame)
     scored = any(told[row + 1 : row + 1 + leads].any() for row in rows)

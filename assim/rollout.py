@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from assim.model import AbstractModel, bind
-from assim.series import Layout, Series, Window, cut
+from assim.series import Layout, Series, Window, windows
 from assim.statespace import AbstractForecaster, AbstractPredictive, AbstractStateSpace
 from assim.tree import Fitted
 from assim.types import Array, Float, Int, Key, Sites
@@ -52,9 +52,12 @@ def roll(
         key: a path's key is folded from it and from the labels of its origin.
         labels: two numbers that name each origin whatever record it is cut from; None for its run and row.
     """
+    needs = fitted.model.needs()
+    ahead = max(leads, needs.horizon)
+    cut_out = windows(series, pairs, context=needs.context, horizon=ahead, step=layout.step)
     labels = pairs if labels is None else labels
     fixed = (fitted.constants, fitted.centre)
-    return _roll(fitted.model, layout, *fixed, series, pairs, labels, leads, sites, key)
+    return _roll(fitted.model, layout, *fixed, cut_out, labels, leads, sites, key)
 
 
 @eqx.filter_jit
@@ -63,15 +66,13 @@ def _roll(
     layout: Layout,
     constants: Sites,
     centre: Sites | None,
-    series: Series,
-    pairs: Array,
+    cut_out: Window,
     labels: Array,
     leads: int,
     sites: Sites,
     key: Key,
 ) -> Rolled:
-    needs = model.needs()
-    ahead = max(leads, needs.horizon)
+    """The forecasts of windows, so that a record of another length compiles nothing again."""
     count = next(iter(sites.values())).shape[0]
     few = np.unique(np.linspace(0, count - 1, min(NESTED_PARAMETERS, count)).round().astype(int))
 
@@ -80,10 +81,7 @@ def _roll(
         values, density = rolled_path(ssm, window, key=key)
         return values[:leads], density[:leads]
 
-    def origin(pair: Array, label: Array) -> tuple[Array, Array, Array]:
-        window = cut(
-            series, pair[0], pair[1], context=needs.context, horizon=ahead, step=layout.step
-        )
+    def origin(window: Window, label: Array) -> tuple[Array, Array, Array]:
         k_here = jax.random.fold_in(jax.random.fold_in(key, label[0]), label[1])
         k_paths, k_nested = jax.random.split(k_here)
         keys = jax.random.split(k_paths, count)
@@ -94,7 +92,7 @@ def _roll(
         nested, _ = jax.vmap(again, in_axes=(0, None, 0))(some, window, more)
         return values, nested, jax.nn.logsumexp(density, axis=0) - jnp.log(count)
 
-    return Rolled(*jax.vmap(origin)(pairs, labels))
+    return Rolled(*jax.vmap(origin)(cut_out, labels))
 
 
 def rolled_path(ssm: AbstractStateSpace, window: Window, *, key: Key) -> tuple[Array, Array]:
