@@ -1,7 +1,5 @@
 """`open_dataset`: what comes back has one shape, and what cannot be read is one sentence."""
 
-import sys
-
 import netCDF4
 import numpy as np
 import pandas as pd
@@ -10,7 +8,6 @@ import xarray as xr
 
 from assim.data import recording
 from assim.data.opening import open_dataset
-from assim.data.sentinels import find_sentinels
 
 HOURS = pd.date_range("2020-01-01", periods=48, freq="h")
 
@@ -107,27 +104,6 @@ def test_fill_scale_range_and_infinity_are_honoured():
     assert (ds["temp"].attrs["valid_min"], ds["temp"].attrs["valid_max"]) == (-4750.0, 5250.0)
     assert "'temp': 2 reading(s) outside its valid range" in ds.attrs["repairs"]
     assert "'wind': 2 reading(s) of infinite size" in ds.attrs["repairs"]
-
-
-@pytest.mark.parametrize(
-    ("values", "found"),
-    [
-        ([1.0, 2.0, 3.0, -9999.0, -9999.0, -9999.0], [-9999.0]),
-        ([280.0, 290.0, -99.99, -99.99, -99.99], [-99.99]),
-        ([1.0, 2.0, -9999.0, -9999.0], []),  # twice is not several times
-        ([-99.0, -98.5, -99.0, -99.0, -97.0], []),  # not extreme against the rest
-        ([998.0, 999.0, 999.0, 999.0, 1001.0], []),  # a pressure
-        ([1.0, 2.0, 9.969209968386869e36], [9.969209968386869e36]),
-        ([1, 5, -32767, -32767, -32767], [-32767.0]),
-        ([0.0, 0.0, 0.0, 99999.0, 99999.0, 99999.0, -9999.0, -9999.0, -9999.0], [99999.0, -9999.0]),
-        ([-9999.0] * 5, [-9999.0]),
-        ([0.0] * 9, []),
-    ],
-)
-def test_sentinels_are_repeated_and_extreme(values, found):
-    for kind in ("f8", "f4") if isinstance(values[0], float) else ("i4", "i8"):
-        seen = find_sentinels(np.array(values, kind))
-        np.testing.assert_allclose(sorted(seen), sorted(found), rtol=1e-6)
 
 
 def test_an_undeclared_sentinel_is_told():
@@ -420,7 +396,3 @@ def test_files_are_closed_unless_lazy(tmp_path, monkeypatch):
     assert not closed
     open_dataset(path)
     assert closed
-
-
-def test_reading_needs_no_jax():
-    assert not [n for n in vars(sys.modules["assim.data.opening"]) if n == "jax"]

@@ -10,7 +10,6 @@ import pytest
 import xarray as xr
 
 from assim.data.framing import Selection, describe_frame, frame_of
-from assim.data.naming import canonical_unit, standard_name
 from assim.data.placing import place_of
 from assim.data.writing import to_cf
 
@@ -331,31 +330,6 @@ def test_a_fit_is_written_beside_what_was_observed(fit, tmp_path):
         )
 
 
-@pytest.mark.parametrize(
-    ("given", "units", "expected"),
-    [
-        ("air_temperature", "degC", "air_temperature"),
-        ("air_temperature standard_error", "K", "air_temperature standard_error"),
-        ("air_temperature", "m s-1", None),
-        ("air_temperature", None, None),
-        ("temperature_of_the_air", "K", None),
-        ("air_temperature guess", "K", None),
-        ("relative_humidity", "%", "relative_humidity"),
-        ("relative_humidity", None, "relative_humidity"),
-        ("surface_carbon_dioxide_mole_flux", "mol m-2 s-1", None),
-        ("", "K", None),
-    ],
-)
-def test_standard_names_are_checked(given, units, expected):
-    assert standard_name(given, units) == expected
-
-
-def test_an_alias_becomes_the_name_that_it_stands_for():
-    assert canonical_unit("chlorophyll_concentration_in_sea_water") == "kg m-3"
-    named = standard_name("chlorophyll_concentration_in_sea_water", "mg m-3")
-    assert named == "mass_concentration_of_chlorophyll_in_sea_water"
-
-
 def test_a_wrong_standard_name_becomes_the_long_name(record, tmp_path):
     ds = record()
     ds["air_temperature"].attrs["standard_name"] = "temp_of_air"
@@ -418,3 +392,27 @@ def test_a_frame_hands_the_place_on(record):
     stored = json.loads(json.dumps(describe_frame(frame_of(ds, Selection()))))
     assert stored["place"]["coords"]["lat"]["values"] == [50.0]
     assert stored["place"]["coords"]["alt"]["attrs"] == {"units": "m"}
+
+
+def test_levels_and_gaps_in_positions(findings, tmp_path):
+    times = np.datetime64("2020-03-01", "ns") + np.arange(5) * np.timedelta64(600, "s")
+    lat = np.array([50, 50.1, np.nan, 50.3, 50.4])
+    attrs = {"standard_name": "sea_water_temperature", "units": "degC"}
+    ds = xr.Dataset(
+        {"t": (("time", "depth"), np.random.default_rng(0).normal(10, 1, (5, 3)), attrs)},
+        {
+            "time": times,
+            "depth": [1.0, 2.0, 5.0],
+            "nominal_depth": 4.0,
+            "lat": ("time", lat),
+            "lon": ("time", lat - 43),
+        },
+    )
+    path = to_cf(ds, tmp_path / "levels.nc")
+    assert findings(path) == {"cf:1.8": [], "acdd:1.3": []}
+    with xr.open_dataset(path, engine="netcdf4") as back:
+        assert back["depth"].attrs["positive"] == back["nominal_depth"].attrs["positive"] == "down"
+        assert back.attrs["geospatial_vertical_max"] == 5
+        assert back.attrs["geospatial_lat_max"] == 50.4
+        assert "featureType" not in back.attrs
+        np.testing.assert_array_equal(back["lat"], lat)
