@@ -1,7 +1,6 @@
 """The CF file: the checker finds nothing, what is read back is what was written, nothing half-written."""
 
 import json
-import warnings
 from pathlib import Path
 
 import netCDF4
@@ -145,37 +144,6 @@ def case(request, record, forecast, fit):
         "station forecasts": (forecast(4, 3), {"members": True}),
         "fit": (fit, {}),
     }[request.param]
-
-
-@pytest.fixture(scope="session")
-def findings():
-    """What the compliance checker finds in a file, everything it can, by convention."""
-    runner = pytest.importorskip("compliance_checker.runner")
-    runner.CheckSuite.load_all_available_checkers()
-
-    def check(path: Path) -> dict[str, list]:
-        out = path.with_suffix(".json")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            runner.ComplianceChecker.run_checker(
-                str(path),
-                ["cf:1.8", "acdd:1.3"],
-                0,
-                "strict",
-                output_filename=str(out),
-                output_format="json",
-            )
-        return {
-            name: [
-                (result["name"], result["msgs"])
-                for level in ("high_priorities", "medium_priorities", "low_priorities")
-                for result in said[level]
-                if result["value"][0] < result["value"][1]
-            ]
-            for name, said in json.loads(out.read_text()).items()
-        }
-
-    return check
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c != "fit"], indirect=True)
