@@ -84,12 +84,19 @@ def _coordinates(ds: xr.Dataset) -> xr.Dataset:
             ds[name].attrs = {
                 k: v for k, v in described(var, set()).items() if k != "coverage_content_type"
             }
-            if "units" not in ds[name].attrs:
-                ds[name].attrs["units"] = "1"
+            ds[name].attrs.setdefault("units", "1")
+            if _is_height(var):
+                ds[name].attrs = {k: v for k, v in _placed(var, "Z").items() if k != "axis"}
     for dim in INSTANCES:
         if dim in ds.dims and dim not in ds.coords:
             ds = _labelled(ds.assign_coords({dim: np.arange(ds.sizes[dim])}), dim)
     return ds
+
+
+def _is_height(da: xr.DataArray) -> bool:
+    _, standard, names, _ = POSITIONS["Z"]
+    said = str(da.attrs.get("standard_name")) in standard or str(da.name).lower() in names
+    return said and da.dtype.kind in "fiu"
 
 
 def _placed(da: xr.DataArray, axis: str) -> dict:

@@ -95,10 +95,10 @@ def _feature(ds: xr.Dataset) -> dict:
     """A discrete sampling geometry, where every variable lies along stations and time alone."""
     fixed = {*ENSEMBLE, "station", "run", "time"}
     along = all({"time"} <= set(v.dims) <= fixed for v in ds.data_vars.values())
-    still = all(
-        "time" not in v.dims for v in ds.coords.values() if v.attrs.get("axis") in ("X", "Y", "Z")
-    )
-    return {"featureType": "timeSeries"} if along and still else {}
+    places = [v for v in ds.coords.values() if v.attrs.get("axis") in ("X", "Y", "Z")]
+    known = {"X", "Y"} <= {v.attrs["axis"] for v in places}
+    still = all(set(v.dims) <= {"station", "run"} for v in places)
+    return {"featureType": "timeSeries"} if along and known and still else {}
 
 
 def _when(ds: xr.Dataset) -> dict:

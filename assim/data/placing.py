@@ -21,9 +21,10 @@ ABOUT = (
 
 
 def position_in(ds: xr.Dataset, axis: str) -> str | None:
-    """The coordinate that is latitude (Y), longitude (X) or height (Z): by standard name, else by name."""
+    """The latitude (Y), longitude (X) or height (Z): by standard name, else by name, and axes come first."""
     _, standard, names, _ = POSITIONS[axis]
     numeric = [str(n) for n, v in ds.coords.items() if v.dtype.kind in "fiu"]
+    numeric.sort(key=lambda n: n not in ds.dims)
     by_standard = [n for n in numeric if str(ds[n].attrs.get("standard_name")) in standard]
     return next(iter([*by_standard, *(n for n in numeric if n.lower() in names)]), None)
 

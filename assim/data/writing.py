@@ -1,7 +1,7 @@
 """`to_cf`: one flat CF-1.8 and ACDD-1.3 file, for other people's tools.
 
-Time is in seconds as float64 (CF 1.8 knows no 64-bit integers), a missing reading is -9999, coordinates have axes
-and no fill value, labels are characters. Standard names are checked against the table (`assim.data.naming`). What
+Time is in seconds as float64 (CF 1.8 knows no 64-bit integers), a missing reading is -9999, axes have no fill
+value, labels are characters. Standard names are checked against the table (`assim.data.naming`). What
 neither the data nor the attributes say is not made up: a file without a position is valid CF, but ACDD asks for
 one.
 """
@@ -70,6 +70,9 @@ def _encodings(ds: xr.Dataset) -> dict[str, dict[str, Any]]:
         encoding[str(name)] = {"_FillValue": None}
         if var.dtype.kind == "M":
             encoding[str(name)] |= {"units": _epoch(ds), "calendar": "standard", "dtype": "f8"}
+        beside = name in ds.coords and name not in ds.dims and var.dtype.kind == "f"
+        if beside and bool(np.isnan(var.values).any()):
+            encoding[str(name)]["_FillValue"] = var.dtype.type(FILL)
     for name, da in ds.data_vars.items():
         along = [
             str(c) for c, v in ds.coords.items() if c not in ds.dims and set(v.dims) <= set(da.dims)
