@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from assim.data.classic import Broken, check_classic
+
 CLASSIC = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
 HDF = b"\x89HDF\r\n\x1a\n"
 MOST_BYTES = 4 * 2**30
@@ -170,22 +172,12 @@ def _refuse_other_formats(path: Path) -> None:
             "or an xarray.Dataset made from what you have."
         )
     if head[:4] in CLASSIC:
-        _refuse_truncated(path)
-
-
-def _refuse_truncated(path: Path) -> None:
-    """A classic file is never compressed, so its variables cannot be larger than itself."""
-    import netCDF4
-
-    with speaking_plainly(path), netCDF4.Dataset(path) as file:
-        claimed = sum(
-            int(np.prod(v.shape, dtype=object)) * v.dtype.itemsize for v in file.variables.values()
-        )
-    if claimed > path.stat().st_size:
-        raise ValueError(
-            f"{path} is truncated: its variables take {claimed} bytes and the file has "
-            f"{path.stat().st_size}; fetch it again."
-        )
+        try:
+            check_classic(path)
+        except Broken as error:
+            raise ValueError(
+                f"{path} is truncated or damaged ({error}): fetch it again."
+            ) from error
 
 
 def _groups(path: Path) -> list[str]:

@@ -2,10 +2,8 @@
 
 import subprocess
 import sys
-import textwrap
 
 import numpy as np
-import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -125,7 +123,7 @@ def dataset(draw):
     return xr.Dataset(out, attrs=feature)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(dataset(), st.sampled_from([None, None, ["reading"], ["v0", "v1"], ["air_temperature"]]))
 def test_any_structure_is_read_or_refused(ds, variables):
     before = ds.copy(deep=True)
@@ -141,38 +139,40 @@ def test_any_structure_is_read_or_refused(ds, variables):
 
 
 DAMAGED = """
-import sys, warnings
+import pathlib, sys, warnings
 import numpy as np
 from assim.data.opening import open_dataset
 
 warnings.simplefilter("error")
 warnings.filterwarnings("ignore", "numpy.ndarray size changed")
-source, copy, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
-whole = np.frombuffer(open(source, "rb").read(), np.uint8)
-read = refused = 0
-for seed in range(rounds):
-    rng = np.random.default_rng(seed)
-    data = whole.copy()
-    if seed % 4 == 0:
-        data = data[: rng.integers(1, len(data))]
-    else:
-        head = len(data) if seed % 2 else min(2000, len(data))
-        at = rng.integers(0, head, rng.integers(1, 12))
-        data[at] = rng.integers(0, 256, at.size)
-    open(copy, "wb").write(data.tobytes())
-    print("seed", seed, flush=True)
-    try:
-        open_dataset(copy)
-        read += 1
-    except (ValueError, OSError) as refusal:
-        assert "\\n" not in str(refusal), refusal
-        refused += 1
-print("done", read, refused)
+folder, rounds = sys.argv[1], int(sys.argv[2])
+for form in ("NETCDF3_CLASSIC", "NETCDF4"):
+    whole = np.fromfile(f"{folder}/{form}.nc", np.uint8)
+    read = refused = 0
+    for seed in range(rounds):
+        rng = np.random.default_rng(seed)
+        data = whole.copy()
+        if seed % 4 == 0:
+            data = data[: rng.integers(1, len(data))]
+        else:
+            head = len(data) if seed % 2 else min(2000, len(data))
+            at = rng.integers(0, head, rng.integers(1, 12))
+            data[at] = rng.integers(0, 256, at.size)
+        copy = pathlib.Path(folder, f"{form}{seed}.nc")  # HDF5 remembers a file that it failed on
+        copy.write_bytes(data.tobytes())
+        print(form, "seed", seed, flush=True)
+        try:
+            open_dataset(copy)
+            read += 1
+        except (ValueError, OSError) as refusal:
+            assert "\\n" not in str(refusal), refusal
+            refused += 1
+    assert read and refused, (read, refused)
+print("done")
 """
 
 
-@pytest.mark.parametrize(("form", "rounds"), [("NETCDF3_CLASSIC", 120), ("NETCDF4", 60)])
-def test_damaged_bytes_are_read_or_refused(tmp_path, form, rounds):
+def test_damaged_bytes_are_read_or_refused(tmp_path):
     """In a process of its own, since HDF5 may end the process it is in."""
     rng = np.random.default_rng(0)
     ds = xr.Dataset(
@@ -194,15 +194,9 @@ def test_damaged_bytes_are_read_or_refused(tmp_path, form, rounds):
         },
     )
     ds["temp_qc"].attrs["flag_values"] = np.array([0, 1], "i1")
-    ds.to_netcdf(tmp_path / "whole.nc", engine="netcdf4", format=form)
-    command = [sys.executable, "-c", textwrap.dedent(DAMAGED)]
-    run = subprocess.run(
-        [*command, str(tmp_path / "whole.nc"), str(tmp_path / "copy.nc"), str(rounds)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    for form in ("NETCDF3_CLASSIC", "NETCDF4"):
+        ds.to_netcdf(tmp_path / f"{form}.nc", engine="netcdf4", format=form)
+    command = [sys.executable, "-c", DAMAGED, str(tmp_path), "60"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=180)
     last = run.stdout.strip().splitlines()[-1]
-    assert last.startswith("done"), f"{last}: {run.stderr[-1500:]}"
-    read, refused = map(int, last.split()[1:])
-    assert read and refused
+    assert last == "done", f"{last}: {run.stderr[-1500:]}"
