@@ -55,12 +55,12 @@ def pairwise(*factors: list[str]) -> list[Case]:
 
 
 QUICK = [
-    ("linear", "iterated", "fixed", "NUTS"),
+    ("linear", "iterated", "fixed", "Laplace"),
     ("network", "direct", "normal", "EnsembleMAP"),
     ("network", "iterated", "student", "LastLayer"),
     ("var", "Stein"),
     ("persistence", "Laplace"),
-    ("climatology", "SVI"),
+    ("climatology", "Stein"),
     ("seasonal", "Prior"),
 ]
 CASES = [
@@ -89,10 +89,18 @@ def traced():
     return count
 
 
-def test_quick_cases_meet_every_model_and_method():
+def test_quick_cases_meet_every_model():
+    """And every method but the two that take longest to compile, which test_arviz.py fits."""
     met = set(itertools.chain.from_iterable(QUICK))
-    assert met >= {*METHODS, *OTHERS, *HIDDEN, *DECODINGS}
+    assert met >= {*OTHERS, *HIDDEN, *DECODINGS, *METHODS} - {"NUTS", "SVI"}
     assert all(serves(case) for case in QUICK)
+    assert set(itertools.chain.from_iterable(CASES)) >= {
+        *OTHERS,
+        *HIDDEN,
+        *DECODINGS,
+        *NOISES,
+        *METHODS,
+    }
 
 
 @pytest.mark.parametrize("case", ALL)

@@ -151,7 +151,7 @@ def told(entry):
     """What one draw and what many draws under vmap say."""
     key = jax.random.key(7)
     batch = eqx.filter_jit(eqx.filter_vmap(entry.draw))(jax.random.split(key, DRAWS))
-    alone = jax.tree.map(lambda leaf: leaf[0], batch)
+    alone = jax.tree.map(lambda leaf: leaf[0] if eqx.is_array(leaf) else leaf, batch)
     one = exercise(entry, alone, key)
     many = eqx.filter_vmap(lambda ssm: exercise(entry, ssm, key))(batch)
     return one, many
