@@ -46,9 +46,11 @@ def run(arguments: Sequence[str]) -> int:
         except USAGE as error:
             complain(f"{one_sentence(error.format_message())} See assim --help.")
             return 2
-        except (Interrupted, KeyboardInterrupt, typer.Abort) as stop:
-            complain(str(stop) or "Interrupted; nothing was written.")
+        except Interrupted as stop:
+            complain(str(stop))
             return INTERRUPTED
+        except (KeyboardInterrupt, typer.Abort):
+            code = INTERRUPTED
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
@@ -62,6 +64,8 @@ def run(arguments: Sequence[str]) -> int:
             return 2
         except Exception:
             return _show_fault()
+        if code == INTERRUPTED:  # typer makes an exit code of Ctrl-C by itself
+            complain("Interrupted; nothing was left half-written.")
     return code if isinstance(code, int) else 0
 
 
