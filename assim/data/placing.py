@@ -23,10 +23,12 @@ ABOUT = (
 def position_in(ds: xr.Dataset, axis: str) -> str | None:
     """The latitude (Y), longitude (X) or height (Z): by standard name, else by name, and axes come first."""
     _, standard, names, _ = POSITIONS[axis]
-    numeric = [str(n) for n, v in ds.coords.items() if v.dtype.kind in "fiu"]
-    numeric.sort(key=lambda n: n not in ds.dims)
-    by_standard = [n for n in numeric if str(ds[n].attrs.get("standard_name")) in standard]
-    return next(iter([*by_standard, *(n for n in numeric if n.lower() in names)]), None)
+    ranked = []
+    for name in (str(n) for n, v in ds.coords.items() if v.dtype.kind in "fiu"):
+        by_standard = str(ds[name].attrs.get("standard_name")) in standard
+        if by_standard or name.lower() in names:
+            ranked.append((name not in ds.dims, not by_standard, len(ranked), name))
+    return min(ranked)[-1] if ranked else None
 
 
 def place_of(ds: xr.Dataset) -> dict:
