@@ -153,4 +153,9 @@ def test_simulated_amplitudes_follow_the_density(nu, key):
         jax.vmap(lambda x, k: simulate(model, x, regular_spans(0.5, 16), key=k)[0], in_axes=(0, 0))
     )
     states = path(x, jax.random.split(k_path, 1024))[:, 8:]
-    assert scipy.stats.kstest(amplitude(states).ravel(), amplitude_cdf(nu)).statistic <= 0.03
+    a, cdf = amplitude(states).ravel(), amplitude_cdf(nu)
+    assert scipy.stats.kstest(a, cdf).statistic <= 0.0215  # 0.1 % level
+    edges = np.linspace(0, 14, 10_001)
+    mean = np.sum(np.diff(cdf(edges)) * (edges[1:] + edges[:-1]) / 2)
+    # a step of 1e-4 s lags the damping by half of itself, which takes 0.14 % off the amplitude
+    assert abs(a.mean() - mean) < 3 * a.std() / np.sqrt(a.size) + 2e-3 * mean
