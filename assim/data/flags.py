@@ -177,7 +177,7 @@ def as_integers(flag: xr.Variable) -> xr.Variable:
     if flag.dtype.kind in "SUO":
         return xr.apply_ufunc(_codes, flag, dask="parallelized", output_dtypes=[np.int64])
     if flag.dtype.kind == "f":
-        flag = flag.where(np.isfinite(flag), NONE)
+        flag = flag.where(abs(flag) < 2**62, NONE)
     elif str(flag.attrs.get("_Unsigned", "")).lower() == "true" and flag.dtype.kind == "i":
         flag = flag.astype(f"u{flag.dtype.itemsize}")
     numbers = flag.astype(np.int64)

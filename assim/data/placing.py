@@ -23,7 +23,7 @@ ABOUT = (
 def position_in(ds: xr.Dataset, axis: str) -> str | None:
     """The latitude (Y), longitude (X) or height (Z): by standard name, else by name, and axes come first."""
     _, standard, names, _ = POSITIONS[axis]
-    ranked = []
+    ranked: list[tuple[bool, bool, int, str]] = []
     for name in (str(n) for n, v in ds.coords.items() if v.dtype.kind in "fiu"):
         by_standard = str(ds[name].attrs.get("standard_name")) in standard
         if by_standard or name.lower() in names:
