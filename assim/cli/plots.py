@@ -90,14 +90,16 @@ def _pits(scores: xr.Dataset, model: str) -> Figure:
 
 def _reliabilities(scores: xr.Dataset) -> Figure:
     from assim import plotting
-    from assim.plotting.style import line_style
+    from assim.plotting.style import QUIET, line_style
 
     names = list(map(str, scores["variable"].values))
     figure, axes = _panels(1, len(names))
     for ax, name in zip(axes[0], names, strict=True):
         for index, model in enumerate(map(str, scores["model"].values)):
             curve = plotting.quantile_curve(scores, name, model)
-            plotting.reliability(curve, name=model, color=line_style(index)["color"], ax=ax)
+            known = model == scores.attrs.get("baseline")
+            color = QUIET if known else line_style(index)["color"]
+            plotting.reliability(curve, name=model, color=color, ax=ax)
         ax.set_title(name.replace("_", " "))
     return figure
 
