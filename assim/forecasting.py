@@ -163,12 +163,11 @@ def _steps(asked: str | int, step: float, name: str) -> int:
         steps = int(asked)
     else:
         try:
-            seconds = pd.Timedelta(asked).total_seconds()
+            steps = math.floor(pd.Timedelta(asked).total_seconds() / step + 1e-6)
         except (ValueError, TypeError) as error:
             raise ValueError(
                 f"{name}={asked!r} is not a duration: write it as '6h' or '30min'."
             ) from error
-        steps = math.floor(seconds / step + 1e-6)
     if steps < 1:
         raise ValueError(f"{name}={asked!r} is shorter than one step of {step:g} s: ask for more.")
     return steps
