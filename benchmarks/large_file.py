@@ -39,7 +39,9 @@ def make(path, gigabytes: float) -> int:
             clock[here] = STEP * np.arange(here.start, here.stop)
             for c, sensor in enumerate(sensors):
                 sensor.units = "1"
-                values = 0.01 * np.roll(noise[:, c], 7919 * b) + rng.normal(size=BLOCK, scale=0.1)
+                values = 0.01 * np.roll(noise[:, c], 7919 * b) + 0.1 * rng.standard_normal(
+                    BLOCK, np.float32
+                )
                 values[rng.integers(0, BLOCK, BLOCK // 100)] = np.nan
                 sensor[here] = values
     return blocks * BLOCK

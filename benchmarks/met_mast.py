@@ -43,10 +43,8 @@ def direct(**settings) -> Autoregressive:
 
 CANDIDATES = {
     "direct, Normal": direct(noise=Normal(varying=False)),
-    "direct, Normal, varying": direct(noise=Normal()),
     "direct, Student-t": direct(noise=StudentT(varying=False)),
     "direct, Student-t, varying": direct(noise=StudentT()),
-    "direct, Normal, wider prior": direct(noise=Normal(varying=False), prior_scale=0.6),
     "iterated, Normal": Autoregressive(
         (1, 2, 3, 6), (), calendar=("day",), mask_rate=0.0, noise=Normal(varying=False)
     ),
