@@ -76,8 +76,7 @@ def test_random_outages_hide_the_newest_readings_in_training_alone(key):
     assert not np.asarray(judged.features)[:, 8:16].any()
 
 
-@pytest.mark.parametrize("hidden", [(), (32, 32)], ids=["linear", "network"])
-@pytest.mark.parametrize("lags", [2, 24])
+@pytest.mark.parametrize(("hidden", "lags"), [((), 2), ((32, 32), 24)], ids=["linear", "network"])
 def test_the_prior_moves_about_as_far_in_a_step_as_the_record_does(hidden, lags, key):
     series = make_series(4, 400, 2, 0.1)
     model = Autoregressive(lags, hidden, calendar=(), mask_rate=0.0)

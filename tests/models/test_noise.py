@@ -26,19 +26,34 @@ def problem():
     )
 
 
-def test_the_change_grows_with_age_as_that_of_an_autoregression_does(problem):
+def test_the_scale_grows_with_age_as_the_forecast_error_of_an_autoregression_does(problem):
     growth = np.asarray(problem.constants["growth"])[0, :, 0]
-    ages = np.arange(6)
-    expected = np.sqrt((1 - PHI ** (1 + ages)) / (1 - PHI))
-    np.testing.assert_allclose(growth[:6], expected, rtol=0.08)
-    assert growth[6] == pytest.approx(np.sqrt(0.5 / (1 - PHI)), rel=0.08)
+    expected = np.sqrt((1 - PHI ** (2 * np.append(np.arange(1, 7), np.inf))) / (1 - PHI**2))
+    np.testing.assert_allclose(growth, expected, rtol=0.05)
+
+
+def test_a_known_error_does_not_grow(problem):
+    rng = np.random.default_rng(6)
+    series = make_series(4, 4000, 1, 0.0)
+    error = 0.4
+    main = series.main
+    noisy = eqx.tree_at(
+        lambda s: (s.streams["main"].y, s.streams["main"].sd),
+        series,
+        (main.y + error * rng.normal(size=main.y.shape), jnp.full_like(main.sd, error)),
+    )
+    growth = make_problem(settings(Normal()), noisy, key=jax.random.key(0)).constants["growth"]
+    sd = 0.5 / np.sqrt(1 - PHI**2)
+    r = PHI * sd**2 / (sd**2 + error**2)
+    new = (sd**2 + error**2) * (1 - r**2) - error**2
+    assert growth[0, -1, 0] == pytest.approx(sd / np.sqrt(new), rel=0.06)
 
 
 def test_a_learned_scale_widens_with_age_and_a_fixed_one_does_not(problem):
     c = problem.constants
     fresh, old = (scale_unit(c, jnp.array([a]), widening=True)[0, 0] for a in (0, 5))
     assert fresh == c["lead_sd"][0, 0]
-    assert old > 1.5 * fresh
+    assert old > 1.4 * fresh
     assert scale_unit(c, jnp.array([5]), widening=False)[0, 0] == fresh
     assert [n.widening for n in (Normal(), StudentT(), FixedNormal())] == [True, True, False]
 

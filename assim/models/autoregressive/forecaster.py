@@ -126,7 +126,7 @@ class Autoregressive(AbstractTangent):
         )
 
     def constants(self, windows: Window, layout: Layout) -> Sites:
-        """Mean, sd, known error and one-step sd of each channel; the sd of its change over lead and age."""
+        """Mean, sd, known error and one-step sd of each channel, sd of its change over each lead, growth with age."""
         lags = self._lags(layout)
         y, mask = windows.context.y, windows.context.mask
         mean, sd = moments(y, mask, (0, 1), lags.circular)
@@ -144,15 +144,15 @@ class Autoregressive(AbstractTangent):
             return jnp.where((seen.sum(axis=0) > 2) & (spread > 0), spread, sd)
 
         aged = jnp.maximum(jax.lax.map(change_sd, jnp.arange(self.lags[-1])), LEAST)
-        aged = jnp.concatenate([aged, jnp.broadcast_to(sd, aged[:1].shape)])
+        error_sd = known_error(windows.context.sd, mask)
         change = lags.difference(windows.y, y[:, None, -1])
         return {
             "mean": mean,
             "sd": sd,
-            "error_sd": known_error(windows.context.sd, mask),
+            "error_sd": error_sd,
             "step_sd": jnp.maximum(jnp.where(step_sd > 0, step_sd, sd), LEAST),
             "lead_sd": aged[0],
-            "growth": jnp.moveaxis(aged / aged[0], 0, 1),
+            "growth": jnp.moveaxis(_growth(aged, sd, error_sd), 0, 1),
             "lead_root": lead_correlation_root(change, windows.mask & mask[:, None, -1]),
         }
 
@@ -242,6 +242,22 @@ def _steps(lags: int | tuple[int, ...]) -> tuple[int, ...]:
             f"lags={lags} must be a positive number or increase from 1, as (1, 2, 3, 6)."
         )
     return steps
+
+
+def _growth(
+    aged: Float[Array, "age lead channel"],
+    sd: Float[Array, " channel"],
+    error_sd: Float[Array, " channel"],
+) -> Float[Array, "age_or_never lead channel"]:
+    """The error of a linear prediction from one reading, of each age and from none, relative to age 0.
+
+    A change of sd D in a channel of sd s means a correlation of 1 - D^2 / 2 s^2. Known errors do not grow.
+    """
+    r = jnp.clip(1.0 - aged**2 / (2.0 * sd**2), 0.0, 1.0)
+    never = jnp.zeros_like(r[:1])
+    error = sd**2 * (1.0 - jnp.concatenate([r, never]) ** 2)
+    own = jnp.maximum(error - error_sd**2, jnp.maximum(0.1 * error, LEAST**2))
+    return jnp.sqrt(own / own[0])
 
 
 def _outage(present: Array, rate: float, *, key: Key) -> Array:

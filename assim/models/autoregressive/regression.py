@@ -1,10 +1,11 @@
 r"""The state spaces of an autoregression: stepped (iterated decoding) and all leads at once (direct decoding).
 
 $$y_{t+h} = \ell_t + d_h \odot f_\theta(\phi_t)_h + d_{h,a} \odot s_h \odot \varepsilon, \qquad
-d_{h,a} = \operatorname{sd}(y_{t+h} - y_{t-a}), \quad d_h = d_{h,0}$$
+d_h = \operatorname{sd}(y_{t+h} - y_t)$$
 
-with a the age of the newest reading. The state is the lag window (`assim.nn.window`). It holds readings: where the
-file knows their error, a drawn row has an error of the usual size too, as the rows that the model was fitted on.
+with $d_{h,a}$ the same grown with the age a of the newest reading (see `noise`). The state is the lag window
+(`assim.nn.window`). It holds readings: where the file knows their error, a drawn row has an error of the usual size
+too, as the rows have that the model was fitted on.
 """
 
 import equinox as eqx
@@ -142,7 +143,7 @@ class DirectRegression(AbstractForecaster):
 def scale_unit(
     constants: Sites, age: Int[Array, " channel"], widening: bool
 ) -> Float[Array, "lead channel"]:
-    """What the relative scale is in units of: the change over the lead, or since the newest reading."""
+    """What the relative scale is in units of: the change over the lead, grown with the age."""
     if not widening:
         return constants["lead_sd"]
     grown = jnp.take_along_axis(constants["growth"], age[None, None], axis=1)[:, 0]
