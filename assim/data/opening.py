@@ -30,7 +30,7 @@ def open_dataset(
     """Opens sensor files: netCDF or Zarr, one or several, or a dataset that is already open.
 
     Args:
-        path_or_paths: a file, a Zarr store, a pattern such as "2020/*.nc", a list of these, or an xarray.Dataset.
+        path_or_paths: a file, a Zarr store, a pattern such as ``2020/*.nc``, a list of these, or an xarray.Dataset.
         variables: readings to keep, by name or standard name; None for all. A clock among them settles which of
             two time coordinates counts.
         qc: which flagged readings become NaN: "bad" keeps suspect ones, "suspect" drops both, "none" drops
