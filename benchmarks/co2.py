@@ -18,7 +18,7 @@ from assim.models import Autoregressive, Direct, Normal, SeasonalNaive
 WEEK, YEAR = np.timedelta64(7, "D"), 52
 NEAR = (1, 2, 3, 5, 9, 13, 27, 53)
 EXACT = Laplace(GaussNewton(), Ascent(num_steps=300, polish=150), num_draws=300, windows=300)
-CHOSEN = "direct, lags to 53"
+CHOSEN = "direct, lags to 4"
 PLAIN = {"calendar": ("year",), "mask_rate": 0.0, "noise": Normal(varying=False)}
 CANDIDATES = {
     "direct, lags to 53": Autoregressive(NEAR, (), decoding=Direct(YEAR), **PLAIN),

@@ -19,6 +19,7 @@ from assim.models import (
     Autoregressive,
     Climatology,
     Direct,
+    Iterated,
     Normal,
     Persistence,
     StudentT,
@@ -37,19 +38,19 @@ BACKENDS = {
 
 
 def direct(**settings) -> Autoregressive:
-    plain = {"calendar": ("day",), "mask_rate": 0.0, "prior_scale": 0.3}
-    return Autoregressive((1, 2, 3, 6), (), decoding=Direct(LEADS), **(plain | settings))
+    plain = {"calendar": ("day",), "mask_rate": 0.0, "prior_scale": 0.1, "decoding": Direct(LEADS)}
+    return Autoregressive((1, 2, 3, 6), (), **(plain | settings))
 
 
 CANDIDATES = {
+    "direct, Normal, prior 0.3": direct(noise=Normal(varying=False), prior_scale=0.3),
     "direct, Normal": direct(noise=Normal(varying=False)),
+    "direct, Normal, varying": direct(noise=Normal()),
     "direct, Student-t": direct(noise=StudentT(varying=False)),
     "direct, Student-t, varying": direct(noise=StudentT()),
-    "iterated, Normal": Autoregressive(
-        (1, 2, 3, 6), (), calendar=("day",), mask_rate=0.0, noise=Normal(varying=False)
-    ),
+    "iterated, Student-t, varying": direct(noise=StudentT(), decoding=Iterated()),
 }
-CHOSEN = "direct, Student-t"
+CHOSEN = "direct, Student-t, varying"
 MODEL = CANDIDATES[CHOSEN]
 BASELINES = {"Persistence": Persistence(LEADS), "Climatology": Climatology(), "VAR(3)": VAR(3)}
 
