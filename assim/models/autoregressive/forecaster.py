@@ -126,7 +126,7 @@ class Autoregressive(AbstractTangent):
         )
 
     def constants(self, windows: Window, layout: Layout) -> Sites:
-        """Mean, sd, known error and one-step sd of each channel, sd of its change over each lead, growth with age."""
+        """Mean, sd, known error and one-step sd of each channel, sd of its change over each lead, its growth."""
         lags = self._lags(layout)
         y, mask = windows.context.y, windows.context.mask
         mean, sd = moments(y, mask, (0, 1), lags.circular)
