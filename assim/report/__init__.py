@@ -87,7 +87,7 @@ def _scores(scores: xr.Dataset | None) -> str:
     if scores is None:
         return ""
     count = scores.sizes["lead_time"]
-    leads = sorted({0, count // 4, count // 2, count - 1})
+    leads = sorted({0, max(count // 4 - 1, 0), max(count // 2 - 1, 0), count - 1})
     body = ""
     for name in map(str, scores["variable"].values):
         units = str(scores["units"].sel(variable=name).item()) if "units" in scores.coords else ""
