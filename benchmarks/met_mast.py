@@ -50,7 +50,7 @@ CANDIDATES = {
     "direct, Student-t, varying": direct(noise=StudentT()),
     "iterated, Student-t, varying": direct(noise=StudentT(), decoding=Iterated()),
 }
-CHOSEN = "direct, Student-t, varying"
+CHOSEN = "direct, Student-t"
 MODEL = CANDIDATES[CHOSEN]
 BASELINES = {"Persistence": Persistence(LEADS), "Climatology": Climatology(), "VAR(3)": VAR(3)}
 
