@@ -15,7 +15,8 @@ import pandas as pd
 import xarray as xr
 
 from assim.data.atomic import replacing
-from assim.data.framing import INSTANCES, Frame, Selection, frame_of
+from assim.data.framing import Frame, Selection, frame_of
+from assim.data.spreading import INSTANCES
 from assim.inference.progress import Progress
 from assim.model import AbstractModel
 from assim.rollout import Rolled, roll

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from assim.data.framing import INSTANCES, Frame, Selection, describe_frame, frame_of
+from assim.data.framing import Frame, Selection, describe_frame, frame_of
+from assim.data.spreading import INSTANCES
 from assim.inference import SVI, AbstractMethod, Ascent, Draws, GaussNewton, Laplace, Prior
 from assim.inference.loop import Watch
 from assim.model import AbstractModel, AbstractPointwise, Problem, count_parameters, pose, prepare

@@ -79,7 +79,7 @@ def show_scores(scores: xr.Dataset) -> None:
     from assim.comparing import lead_words
 
     count = scores.sizes["lead_time"]
-    at = sorted({0, count // FEW_LEADS, count // 2, count - 1})
+    at = sorted({0, max(count // FEW_LEADS - 1, 0), max(count // 2 - 1, 0), count - 1})
     columns = ["variable", "lead", "model", ">CRPS", ">in 90 %", ">spread/error"]
     skilled = "crps_skill" in scores
     columns += [f">skill against {scores.attrs['baseline']}"] if skilled else []

@@ -64,7 +64,7 @@ def without_useless(ds: xr.Dataset, asked_for: Iterable[str] = ()) -> tuple[xr.D
     """
     import numpy as np
 
-    from assim.data.framing import INSTANCES
+    from assim.data.spreading import INSTANCES
 
     kept, said = ds, []
     named = set(asked_for)

@@ -3,9 +3,9 @@
 import numpy as np
 import xarray as xr
 
-from assim.data.framing import INSTANCES
 from assim.data.naming import described, spelled_units, variable_name
 from assim.data.placing import POSITIONS, position_in
+from assim.data.spreading import INSTANCES
 
 ROLES = {
     **{"station": "timeseries_id", "run": "timeseries_id"},

@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from assim.data.clockwork import JITTER, _typical, _words, regular_clock
-from assim.data.framing import INSTANCES, MOST_CHANNELS
+from assim.data.spreading import INSTANCES, MOST_CHANNELS
 from assim.data.support import support_of
 
 COLUMNS = (

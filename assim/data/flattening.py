@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from assim.data.framing import INSTANCES
 from assim.data.placing import placed
+from assim.data.spreading import INSTANCES
 from assim.data.support import bounds_of, support_of
 
 DRAWS = ("chain", "draw")

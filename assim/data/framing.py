@@ -6,9 +6,7 @@ and times that give a result its meaning back.
 """
 
 import warnings
-from collections.abc import Hashable
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 import xarray as xr
@@ -18,13 +16,12 @@ from assim.data.calendar import CalendarFeatures
 from assim.data.clockwork import regular_clock
 from assim.data.placing import place_of
 from assim.data.scaling import Scaling, fit_scaling
+from assim.data.spreading import INSTANCES, MOST_CHANNELS, spread_out
 from assim.data.support import bounds_of, support_of
 from assim.data.units import agree, convert, convert_difference
 
-INSTANCES = ("station", "trajectory", "profile", "run")
 REPEATED = ("run",)
 """Repeats of one experiment share a scaling, and a model meets new ones; stations keep their own."""
-MOST_CHANNELS = 64
 
 
 @dataclass(frozen=True)
@@ -215,7 +212,7 @@ def _columns(ds: xr.Dataset, selection: Selection, like: dict | None) -> dict[st
             continue
         if (wanted is not None and name not in wanted) or da.dtype.kind not in "fiu":
             continue
-        columns |= _spread_out(name, da)
+        columns |= spread_out(name, da)
     if like:
         lost = [n for n in like["channels"] if n not in columns]
         if lost:
@@ -235,27 +232,6 @@ def _columns(ds: xr.Dataset, selection: Selection, like: dict | None) -> dict[st
             "together: choose some with open_dataset(..., variables=[...]) or select a few levels."
         )
     return columns
-
-
-def _spread_out(name: str, da: xr.DataArray) -> dict[str, xr.DataArray]:
-    extra = [d for d in da.dims if d != "time" and d not in INSTANCES]
-    if not extra:
-        return {name: da}
-    labels = {d: _labels(da, d) for d in extra}
-    out = {}
-    for at in islice(np.ndindex(*(da.sizes[d] for d in extra)), MOST_CHANNELS + 1):
-        place = dict(zip(extra, at, strict=True))
-        out["@".join([name, *(labels[d][j] for d, j in place.items())])] = da.isel(place)
-    return out
-
-
-def _labels(da: xr.DataArray, dim: Hashable) -> list[str]:
-    """What the places along a dimension are called: by their coordinate where it tells them apart."""
-    numbers = [str(j) for j in range(da.sizes[dim])]
-    if dim not in da.coords or da[dim].dtype.kind not in "fiu":
-        return numbers
-    named = [f"{v:g}" for v in da[dim].values]
-    return named if len(set(named)) == len(named) else numbers
 
 
 def _stack(columns: dict[str, xr.DataArray], length: int, rows: NDArray, runs: int) -> NDArray:
@@ -282,7 +258,7 @@ def _errors(
         if f"{name}_sd" not in ds.data_vars:
             continue
         errors = ds[f"{name}_sd"].broadcast_like(ds[name])
-        error = _spread_out(name, errors)[column] if place else errors
+        error = spread_out(name, errors)[column] if place else errors
         values = error.transpose(*da.dims).values.astype(float)
         if (values < 0).any() or np.isinf(values).any():
             raise ValueError(

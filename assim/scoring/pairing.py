@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import xarray as xr
 
+from assim.data.spreading import spread
+
 MEMBERS = ("chain", "draw")
 FORECAST = (*MEMBERS, "init_time", "lead_time")
 
@@ -60,8 +62,8 @@ def pair(predicted: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
 
     Args:
         predicted: a dataset as `predictions` gives it.
-        truth: a dataset on `time` (and `station`, where the forecast has stations), in the same
-            units as the forecast.
+        truth: a dataset on `time` (and `station`, where the forecast has stations, and depth or
+            other places that the forecast names), in the same units as the forecast.
 
     Returns:
         One variable per channel on ([station,] init_time, lead_time); NaN where the truth is
@@ -71,7 +73,7 @@ def pair(predicted: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
         ValueError: if a channel is not in the truth, the units differ, the stations do not match,
             or no valid time is in the truth.
     """
-    valid = predicted["valid_time"]
+    valid, truth = predicted["valid_time"], spread(truth)
     rows = _rows(truth, valid)
     paired = {}
     for name in predicted.data_vars:
@@ -131,7 +133,7 @@ def common(
             "There is nothing to compare: got no forecast, expected at least one tree by name, "
             "as in compare({'ar': forecast}, truth)."
         )
-    every = {name: predictions(tree) for name, tree in forecasts.items()}
+    every, truth = {name: predictions(tree) for name, tree in forecasts.items()}, spread(truth)
     first = next(iter(every.values()))
     shared = [
         channel

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from assim.data.framing import MOST_CHANNELS, Selection, describe_frame, frame_of
+from assim.data.framing import Selection, describe_frame, frame_of
+from assim.data.spreading import MOST_CHANNELS
 
 START = np.datetime64("2020-01-01", "ns")
 TEMPERATURE = {"units": "degree_Celsius", "standard_name": "air_temperature"}

@@ -142,3 +142,13 @@ def test_forecasts_without_anything_in_common_are_refused():
     late = make_forecast(truth.assign_coords(time=truth["time"] + np.timedelta64(400, "D")))
     with pytest.raises(ValueError, match="share no init_time"):
         scoring.common({"a": tree, "b": late}, truth)
+
+
+def test_places_of_a_variable_are_the_channels_of_a_forecast():
+    truth = make_truth(hours=30)
+    predicted = scoring.predictions(make_forecast(truth, channels=("temperature",)))
+    depths = xr.concat([truth["temperature"], truth["temperature"] + 5], "depth", coords="minimal")
+    deep = xr.Dataset({"temperature": depths.assign_coords(depth=[10.0, 30.0])})
+    seen = scoring.pair(predicted.rename(temperature="temperature@30"), deep)["temperature@30"]
+    expected = scoring.pair(predicted, truth + 5)["temperature"]
+    np.testing.assert_allclose(seen, expected)
