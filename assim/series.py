@@ -87,6 +87,54 @@ class Stream(eqx.Module):
     sd: Float[Array, "run time channel"]
     where: Float[Array, "run time coordinate"] | None = None
 
+    @classmethod
+    def of(
+        cls,
+        times: np.ndarray,
+        y: np.ndarray,
+        *,
+        origin: np.datetime64,
+        step: float,
+        sd: np.ndarray | None = None,
+        where: np.ndarray | None = None,
+    ) -> "Stream":
+        """A stream of readings at any times, none of them moved.
+
+        Args:
+            times: stamps, shape (time,) or (run, time), datetime64.
+            y: readings, shape (run, time, channel), internal units; NaN where missing.
+            origin: the start of the record, shared by its streams.
+            step: nominal step of the record, seconds.
+            sd: known standard error, shape of `y`, internal units; NaN or 0 where unknown.
+            where: sensor coordinates, shape (run, time, coordinate).
+
+        Raises:
+            ValueError: stamps before the origin, or too far from it to count steps.
+        """
+        dtype, mask = jnp.zeros(0).dtype, np.isfinite(y)
+        since = (times.astype("datetime64[ns]") - origin).astype(np.int64)
+        grain = np.int64(round(step * 1e9))
+        tick, rest = np.divmod(np.broadcast_to(since, y.shape[:2]), grain)
+        if (tick < 0).any() or (tick > np.iinfo(np.int32).max).any():
+            raise ValueError(
+                f"The stamps lie {tick.min()} to {tick.max()} steps of {step:g} s after the origin {origin}; 0 to "
+                f"{np.iinfo(np.int32).max} can be counted: take the first stamp as origin, or a longer step."
+            )
+        known = np.zeros_like(y) if sd is None else np.where(mask, np.nan_to_num(sd), 0.0)
+        return cls(
+            tick=jnp.asarray(tick, jnp.int32),
+            frac=jnp.asarray(rest / grain, dtype),
+            y=jnp.asarray(np.where(mask, y, 0.0), dtype),
+            mask=jnp.asarray(mask),
+            sd=jnp.asarray(known, dtype),
+            where=None if where is None else jnp.asarray(where, dtype),
+        )
+
+    def spans(self, step: float) -> Float[Array, "run gap"]:
+        """Seconds from each row to the next, shape (run, time - 1): exact to the dtype of the span itself."""
+        whole = jnp.diff(self.tick, axis=1).astype(self.frac.dtype)
+        return (whole + jnp.diff(self.frac, axis=1)) * step
+
 
 class Series(eqx.Module):
     """Streams at their own rates and the inputs of the nominal clock, runs padded to one length.
@@ -112,13 +160,12 @@ class Series(eqx.Module):
         dtype = jnp.zeros(0).dtype
         mask = np.isfinite(frame.y)
         filled = np.where(mask, frame.y, frame.scaling.centre[:, None])
-        runs, length = mask.shape[:2]
-        stream = Stream(
-            tick=jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32), (runs, length)),
-            frac=jnp.zeros((runs, length), dtype),
-            y=jnp.asarray(np.where(mask, frame.scaling.forward(filled), 0.0), dtype),
-            mask=jnp.asarray(mask),
-            sd=jnp.asarray(np.where(mask, frame.scaling.error(filled, frame.sd), 0.0), dtype),
+        stream = Stream.of(
+            frame.times,
+            np.where(mask, frame.scaling.forward(filled), np.nan),
+            origin=frame.times[0],
+            step=frame.step,
+            sd=frame.scaling.error(filled, frame.sd),
         )
         known = np.isfinite(frame.u).all(axis=-1)
         return cls({"main": stream}, jnp.asarray(np.nan_to_num(frame.u), dtype), jnp.asarray(known))

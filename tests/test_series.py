@@ -151,3 +151,50 @@ def test_a_layout_tells_the_columns_and_survives_json():
     assert hash(layout) == hash(Layout.from_dict(json.loads(json.dumps(layout.to_dict()))))
     assert layout == Layout.from_dict(json.loads(json.dumps(layout.to_dict())))
     np.testing.assert_array_equal(layout.bounds, [[-np.inf, 0], [np.inf, np.inf]])
+
+
+class TestStreamsAtTheirOwnRates:
+    ORIGIN = np.datetime64("1999-12-31T23:00", "ns")
+
+    def test_no_stamp_is_moved_over_years(self):
+        late = np.datetime64("2024-03-01T00:00:00.000", "ns")
+        times = late + np.array([0, 7, 1500, 86_400_000]) * np.timedelta64(1, "ms")
+        stream = Stream.of(times, np.zeros((1, 4, 1)), origin=self.ORIGIN, step=10.0)
+        expected = np.array([0.007, 1.493, 86_398.5])
+        np.testing.assert_allclose(stream.spans(10.0)[0], expected, rtol=1e-3)
+        back = (np.asarray(stream.tick, np.int64) + np.asarray(stream.frac, float)) * 10.0
+        since = (times - self.ORIGIN) / np.timedelta64(1, "s")
+        np.testing.assert_allclose(back[0] - since, 0, atol=1e-5)
+
+    def test_two_rates_share_an_origin(self):
+        fast = self.ORIGIN + np.arange(60) * np.timedelta64(1, "s")
+        slow = self.ORIGIN + np.arange(3) * np.timedelta64(25, "s")
+        y = np.arange(3.0)[None, :, None]
+        streams = {
+            "fast": Stream.of(fast, np.ones((1, 60, 2)), origin=self.ORIGIN, step=10.0),
+            "slow": Stream.of(slow, y, origin=self.ORIGIN, step=10.0, where=y),
+        }
+        assert streams["fast"].tick[0, -1] == 5
+        np.testing.assert_allclose(streams["slow"].frac[0], [0.0, 0.5, 0.0])
+        np.testing.assert_allclose(streams["slow"].where, y)
+
+    def test_missing_readings_and_their_errors_are_zero(self):
+        y = np.array([[[1.0], [np.nan]]])
+        stream = Stream.of(
+            self.ORIGIN + np.arange(2) * np.timedelta64(1, "s"),
+            y,
+            origin=self.ORIGIN,
+            step=1.0,
+            sd=np.array([[[np.nan], [0.5]]]),
+        )
+        assert stream.mask.tolist() == [[[True], [False]]]
+        assert not stream.sd.any() and stream.y[0, 1, 0] == 0
+
+    def test_stamps_before_the_origin_are_refused(self):
+        with pytest.raises(ValueError, match="take the first stamp as origin"):
+            Stream.of(
+                np.array([self.ORIGIN - np.timedelta64(1, "s")]),
+                np.zeros((1, 1, 1)),
+                origin=self.ORIGIN,
+                step=1.0,
+            )
