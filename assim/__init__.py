@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from assim.forecasting import forecast as forecast
     from assim.inferring import infer as infer
     from assim.tree import restore as restore
+    from assim.verifying import elpds as elpds
+    from assim.verifying import exceedance as exceedance
     from assim.verifying import verify as verify
 
 _HOME = {
@@ -36,6 +38,8 @@ _HOME = {
     "forecast": "assim.forecasting",
     "compare": "assim.comparing",
     "verify": "assim.verifying",
+    "elpds": "assim.verifying",
+    "exceedance": "assim.verifying",
     "lfo_cv": "assim.crossval",
     "restore": "assim.tree",
     # data in and out

@@ -33,6 +33,8 @@ from assim.types import Key
 
 FEW_PARAMETERS = 1500
 FEWEST_WINDOWS = 10
+MOST_WINDOWS = 500_000
+"""More than this many windows are not fitted: a random part of a long record tells the parameters as well."""
 
 
 def infer(
@@ -146,6 +148,14 @@ def _pairs(series: Series, context: int, horizon: int, frame: Frame) -> jax.Arra
             f"{horizon} ahead are needed, with the controls known); at least {FEWEST_WINDOWS} are needed: "
             "give a longer record or a shorter context."
         )
+    if len(pairs) > MOST_WINDOWS:
+        warnings.warn(
+            f"The record has {len(pairs)} windows; {MOST_WINDOWS} of them, chosen at random, are fitted.",
+            UserWarning,
+            stacklevel=3,
+        )
+        chosen = np.random.default_rng(0).choice(len(pairs), MOST_WINDOWS, replace=False)
+        pairs = pairs[np.sort(chosen)]
     return jnp.asarray(pairs)
 
 

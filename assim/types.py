@@ -7,9 +7,12 @@ Precision: arrays take JAX's default float (float32 unless `jax_enable_x64`). Ab
 JAX: differences and calendar phases are computed in NumPy float64, and JAX is given spans in seconds.
 """
 
+import jaxtyping
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 type Key = PRNGKeyArray
+type Keys = jaxtyping.Key[Array, " member"]
+"""One key for each member (chain, particle, draw)."""
 type State = PyTree[Array]
 """What a state-space model moves: any pytree of arrays (most families: one array)."""
 type Sites = dict[str, Array]
@@ -35,6 +38,7 @@ __all__ = [
     "Inputs",
     "Int",
     "Key",
+    "Keys",
     "Mask",
     "PRNGKeyArray",
     "PyTree",

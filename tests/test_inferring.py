@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 import assim
-from assim import inference
+from assim import inference, inferring
 from assim.inference import variational
 from assim.models import VAR, Autoregressive, Direct, Persistence
 from tests.inference.toys import interrupt
@@ -185,6 +185,27 @@ def test_stations_are_fitted_together_and_keep_their_names():
     )
     assert set(tree["observed_data"]["y"]["station"].values) == {"mast 0", "mast 1", "mast 2"}
     assert tree["belief"]["t"].sizes == {"station": 3, "time": 2}
+
+
+class Counted(inference.Prior):
+    """Draws of the prior, and how many windows there were."""
+
+    def run(self, problem, *, key, watch, start=None):
+        draws = inference.Prior.run(self, problem, key=key, watch=watch, start=start)
+        return dataclasses.replace(draws, curves={"windows": np.array([problem.num_data])})
+
+
+def test_a_random_part_of_a_long_record_is_fitted_and_that_is_said(monkeypatch):
+    monkeypatch.setattr(inferring, "MOST_WINDOWS", 50)
+    with pytest.warns(UserWarning, match="has 285 windows; 50 of them, chosen at random"):
+        tree = assim.infer(
+            VAR(1),
+            record(times=100, stations=3),
+            Counted(4),
+            key=jax.random.key(0),
+            pointwise=0,
+        )
+    assert tree["sample_stats"]["windows"].item() == 50
 
 
 class Doubtful(inference.Prior):

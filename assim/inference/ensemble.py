@@ -29,7 +29,7 @@ from assim.inference.optimise import CHUNK, adam, descend, require_finite, still
 from assim.inference.randomisation import AbstractRandomisation, TargetNoise
 from assim.model import Problem
 from assim.nn.emission import Emission
-from assim.types import Array, Key, PyTree, Sites
+from assim.types import Array, Key, Keys, PyTree, Sites
 
 ROUNDS = 3
 """Times that the polish starts anew with the noise of its last scale."""
@@ -96,7 +96,7 @@ class _Team(eqx.Module):
     """What members keep: an anchor and a key each, stacked on (member,)."""
 
     anchor: Sites
-    key: Key
+    key: Keys
 
 
 def _loss(

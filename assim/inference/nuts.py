@@ -23,7 +23,7 @@ from assim.inference.density import (
 from assim.inference.loop import Watch, run_chunks
 from assim.inference.optimise import Ascent, most_probable
 from assim.model import Problem
-from assim.types import Array, Key, PyTree, Sites
+from assim.types import Array, Key, Keys, PyTree, Sites
 
 CHUNK = 25
 
@@ -117,7 +117,7 @@ def _init(method: NUTS, problem: Problem, v: Sites, key: Key) -> PyTree:
 
 
 @eqx.filter_jit
-def _begin(method: NUTS, problem: Problem, v: Sites, keys: Key) -> PyTree:
+def _begin(method: NUTS, problem: Problem, v: Sites, keys: Keys) -> PyTree:
     return jax.vmap(lambda v, k: _init(method, problem, v, k))(v, keys)
 
 

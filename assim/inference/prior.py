@@ -8,7 +8,7 @@ from assim.inference.base import AbstractMethod, Draws
 from assim.inference.density import prior_draw
 from assim.inference.loop import Watch
 from assim.model import Problem
-from assim.types import Key, Sites
+from assim.types import Key, Keys, Sites
 
 
 class Prior(AbstractMethod):
@@ -27,5 +27,5 @@ class Prior(AbstractMethod):
 
 
 @eqx.filter_jit
-def _drawn(problem: Problem, keys: Key) -> Sites:
+def _drawn(problem: Problem, keys: Keys) -> Sites:
     return jax.vmap(lambda k: prior_draw(problem, k))(keys)
