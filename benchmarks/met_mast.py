@@ -1,7 +1,8 @@
 """A real met mast: six hours ahead on temperature and wind, against persistence, climatology and VAR.
 
-The mast has four days. The last is held out and looked at once; settings are chosen by the mean CRPS, relative to
-persistence, on the second and the third day, each forecast from the days before it.
+The mast has four days, and the last is held out. Settings are chosen on the second and the third day, each forecast
+from the days before it: of those whose 90 % intervals cover 85 to 95 %, the one of least CRPS over that of
+persistence.
 """
 
 import argparse
@@ -41,7 +42,7 @@ CANDIDATES = {
     "Student-t, lags to 48": linear(noise=StudentT(varying=False), lags=(1, 2, 3, 6, 12, 24, 48)),
     "Student-t, network": Autoregressive(hidden=(16,), calendar=(), noise=StudentT(varying=False)),
 }
-CHOSEN = "Student-t"
+CHOSEN = "Student-t, network"
 MODEL = CANDIDATES[CHOSEN]
 BASELINES = {"Persistence": Persistence(LEADS), "Climatology": Climatology(), "VAR(3)": VAR(3)}
 
@@ -92,13 +93,14 @@ def main() -> None:
     ds = prepared()
     if not parser.parse_args().skip_validation:
         rows = validated(ds)
-        best = min(rows[1:], key=lambda row: row[1])[0]
+        calibrated = [row for row in rows[1:] if 0.85 <= row[2] <= 0.95]
+        best = min(calibrated, key=lambda row: row[1])[0]
         record(
             "met_mast_validation",
             ["model, by Laplace", "CRPS over that of persistence", "coverage of 90 %"],
             rows,
             aims="Choice of settings on days 2 and 3, mean over both channels and 72 leads.",
-            notes=[f"Least: {best}; used below: {CHOSEN}."],
+            notes=[f"Least of the calibrated: {best}; used below: {CHOSEN}."],
         )
     models = {name: (model, None) for name, model in BASELINES.items()}
     models |= {
