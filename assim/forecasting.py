@@ -100,6 +100,7 @@ def forecast(
     }
     if fitted.tail is not None and fitted.tail.sizes["time"]:
         attrs["trained_until"] = _stamp(fitted.tail["time"].values[-1])
+    frame = frame.extended(max(leads, needs.horizon))  # the calendar goes on beyond the record
     parts = _parts(fitted, frame, rows, leads, num_draws, key=key, progress=progress)
     if to is not None:
         return _streamed(parts, attrs, Path(to))

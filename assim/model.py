@@ -25,7 +25,7 @@ from assim.statespace import AbstractStateSpace
 from assim.types import Array, Int, Key, PyTree, Sites
 
 COUNTED = 4096
-"""Constants are counted on about this many windows, evenly spread; windows are prepared this many at a time."""
+"""Constants are counted on this many windows, chosen at random; windows are prepared this many at a time."""
 
 
 @dataclass(frozen=True)
@@ -179,8 +179,10 @@ def pose(
     """The problem of fitting `model` to the windows of a record that end at the (run, origin) `pairs`."""
     needs = model.needs()
     size: dict[str, Any] = {"context": needs.context, "horizon": needs.horizon, "step": layout.step}
-    stride = -(-pairs.shape[0] // COUNTED)
-    constants = model.constants(windows(series, pairs[::stride], **size), layout)
+    count = pairs.shape[0]
+    k_count = jax.random.fold_in(key, count)  # windows take the numbers below
+    at = jax.random.choice(k_count, count, (min(count, COUNTED),), replace=False)
+    constants = model.constants(windows(series, pairs[jnp.sort(at)], **size), layout)
     return Problem(
         model, constants, prepare(model, series, pairs, layout, constants, key=key), layout
     )

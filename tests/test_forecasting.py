@@ -9,7 +9,7 @@ import xarray as xr
 
 import assim
 from assim import forecasting, inference
-from assim.models import VAR, Autoregressive, Direct, Persistence
+from assim.models import VAR, Autoregressive, Climatology, Direct, Persistence
 
 KEY = jax.random.key(0)
 STEP = np.timedelta64(600, "s")
@@ -345,3 +345,21 @@ class TestRefused:
     def test_a_record_of_other_variables(self, prior, test_part):
         with pytest.raises(ValueError, match="the dataset has no t"):
             predict(prior, test_part.drop_vars("t"))
+
+
+def test_the_calendar_goes_on_beyond_the_record():
+    hours = np.arange(24 * 20)
+    time = np.datetime64("2020-01-01", "ns") + hours * np.timedelta64(1, "h")
+    noise = np.random.default_rng(0).normal(0, 0.5, hours.size)
+    values = 10 * np.sin(2 * np.pi * hours / 24) + noise
+    ds = xr.Dataset({"t": ("time", values, {"units": "degC"})}, {"time": time})
+    key = jax.random.key(0)
+    post = assim.infer(Climatology(("day",)), ds, key=key, pointwise=0)
+    ahead = assim.forecast(post, horizon="24h", key=key)["predictions"]["t"]
+    mean = ahead.mean(["chain", "draw"]).isel(init_time=0)
+    np.testing.assert_allclose(
+        mean, 10 * np.sin(2 * np.pi * (hours[-1] + 1 + np.arange(24)) / 24), atol=0.5
+    )
+    inside = assim.forecast(post, ds, "24h", origins=[time[-25]], key=key)["predictions"]["t"]
+    beyond = assim.forecast(post, ds.isel(time=slice(0, -24)), "24h", origins="last", key=key)
+    np.testing.assert_allclose(beyond["predictions"]["t"], inside, rtol=1e-5)

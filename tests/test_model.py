@@ -13,7 +13,7 @@ from numpyro.infer.util import log_density
 from assim import model as floor
 from assim.model import bind, count_parameters, pose, prepare
 from assim.models import Autoregressive, FixedNormal
-from assim.series import Layout, origins_with_truth
+from assim.series import Layout, Series, Stream, origins_with_truth
 from tests.references import linear_model, linear_problem, make_series
 
 
@@ -126,3 +126,19 @@ def test_windows_are_prepared_alike_in_chunks_of_any_number(rows, key, monkeypat
     few = prepare(model, series, pairs[:5], layout, posed.constants, key=key)
     for ours, told in zip(jax.tree.leaves(posed.examples), jax.tree.leaves(few), strict=True):
         np.testing.assert_allclose(ours[:5], told, rtol=1e-6)
+
+
+def test_constants_do_not_depend_on_the_order_of_stations(key):
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(2, 6000, 1)) * np.array([1.0, 20.0])[:, None, None]
+    time = np.datetime64("2020-01-01", "ns") + np.arange(6000) * np.timedelta64(600, "s")
+    found = []
+    for order in ([0, 1], [1, 0]):
+        stream = Stream.of(time, y[order], origin=time[0], step=600.0)
+        known = jnp.ones((2, 6000), bool)
+        series = Series({"main": stream}, jnp.zeros((2, 6000, 0)), known)
+        layout = Layout(("a",), ("real",), (True,), (), 0, 600.0)
+        pairs = jnp.asarray(origins_with_truth(series, 3, 1))
+        model = Autoregressive(3, (), calendar=(), mask_rate=0.0)
+        found.append(pose(model, series, pairs, layout, key=key).constants["step_sd"])
+    np.testing.assert_allclose(found[0], found[1], rtol=0.1)

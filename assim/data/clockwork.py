@@ -21,7 +21,8 @@ def regular_clock(
         step: the step that a fitted model expects, seconds; None to take the record's own.
 
     Returns:
-        The full clock (n,), the row of each stamp on it (time,), and the step in seconds.
+        The full clock (n,), on which each stamp stands as it is; the row of each stamp on it (time,); and the step
+        in seconds.
 
     Raises:
         ValueError: too few stamps, stamps that do not increase or are off any regular clock, another step than
@@ -67,6 +68,10 @@ def regular_clock(
         )
     nanoseconds = np.int64(round(step * 1e9))
     clock = times[0] + (np.arange(rows[-1] + 1) * nanoseconds).astype("timedelta64[ns]")
+    if (clock[rows] != times).any():  # what has a stamp keeps it, what has none lies between
+        ticks = np.interp(np.arange(clock.size), rows, (times - times[0]).astype(np.int64))
+        clock = times[0] + ticks.round().astype("timedelta64[ns]")
+        clock[rows] = times
     return clock, rows, float(step)
 
 

@@ -6,7 +6,7 @@ and times that give a result its meaning back.
 """
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import xarray as xr
@@ -81,6 +81,22 @@ class Frame:
     def num_controls(self) -> int:
         """How many leading columns of `u` are controls; the others are calendar features."""
         return self.control_scaling.shape[1]
+
+    def extended(self, count: int) -> "Frame":
+        """The frame with `count` empty rows after it, whose calendar is known and whose controls are not."""
+        step = np.timedelta64(round(self.step * 1e9), "ns")
+        more = self.times[-1] + np.arange(1, count + 1) * step
+        cycles = CalendarFeatures(CalendarFeatures.cycles_of(self.inputs[self.num_controls :]))
+        ahead = np.full((self.y.shape[0], count, len(self.inputs)), np.nan)
+        ahead[..., self.num_controls :] = cycles(more)
+        pad = ((0, 0), (0, count), (0, 0))
+        return replace(
+            self,
+            times=np.concatenate([self.times, more]),
+            y=np.pad(self.y, pad, constant_values=np.nan),
+            sd=np.pad(self.sd, pad),
+            u=np.concatenate([self.u, ahead], axis=1),
+        )
 
 
 def frame_of(ds: xr.Dataset, selection: Selection, like: dict | None = None) -> Frame:

@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import xarray as xr
 
+from assim.data.clockwork import JITTER
 from assim.data.spreading import spread
+from assim.data.units import agree, convert
 
 MEMBERS = ("chain", "draw")
 FORECAST = (*MEMBERS, "init_time", "lead_time")
@@ -81,8 +83,7 @@ def pair(predicted: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
             near = difflib.get_close_matches(str(name), [str(v) for v in truth.data_vars], n=3)
             hint = f"did you mean {near}?" if near else f"it holds {list(truth.data_vars)}."
             raise ValueError(f"The truth has no variable '{name}', which the forecast has; {hint}")
-        _check_units(predicted[name], truth[name])
-        known = _match_places(predicted[name], truth[name])
+        known = _match_places(predicted[name], _in_units_of(predicted[name], truth[name]))
         values = known.isel(time=rows.clip(min=0)).where(rows >= 0).reset_coords(drop=True)
         cells = [dim for dim in predicted[name].dims if dim not in MEMBERS]
         # rounded as the members are, so that equal values stay ties
@@ -168,7 +169,7 @@ def common(
         ]
     for dataset in cut[1:]:
         for channel in shared:
-            _check_units(dataset[channel], truth[channel])
+            _require_same_units(dataset[channel], cut[0][channel])
     aligned = dict(zip(every, cut, strict=True))
     return aligned, pair(cut[0], truth), said
 
@@ -205,7 +206,12 @@ def _rows(truth: xr.Dataset, valid: xr.DataArray) -> xr.DataArray:
             f"The truth has {int(clock.duplicated().sum())} repeated time stamps, so that pairing "
             "is ambiguous; open it with assim.open_dataset, which resolves them."
         )
-    rows = clock.get_indexer(valid.values.ravel()).reshape(valid.shape)
+    lead = valid["lead_time"].values.astype("timedelta64[ns]")
+    slack = np.diff(np.concatenate([[np.timedelta64(0, "ns")], np.sort(lead)])).min()
+    near = (
+        {"method": "nearest", "tolerance": slack * JITTER} if clock.is_monotonic_increasing else {}
+    )
+    rows = clock.get_indexer(valid.values.ravel(), **near).reshape(valid.shape)
     if not (rows >= 0).any():
         stamps = valid.values
         held = f"{clock.min()} to {clock.max()}" if len(clock) else "no time at all"
@@ -217,14 +223,27 @@ def _rows(truth: xr.Dataset, valid: xr.DataArray) -> xr.DataArray:
     return xr.DataArray(rows, dims=valid.dims)
 
 
-def _check_units(predicted: xr.DataArray, truth: xr.DataArray) -> None:
-    """Refuse to score a forecast against a truth in other units."""
-    ours, theirs = predicted.attrs.get("units"), truth.attrs.get("units")
-    if ours is not None and theirs is not None and str(ours) != str(theirs):
+def _require_same_units(one: xr.DataArray, other: xr.DataArray) -> None:
+    """Refuse to compare forecasts in different units: their log scores would differ by a constant."""
+    ours, theirs = str(one.attrs.get("units", "")), str(other.attrs.get("units", ""))
+    if ours and theirs and not agree(ours, theirs):
         raise ValueError(
-            f"The forecast of '{predicted.name}' is in '{ours}' but the truth is in '{theirs}'; "
-            "open both through assim.open_dataset so that the units agree."
+            f"The forecasts of '{one.name}' are in '{theirs}' and in '{ours}': fit both to files in the same units."
         )
+
+
+def _in_units_of(predicted: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
+    """The truth in the units of the forecast."""
+    ours, theirs = predicted.attrs.get("units"), truth.attrs.get("units")
+    if ours is None or theirs is None or agree(str(theirs), str(ours)):
+        return truth
+    try:
+        return convert(truth, str(theirs), str(ours))
+    except ValueError as error:
+        raise ValueError(
+            f"The forecast of '{predicted.name}' is in '{ours}' but the truth is in '{theirs}', and one cannot be "
+            "made of the other: correct the attribute 'units'."
+        ) from error
 
 
 def _match_places(predicted: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:

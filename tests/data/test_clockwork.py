@@ -125,3 +125,13 @@ def test_a_gap_of_decades_is_refused_and_not_allocated():
     with pytest.raises(ValueError, match=r"would need \d+ rows for 200 stamps"):
         regular_clock(stamps(seconds))
     assert MOST_ROWS < 1e9
+
+
+def test_each_stamp_stays_on_the_clock():
+    shaken = np.random.default_rng(1).integers(-8, 8, 50) * np.timedelta64(1, "s")
+    times = np.datetime64("2020-01-01", "ns") + np.arange(50) * np.timedelta64(10, "m") + shaken
+    kept = np.delete(np.arange(50), [20, 21])
+    clock, rows, step = regular_clock(times[kept])
+    np.testing.assert_array_equal(clock[rows], times[kept])
+    assert clock.size == 50 and (np.diff(clock) > np.timedelta64(0, "s")).all()
+    assert abs(step - 600) < 1

@@ -86,8 +86,38 @@ def test_origins_are_walked_in_blocks_once_each():
 
 
 def wrong_units(truth: xr.Dataset) -> xr.Dataset:
-    truth["temperature"].attrs["units"] = "K"
+    truth["temperature"].attrs["units"] = "Pa"
     return truth
+
+
+def test_truth_is_put_in_the_units_of_the_forecast():
+    truth = make_truth(hours=30)
+    predicted = scoring.predictions(make_forecast(truth))
+    kelvin = truth.assign(temperature=(truth["temperature"] + 273.15).assign_attrs(units="kelvin"))
+    seen = scoring.pair(predicted, kelvin)["temperature"]
+    expected = scoring.pair(predicted, truth)["temperature"]
+    np.testing.assert_allclose(seen, expected, atol=1e-9)
+    celsius = truth.assign(temperature=truth["temperature"].assign_attrs(units="degree_Celsius"))
+    xr.testing.assert_equal(scoring.pair(predicted, celsius)["temperature"], expected)
+
+
+def test_stamps_within_the_jitter_of_a_clock_are_paired():
+    truth = make_truth(hours=60)
+    predicted = scoring.predictions(make_forecast(truth))
+    shaken = np.random.default_rng(0).integers(-150, 150, 60) * np.timedelta64(1, "s")
+    seen = scoring.pair(predicted, truth.assign_coords(time=truth["time"].values + shaken))
+    xr.testing.assert_equal(seen["temperature"], scoring.pair(predicted, truth)["temperature"])
+    off = truth.assign_coords(time=truth["time"].values + np.timedelta64(10, "m"))
+    with pytest.raises(ValueError, match="none of the forecast's valid times"):
+        scoring.pair(predicted, off)
+
+
+def test_forecasts_in_other_units_are_not_compared():
+    truth = make_truth(hours=30)
+    other = make_forecast(truth, channels=("temperature",))
+    other["predictions"]["temperature"].attrs["units"] = "K"
+    with pytest.raises(ValueError, match="in 'degC' and in 'K'"):
+        scoring.common({"one": make_forecast(truth), "other": other}, truth)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +125,7 @@ def wrong_units(truth: xr.Dataset) -> xr.Dataset:
     [
         (lambda t: t.assign_coords(time=t["time"] + np.timedelta64(400, "D")), "none of the"),
         (lambda t: t.rename(wind_speed="wind_spd"), r"no variable 'wind_speed'.*wind_spd"),
-        (wrong_units, "'degC' but the truth is in 'K'"),
+        (wrong_units, "'degC' but the truth is in 'Pa'"),
         (lambda t: t.rename(time="t"), "along a datetime64 'time'"),
         (lambda t: xr.concat([t, t], dim="time"), "repeated time stamps"),
         (lambda t: t.expand_dims(depth=2), "select one"),

@@ -253,9 +253,9 @@ def _growth(
 
     A change of sd D in a channel of sd s means a correlation of 1 - D^2 / 2 s^2. Known errors do not grow.
     """
-    r = jnp.clip(1.0 - aged**2 / (2.0 * sd**2), 0.0, 1.0)
-    never = jnp.zeros_like(r[:1])
-    error = sd**2 * (1.0 - jnp.concatenate([r, never]) ** 2)
+    lost = jnp.clip(aged**2 / (2.0 * sd**2), 0.0, 1.0)  # 1 - r, which float32 would round away
+    lost = jnp.concatenate([lost, jnp.ones_like(lost[:1])])
+    error = sd**2 * lost * (2.0 - lost)
     own = jnp.maximum(error - error_sd**2, jnp.maximum(0.1 * error, LEAST**2))
     return jnp.sqrt(own / own[0])
 
