@@ -98,8 +98,10 @@ def neural(task: Task, python: str) -> xr.DataTree:
     """N-HiTS with 49 quantiles as members, early stopping on the end of the training part."""
     with tempfile.TemporaryDirectory() as folder:
         frames = []
+        train, whole = task.train.sizes["time"], task.whole.sizes["time"]
+        test = whole - train - (whole - train - task.horizon) % task.stride
         for name in task.targets:
-            y = task.whole[name].to_series().ffill().bfill()
+            y = task.whole[name].to_series()[: train + test].ffill().bfill()
             frames.append(pd.DataFrame({"unique_id": name, "ds": y.index, "y": y.values}))
         readings, out = Path(folder) / "readings.csv", Path(folder) / "out.npz"
         pd.concat(frames).to_csv(readings, index=False)
@@ -111,7 +113,7 @@ def neural(task: Task, python: str) -> xr.DataTree:
             "max_steps": 1000,
             "patience": 5,
             "val_size": task.val_size,
-            "test_size": task.whole.sizes["time"] - task.train.sizes["time"],
+            "test_size": test,
             "step_size": task.stride,
             "freq": task.freq,
         }

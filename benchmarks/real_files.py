@@ -19,7 +19,7 @@ from assim.inference import Ascent, GaussNewton, Laplace
 
 FITTED = ("met_arm", "flux_arm", "mooring_imos")
 ENDINGS = (".nc", ".cdf")
-ROWS, CHANNELS = 400, 2
+ROWS, CHANNELS, FEWEST = 400, 2, 15
 METHOD = Laplace(GaussNewton(), Ascent(num_steps=200, polish=50), num_draws=50)
 
 
@@ -37,15 +37,19 @@ def checked(path: Path) -> tuple[str, str, xr.Dataset | None]:
 
 
 def thinned(ds: xr.Dataset) -> xr.Dataset:
-    """The newest rows of the first channels that vary, of one instance: a small fit."""
-    for name in ("station", "trajectory", "profile", "run"):
-        if name in ds.dims:
-            ds = ds.isel({name: 0})
-    names = [n for n, v in ds.data_vars.items() if v.dims == ("time",) and v.dtype.kind in "fiu"]
+    """The newest rows of the first channels that vary, at the place with most readings: a small fit."""
+    names = [n for n, v in ds.data_vars.items() if "time" in v.dims and v.dtype.kind in "fiu"]
+    for dim in {d for n in names for d in ds[n].dims} - {"time"}:
+        held = sum(
+            ds[n].notnull().sum([d for d in ds[n].dims if d != dim])
+            for n in names
+            if dim in ds[n].dims
+        )
+        ds = ds.isel({dim: int(held.argmax())})
     varying = []
     for name in names:
         seen = ds[name].values[np.isfinite(ds[name].values)]
-        if seen.size > 60 and np.ptp(seen[-ROWS:]) > 0:
+        if seen.size > FEWEST and np.ptp(seen[-ROWS:]) > 0:
             varying.append(name)
     part = ds[varying[:CHANNELS]]
     if not varying:

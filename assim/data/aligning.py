@@ -117,6 +117,9 @@ def _aligned(
     max_gap: int | None,
 ) -> xr.Dataset:
     stamps = _stamps(ds)
+    lies_in = xr.DataArray(cells, dims="time")
+    chunked = next((ds[n].chunksizes["time"] for n in hows if ds[n].chunks), None)
+    lies_in = lies_in if chunked is None else lies_in.chunk(time=chunked)  # once, for all variables
     done: dict[str, xr.DataArray] = {}
     for name, how in hows.items():
         da, base = ds[name], name.removesuffix("_sd")
@@ -125,7 +128,7 @@ def _aligned(
         if how == "interpolate":
             values = _interpolated(da, sd_of, stamps, clock, max_gap, step)
         else:
-            values = _by_cell(da, sd_of, how, cells, clock.size)
+            values = _by_cell(da, sd_of, how, cells, lies_in, clock.size)
         done[name] = values.transpose(*da.dims).assign_attrs(_attributes(da, how, values))
     beside = {n: v for n, v in ds.variables.items() if "time" not in v.dims}
     out = xr.Dataset({n: v for n, v in beside.items() if n in ds.data_vars}, attrs=ds.attrs)
@@ -136,23 +139,28 @@ def _aligned(
 
 
 def _by_cell(
-    da: xr.DataArray, sd_of: xr.DataArray | None, how: str, cells: NDArray[np.intp], count: int
+    da: xr.DataArray,
+    sd_of: xr.DataArray | None,
+    how: str,
+    cells: NDArray[np.intp],
+    lies_in: xr.DataArray,
+    count: int,
 ) -> xr.DataArray:
     """A variable gathered into the cells of the clock, piece by piece where it is chunked."""
     chunks = da.chunksizes.get("time", (da.sizes["time"],))
     cuts = np.concatenate([[0], np.searchsorted(cells, cells[np.cumsum(chunks)[:-1] - 1], "right")])
     cuts = np.unique(np.append(cuts, cells.size))
     edges = [0, *(int(cells[c]) for c in cuts[1:-1]), count]
-    pieces = []
+    at, pieces = lies_in if da.chunks else xr.DataArray(cells, dims="time"), []
     for (a, b), (low, high) in zip(pairwise(cuts), pairwise(edges), strict=True):
-        inputs = [x.isel(time=slice(a, b)) for x in (da, sd_of) if x is not None]
+        inputs = [x.isel(time=slice(a, b)) for x in (at, da, sd_of) if x is not None]
         inputs = [x.drop_vars(x.coords) for x in inputs]
         inputs = [x.chunk(time=-1) if x.chunks else x for x in inputs]
         pieces.append(
             xr.apply_ufunc(
                 _kernel(da, sd_of, how),
                 *inputs,
-                kwargs={"cells": cells[a:b] - low, "count": high - low},
+                kwargs={"low": low, "count": high - low},
                 input_core_dims=[["time"]] * len(inputs),
                 output_core_dims=[["cell"]],
                 dask="parallelized",
@@ -167,7 +175,10 @@ def _kernel(da: xr.DataArray, sd_of: xr.DataArray | None, how: str) -> Callable[
     """What turns readings (..., time) into cells (..., cell)."""
     dtype, period = _dtype(da), _period(da)
 
-    def gather(x: NDArray, of: NDArray | None = None, *, cells: NDArray, count: int) -> NDArray:
+    def gather(
+        cells: NDArray, x: NDArray, of: NDArray | None = None, *, low: int, count: int
+    ) -> NDArray:
+        cells = cells - low
         if of is not None and how in ("mean", "sum"):
             out = gathering.error_of_total(of, x, cells, count, of_mean=how == "mean")
         elif how == "last":
