@@ -19,14 +19,15 @@ from assim.types import Array, Key
 
 
 def network_prior[Net: eqx.Module](
-    name: str, build: Callable[[Key], Net], scales: dict[str, float] | None = None
+    name: str, build: Callable[[Key], Net], scales: dict[str, float | Array] | None = None
 ) -> Net:
     """A network whose every array leaf is a NumPyro sample site.
 
     Args:
         name: prefix of the site names.
         build: what makes the network from a key; only its shapes are used.
-        scales: factor on the prior sd of the sites whose name (without prefix) starts with a key.
+        scales: factor on the prior sd of the sites whose name (without prefix) starts with a key, the first that
+            does; a number, or an array that broadcasts to the leaf.
 
     Returns:
         The network with sampled leaves.
@@ -38,13 +39,13 @@ def network_prior[Net: eqx.Module](
     )
 
 
-def _sampled(name: str, path: KeyPath, leaf: object, scales: dict[str, float]) -> object:
+def _sampled(name: str, path: KeyPath, leaf: object, scales: dict[str, float | Array]) -> object:
     if not isinstance(leaf, jax.ShapeDtypeStruct):
         return leaf
     label = ".".join(_word(part) for part in path)
     factor = next((s for start, s in scales.items() if label.startswith(start)), 1.0)
     fan_in = leaf.shape[-1] if len(leaf.shape) > 1 else 1
-    sd = jnp.full(leaf.shape, factor / fan_in**0.5, leaf.dtype)
+    sd = jnp.broadcast_to(jnp.asarray(factor, leaf.dtype) / fan_in**0.5, leaf.shape)
     prior = dist.Normal(jnp.zeros(leaf.shape, leaf.dtype), sd).to_event(len(leaf.shape))
     value: Array = numpyro.sample(f"{name}.{label}", prior)
     return value

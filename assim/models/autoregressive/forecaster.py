@@ -157,14 +157,17 @@ class Autoregressive(AbstractTangent):
         }
 
     def prior(self, layout: Layout, constants: Sites) -> SteppedRegression | DirectRegression:
-        """Weights of variance one over fan-in; a constant scale where the noise does not vary."""
+        """Weights of variance one over fan-in, a drift of the size of the channel's own rate of return."""
         leads, channels = constants["lead_sd"].shape
         lags = self._lags(layout)
         num_out = leads * channels * (2 if self.noise.varying else 1)
+        drift = self.prior_scale * (constants["lead_sd"] / constants["sd"]).ravel()
+        if self.noise.varying:
+            drift = jnp.concatenate([drift, jnp.full(drift.shape, self.prior_scale)])
         net = network_prior(
             "net",
             lambda key: Perceptron.build(self._num_features(layout), num_out, self.hidden, key=key),
-            {"": self.prior_scale},
+            {"skip.bias": drift, "head.bias": drift, "": self.prior_scale},
         )
         scale = None if self.noise.varying else self.noise.constant((leads, channels))
         regression = Regression(net, scale, constants, lags, self.noise.df, self.noise.widening)
