@@ -1,6 +1,7 @@
 """Where a variable can lie: on the whole line, above or below a bound, between two, or on a circle.
 
-The attribute `support` of a variable decides where it is given; else its standard name and units do.
+The attribute `support` of a variable decides where it is given; else its standard name and units do, unless its
+valid range or its readings say otherwise.
 """
 
 import numpy as np
@@ -12,7 +13,10 @@ LOWER = (
     *("downwelling", "upwelling", "concentration", "mole_fraction", "mass_fraction", "thickness"),
     *("significant_height", "wave_period", "visibility", "salinity", "energy", "evaporation"),
 )
-EITHER_SIGN = ("anomaly", "net_", "tendency_of")
+EITHER_SIGN = ("anomaly", "net_", "tendency_of", "change", "balance", "difference")
+SPREADS = ("standard_deviation", "_std", "variance", "uncertainty")
+CLEARLY = 0.05
+"""A reading below zero by more than this share of the largest is no offset of the sensor."""
 DIRECTIONS = ("direction", "heading", "course", "platform_azimuth", "yaw")
 DEGREES = {"degree", "degrees", "deg", "degree_true", "degrees_true", "degreet", "degree_t", "°"}
 RADIANS = {"radian", "radians", "rad"}
@@ -34,12 +38,13 @@ def support_of(da: xr.DataArray) -> str:
             )
         return str(given)
     name, units = _words(da)
-    if units in DEGREES | RADIANS and any(d in name for d in DIRECTIONS):
+    of_spread = any(s in f"{name} {da.name}".lower() for s in SPREADS)
+    if units in DEGREES | RADIANS and any(d in name for d in DIRECTIONS) and not of_spread:
         return "circle"
     if any(b in name for b in BOUNDED) and units in PERCENT | {"1", ""}:
         return "both"
     if any(part in name for part in LOWER) and not any(part in name for part in EITHER_SIGN):
-        return "lower"
+        return "real" if _goes_below(da) else "lower"
     return "real"
 
 
@@ -58,6 +63,17 @@ def bounds_of(da: xr.DataArray) -> tuple[float, float]:
             high if named and high is not None else top
         )
     return (0.0, np.inf) if support == "lower" else (-np.inf, 0.0 if support == "upper" else np.inf)
+
+
+def _goes_below(da: xr.DataArray) -> bool:
+    """Whether a variable lies clearly below zero too, by its valid range or its readings in memory."""
+    low = da.attrs.get("valid_min", np.ravel(da.attrs.get("valid_range", 0.0))[0])
+    if isinstance(low, int | float | np.number) and low < 0:
+        return True
+    if da.chunks is not None or da.dtype.kind not in "fi" or da.size == 0:
+        return False
+    least, most = float(da.min()), float(da.max())
+    return least < -CLEARLY * max(most, 0.0)
 
 
 def _words(da: xr.DataArray) -> tuple[str, str]:

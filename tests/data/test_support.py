@@ -48,6 +48,28 @@ def test_the_long_name_and_then_the_name_stand_in():
     assert support_of(xr.DataArray([0.0])) == "real"
 
 
+def test_readings_and_valid_ranges_overrule_a_name():
+    flux = {"standard_name": "surface_downwelling_shortwave_flux_in_air", "units": "W m-2"}
+    offset = xr.DataArray([-2.0, 0.0, 800.0], dims="time", attrs=flux)
+    assert support_of(offset) == "lower"
+    assert support_of(offset.copy(data=[-60.0, 0.0, 800.0])) == "real"
+    assert support_of(offset.assign_attrs(valid_min=-500.0)) == "real"
+    assert support_of(offset.assign_attrs(valid_range=[-500.0, 1500.0])) == "real"
+    assert support_of(offset.copy(data=[np.nan] * 3)) == "lower"
+
+
+@pytest.mark.parametrize(
+    ("long_name", "units"),
+    [
+        ("Wind direction vector mean standard deviation", "degree"),
+        ("Change in energy storage", "W m-2"),
+        ("Surface energy balance", "W m-2"),
+    ],
+)
+def test_a_spread_or_a_change_has_no_bound(long_name, units):
+    assert support_of(variable(long_name=long_name, units=units)) == "real"
+
+
 @pytest.mark.parametrize("support", SUPPORTS)
 def test_what_is_given_decides(support):
     assert support_of(variable("wind_speed", support=support)) == support

@@ -10,7 +10,8 @@ short way round.
 
 What moves slowly acts in every step of a roll-out, so its weights need a prior of their own size. A channel that
 walks in steps $d$ within a spread $s$ returns at the rate $d/s$ (in units of $d$, for a level of $s$), as an
-Ornstein-Uhlenbeck process does; $\rho$ gives the weights of level and calendar, of prior variance $1/F$, that size; the drift has it too.
+Ornstein-Uhlenbeck process does; $\rho$ gives the weights of level and calendar, of prior variance $1/F$, that size.
+The drift has it too.
 """
 
 import equinox as eqx
