@@ -1,7 +1,7 @@
 """A real met mast: six hours ahead on temperature and wind, against persistence, climatology and VAR.
 
 The mast has four days, and the last is held out. Settings are chosen on the second and the third day, each forecast
-from the days before it, by their CRPS over that of persistence.
+from the days before it: of those whose 90 % intervals hold 85 to 95 %, the least CRPS over that of persistence.
 """
 
 import argparse
@@ -28,24 +28,26 @@ BACKENDS = {
 }
 
 
-def linear(**settings) -> Autoregressive:
-    return Autoregressive(hidden=(), **({"calendar": ()} | settings))
+FEW, MANY = (1, 3, 12), (1, 2, 3, 4, 6, 9, 12)
+HEAVY = StudentT(varying=False)
 
 
-DAILY = {"calendar": ("day",)}
-HEAVY, PLAIN = StudentT(varying=False), Normal(varying=False)
+def linear(lags=FEW, noise=HEAVY, calendar=(), mask_rate=0.0) -> Autoregressive:
+    return Autoregressive(lags, (), noise=noise, calendar=calendar, mask_rate=mask_rate)
+
+
 CANDIDATES = {
-    "Normal": linear(noise=PLAIN, mask_rate=0.0),
-    "Normal, daily cycle": linear(noise=PLAIN, mask_rate=0.0, **DAILY),
-    "Student-t": linear(noise=HEAVY, mask_rate=0.0),
-    "Student-t, daily cycle": linear(noise=HEAVY, mask_rate=0.0, **DAILY),
-    "Student-t, daily cycle, outages": linear(noise=HEAVY, **DAILY),
-    "Student-t, daily cycle, varying": linear(noise=StudentT(), mask_rate=0.0, **DAILY),
-    "Student-t, daily cycle, network": Autoregressive(
-        hidden=(16,), noise=HEAVY, mask_rate=0.0, **DAILY
-    ),
+    "Student-t": linear(),
+    "Student-t, daily cycle": linear(calendar=("day",)),
+    "Student-t, seven lags": linear(MANY),
+    "Student-t, seven lags, daily cycle": linear(MANY, calendar=("day",)),
+    "Student-t, outages": linear(mask_rate=0.2),
+    "Student-t, varying": linear(noise=StudentT()),
+    "Student-t, network": Autoregressive(FEW, (8,), noise=HEAVY, calendar=(), mask_rate=0.0),
+    "Normal": linear(noise=Normal(varying=False)),
 }
-CHOSEN = "Student-t, daily cycle"
+CALIBRATED = (0.85, 0.95)
+CHOSEN = "Student-t"
 MODEL = CANDIDATES[CHOSEN]
 BASELINES = {"Persistence": Persistence(LEADS), "Climatology": Climatology(), "VAR(3)": VAR(3)}
 
@@ -96,13 +98,14 @@ def main() -> None:
     ds = prepared()
     if not parser.parse_args().skip_validation:
         rows = validated(ds)
-        best = min(rows[1:], key=lambda row: row[1])[0]
+        calibrated = [row for row in rows[1:] if CALIBRATED[0] <= row[2] <= CALIBRATED[1]]
+        best = min(calibrated, key=lambda row: row[1])[0]
         record(
             "met_mast_validation",
             ["model, by Laplace", "CRPS over that of persistence", "coverage of 90 %"],
             rows,
             aims="Choice of settings on days 2 and 3, mean over both channels and 72 leads.",
-            notes=[f"Least: {best}; used below: {CHOSEN}."],
+            notes=[f"Least of the calibrated: {best}; used below: {CHOSEN}."],
         )
     models = {name: (model, None) for name, model in BASELINES.items()}
     models |= {

@@ -68,7 +68,7 @@ class Conjugate:
     Args:
         mean: coefficients, the bias last, shape (channel, feature + 1).
         cov: shape (channel, feature + 1, feature + 1).
-        prior: prior variances, shape (feature + 1,).
+        prior: prior variances, shape (channel, feature + 1).
     """
 
     mean: np.ndarray
@@ -83,7 +83,7 @@ class Conjugate:
     @property
     def anchored(self) -> np.ndarray:
         """Marginal variances of members that differ by their anchors alone: diag(A P^-1 A)."""
-        return np.einsum("cij,j,cji->ci", self.cov, 1 / self.prior, self.cov)
+        return np.einsum("cij,cj,cji->ci", self.cov, 1 / self.prior, self.cov)
 
 
 def conjugate(problem: Problem) -> Conjugate:
@@ -95,15 +95,19 @@ def conjugate(problem: Problem) -> Conjugate:
     target = (np.asarray(e.y, np.float64)[:, 0] - np.asarray(e.level, np.float64)) / lead_sd
     mask = np.asarray(e.mask)[:, 0]
     width = features.shape[1]
-    prior = problem.model.prior_scale**2 * np.append(np.full(width, 1.0 / width), 1.0)
+    drift = lead_sd / np.asarray(c["sd"], np.float64)
     variance = problem.model.noise.scale**2
-    means, covs = [], []
+    priors, means, covs = [], [], []
     for channel in range(target.shape[1]):
         seen = mask[:, channel]
+        prior = problem.model.prior_scale**2 * np.append(
+            np.full(width, 1.0 / width), drift[channel] ** 2
+        )
+        priors.append(prior)
         precision = np.diag(1 / prior) + x[seen].T @ x[seen] / variance
         covs.append(np.linalg.inv(precision))
         means.append(covs[-1] @ x[seen].T @ target[seen, channel] / variance)
-    return Conjugate(np.array(means), np.array(covs), prior)
+    return Conjugate(np.array(means), np.array(covs), np.array(priors))
 
 
 def coefficients(sites: dict[str, np.ndarray]) -> np.ndarray:

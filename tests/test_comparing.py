@@ -147,9 +147,9 @@ def test_misuse_is_one_sentence(forecasts, truth):
         comparing.compare(forecasts, later)
     with pytest.raises(ValueError, match="No cell can be scored"):
         comparing.compare(forecasts, truth.map(lambda v: v * np.nan, keep_attrs=True))
-    kelvin = truth.copy(deep=True)
-    kelvin["temperature"].attrs["units"] = "K"
-    with pytest.raises(ValueError, match="'degC' but the truth is in 'K'"):
-        comparing.compare(forecasts, kelvin)
+    bars = truth.copy(deep=True)
+    bars["temperature"].attrs["units"] = "bar"
+    with pytest.raises(ValueError, match="'degC' but the truth is in 'bar'"):
+        comparing.compare(forecasts, bars)
     with pytest.raises(ValueError, match="not a forecast"):
         comparing.compare({"a": truth}, truth)

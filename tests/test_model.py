@@ -48,9 +48,9 @@ def test_the_joint_density_is_the_formula(problem, sites):
     mean = np.asarray(e.level) + c["lead_sd"][0] * (np.asarray(e.features, float) @ w.T + b)
     law = dist.Normal(mean, 0.9 * c["lead_sd"][0])
     told = np.where(e.mask[:, 0], law.log_prob(np.asarray(e.y)[:, 0]), 0).sum()
-    told += (
-        dist.Normal(0, w.shape[1] ** -0.5).log_prob(w).sum() + dist.Normal(0, 1).log_prob(b).sum()
-    )
+    drift = c["lead_sd"][0] / c["sd"]
+    told += dist.Normal(0, w.shape[1] ** -0.5).log_prob(w).sum()
+    told += dist.Normal(0, drift).log_prob(b).sum()
     assert float(joint(problem, sites)) == pytest.approx(float(told), rel=1e-5)
 
 
