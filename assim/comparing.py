@@ -48,6 +48,7 @@ def compare(
     *,
     baseline: str | None = None,
     seed: int = 0,
+    in_sample: bool = False,
 ) -> xr.Dataset:
     """Score forecasts by lead time and channel, on the cells that all of them have.
 
@@ -57,6 +58,7 @@ def compare(
         baseline: the model that skill is measured against; by default the first one whose name
             contains "persistence" or "climatology", and no skill without one.
         seed: of the block bootstrap, of the ties in ranks and of the pairs in the energy score.
+        in_sample: whether forecasts of what their models were trained on are scored all the same.
 
     Returns:
         On (model, variable, lead_time): `crps`, `rmse`, `bias`, `spread` (in the units of the
@@ -67,13 +69,15 @@ def compare(
         `dropped` (sentences), `baseline`, `block` (origins per bootstrap block), `level`.
 
     Raises:
-        ValueError: if the forecasts share nothing with each other or with the truth, or the
-            baseline is not among them.
+        ValueError: if the forecasts share nothing with each other or with the truth, the baseline is not
+            among them, or a model was trained on what it is judged by.
     """
     if baseline is not None and baseline not in forecasts:
         raise ValueError(
             f"The baseline '{baseline}' is not among the forecasts {list(forecasts)}; name one."
         )
+    if not in_sample:
+        scoring.require_unseen(forecasts)
     rng = np.random.default_rng(seed)
     predicted, paired, said = scoring.common(forecasts, truth)
     cells = scoring.score_cells(predicted, paired, rng=rng)

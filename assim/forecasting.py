@@ -98,8 +98,7 @@ def forecast(
         "horizon": _duration(leads, frame.step),
         "num_draws": json.dumps(num_draws),
     }
-    if fitted.tail is not None and fitted.tail.sizes["time"]:
-        attrs["trained_until"] = _stamp(fitted.tail["time"].values[-1])
+    attrs |= {str(k): v for k, v in tree.attrs.items() if str(k).startswith("trained_")}
     frame = frame.extended(max(leads, needs.horizon))  # the calendar goes on beyond the record
     parts = _parts(fitted, frame, rows, leads, num_draws, key=key, progress=progress)
     if to is not None:

@@ -19,6 +19,7 @@ from assim.inference.loop import Watch
 from assim.model import AbstractModel, AbstractPointwise, Problem, count_parameters, pose, prepare
 from assim.pointwise import Cells, Judged, judge, newest_cells, on_cells
 from assim.registry import settings_of
+from assim.scoring import trained_on
 from assim.series import Layout, Series, origins_with_truth
 from assim.tree import (
     Fitted,
@@ -91,6 +92,7 @@ def infer(
         "likelihood": "exact" if isinstance(model, AbstractPointwise) else "bound",
         "data_fingerprint": fingerprint(frame),
     }
+    attrs |= trained_on(ds)
     if needs.horizon > 1:  # overlapping windows score a reading once for each lead
         attrs["likelihood"] = "composite"
     if init is not None:

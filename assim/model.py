@@ -114,6 +114,17 @@ class AbstractTangent(AbstractPointwise):
         """The state space `at`, its network replaced by the tangent of the network of `centre`."""
 
 
+class AbstractGuided(AbstractModel):
+    """A model that makes its own guide, as an amortised one: what `SVI(guide=None)` fits."""
+
+    @abstractmethod
+    def guide(self, layout: Layout, constants: Sites, examples: PyTree, num_data: int) -> None:
+        """NumPyro statements with a sample site for each latent one of prior and likelihood, the same plates.
+
+        A parameter `{site}_loc` starts at the unconstrained value of a warm start, where there is one.
+        """
+
+
 class Problem(eqx.Module):
     """A model before its data: the NumPyro model that every backend calls.
 
@@ -137,12 +148,18 @@ class Problem(eqx.Module):
     def __call__(self, batch_size: int | None = None) -> None:
         """Prior and likelihood; with `batch_size`, of a random part of the windows in each call."""
         ssm = self.model.prior(self.layout, self.constants)
+        self.model.likelihood(ssm, self._part(batch_size), self.num_data)
+
+    def guide(self, batch_size: int | None = None) -> None:
+        """The guide that the model makes, on the windows that `__call__` looks at."""
+        assert isinstance(self.model, AbstractGuided)
+        self.model.guide(self.layout, self.constants, self._part(batch_size), self.num_data)
+
+    def _part(self, batch_size: int | None) -> PyTree:
         if batch_size is None or batch_size >= self.num_data:
-            self.model.likelihood(ssm, self.examples, self.num_data)
-            return
+            return self.examples
         with numpyro.plate("minibatch", self.num_data, subsample_size=batch_size) as chosen:
-            part = jax.tree.map(lambda leaf: leaf[chosen], self.examples)
-        self.model.likelihood(ssm, part, self.num_data)
+            return jax.tree.map(lambda leaf: leaf[chosen], self.examples)
 
     def bind(self, sites: Sites, centre: Sites | None = None) -> AbstractStateSpace:
         """The state-space model at given values of the sample sites; linearised at `centre` where given."""

@@ -80,6 +80,8 @@ def elpds(
     truth: xr.Dataset,
     variable: str | None = None,
     lead_time: str | None = None,
+    *,
+    in_sample: bool = False,
 ) -> dict[str, ELPDData]:
     """Give ArviZ the out-of-sample log scores of every model on the same points.
 
@@ -92,13 +94,17 @@ def elpds(
         truth: the dataset that holds what happened.
         variable: one channel; by default the points of all of them.
         lead_time: one lead, such as "6h"; by default all of them.
+        in_sample: whether forecasts of what their models were trained on are scored all the same.
 
     Returns:
         One `ELPDData` per model, pointwise on `obs_id` with the labels of every point.
 
     Raises:
-        ValueError: if a forecast has no log score, or the channel or lead is not there.
+        ValueError: if a forecast has no log score, the channel or lead is not there, or a model was trained
+            on what it is judged by.
     """
+    if not in_sample:
+        scoring.require_unseen(forecasts)
     predicted, paired, _ = scoring.common(forecasts, truth)
     seen = paired.to_dataarray("variable").expand_dims(model=list(forecasts))
     points = scoring.gather_log_scores(forecasts, seen)

@@ -9,7 +9,7 @@ import typer
 
 from assim.cli.asking import Quiet, Screen, Step
 from assim.cli.opening import Quality, open_record
-from assim.cli.speaking import complain, say, show
+from assim.cli.speaking import say, show
 from assim.cli.writing import save, written
 
 if TYPE_CHECKING:
@@ -36,6 +36,12 @@ def compare(
     step: Step = None,
     qc: Screen = Quality.bad,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    in_sample: Annotated[
+        bool,
+        typer.Option(
+            "--in-sample", help="Score forecasts of what their models were trained on, too."
+        ),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Score forecasts, on the cells that all of them have."""
@@ -46,9 +52,7 @@ def compare(
         str(n).partition("@")[0] for t in trees.values() for n in t["predictions"].data_vars
     }
     seen = open_record(truth, variables=sorted(channels), qc=qc, step=step, quiet=quiet)
-    for name, tree in trees.items():
-        _warn_of_overlap(name, tree)
-    scores = score(trees, seen, baseline=baseline, seed=seed)
+    scores = score(trees, seen, baseline=baseline, seed=seed, in_sample=in_sample)
     show_scores(scores)
     for sentence in filter(None, scores.attrs["dropped"].splitlines()):
         say(f"- {sentence}", quiet=quiet)
@@ -131,18 +135,3 @@ def _read(paths: list[Path]) -> dict[str, xr.DataTree]:
             raise ValueError(f"{path} is {what} (assim forecast TREE FILE -o forecast.nc).")
         named[stem if stems.count(stem) == 1 else str(path)] = tree
     return named
-
-
-def _warn_of_overlap(name: str, tree: xr.DataTree) -> None:
-    import numpy as np
-
-    if "trained_until" not in tree.attrs:
-        return
-    end = np.datetime64(tree.attrs["trained_until"], "ns")
-    starts = tree["predictions"].to_dataset()["init_time"].values
-    if (starts < end).any():
-        complain(
-            f"{name} is scored on {(starts < end).sum()} of {len(starts)} origins within its own training record "
-            f"(it ends at {tree.attrs['trained_until']}), which flatters it: fit with --until TIME.",
-            "warning: ",
-        )

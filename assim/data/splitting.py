@@ -71,20 +71,6 @@ def rolling_origins(
     return _folds(ds, times, origins, ahead, past)
 
 
-def require_disjoint(train: xr.Dataset, test: xr.Dataset) -> None:
-    """Refuse to judge a model on what it has learned from.
-
-    Raises:
-        ValueError: stamps that both parts hold; the span is named.
-    """
-    shared = np.intersect1d(_times(train), _times(test))
-    if shared.size:
-        raise ValueError(
-            f"Training and test part share {shared.size} times, from {_stamp(shared[0])} to "
-            f"{_stamp(shared[-1])}: cut the record with assim.split, or judge on later data."
-        )
-
-
 def _folds(
     ds: xr.Dataset,
     times: np.ndarray,

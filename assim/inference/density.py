@@ -31,8 +31,8 @@ def constrain(problem: Problem, v: Sites) -> Sites:
 
 
 def unconstrain(problem: Problem, sites: Sites) -> Sites:
-    """The inverse of `constrain`."""
-    return unconstrain_fn(_first(problem), (), {}, sites)
+    """The inverse of `constrain`; a latent of a single window may be left out."""
+    return unconstrain_fn(handlers.seed(_first(problem), 0), (), {}, sites)
 
 
 def prior_draw(problem: Problem, key: Key) -> Sites:

@@ -2,12 +2,16 @@ r"""Stochastic variational inference: the closest member of a family of guides (
 
 $$\hat\phi = \arg\max_\phi\ \mathbb E_{q_\phi}\big[\log p(D, \theta) - \log q_\phi(\theta)\big]$$
 
-The guide is any NumPyro autoguide, given by its class. It starts at the most probable parameters with a small
-scale; minibatches go through plates. A variational fit of a network is usually too sure of itself: judge it by
-its forecasts (`assim.compare`), not by its ELBO.
+The guide is any NumPyro autoguide, given by its class, or one that the model makes. An autoguide starts at the
+most probable parameters with a small scale; minibatches go through plates. When to stop is judged by what the
+windows kept back lose, $-\mathbb E_q[\log p(D' \mid \theta)]$: the distance of the guide from the prior has no part
+in that. A variational fit of a network is usually too sure of itself: judge it by its forecasts
+(`assim.compare`), not by its ELBO.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -25,29 +29,32 @@ from assim.inference.base import AbstractMethod, Draws
 from assim.inference.density import draw_start, to_unconstrained
 from assim.inference.loop import Watch, run_chunks
 from assim.inference.optimise import Ascent, most_probable, require_finite, still_falling
-from assim.model import Problem
+from assim.model import AbstractGuided, Problem
 from assim.types import Array, Key, PyTree, Sites
 
 CHUNK = 200
+JUDGES = 8
+"""Draws of the guide by which the windows kept back are judged."""
 
 
 class SVI(AbstractMethod):
-    """Variational inference with an autoguide.
+    """Variational inference with an autoguide, or with the guide that the model makes.
 
     Args:
         num_steps: optimisation steps.
-        guide: class of the autoguide.
+        guide: class of the autoguide; None for the model's own.
         learning_rate: first learning rate of a cosine schedule.
         batch_size: windows in a step; None for all.
         num_draws: draws from the fitted guide.
         init_scale: first scale of the guide.
-        ascent: how the most probable parameters are found first; None to start at the given or prior values.
+        ascent: how the most probable parameters are found first, for an autoguide; None to start at the given or
+            prior values.
         held_out: share of the windows kept back to judge when to stop; 0 for none.
         patience: chunks of 200 steps without gain on the held-out part before stopping.
     """
 
     num_steps: int = 3000
-    guide: type[AutoGuide] = eqx.field(static=True, default=AutoNormal)
+    guide: type[AutoGuide] | None = eqx.field(static=True, default=AutoNormal)
     learning_rate: float = 5e-3
     batch_size: int | None = 512
     num_draws: int = 1000
@@ -57,14 +64,24 @@ class SVI(AbstractMethod):
     patience: int = 5
 
     def run(self, problem: Problem, *, key: Key, watch: Watch, start: Sites | None = None) -> Draws:
-        """Fit the guide and draw from it; `curves["loss"]` is minus the ELBO per window."""
+        """Fit the guide and draw from it; `curves["loss"]` is minus the ELBO per window.
+
+        Raises:
+            TypeError: `guide=None` for a model that makes none.
+        """
+        own = self.guide is None
+        if own and not isinstance(problem.model, AbstractGuided):
+            raise TypeError(
+                f"SVI(guide=None) fits the guide of a model, and {type(problem.model).__name__} makes none: give "
+                "the class of an autoguide, as SVI(guide=AutoNormal)."
+            )
         k_init, k_map, k_fit, k_judge, k_draw = jax.random.split(key, 5)
         if start is None:
             v = jax.tree.map(lambda leaf: leaf[0], draw_start(problem, k_init, 1))
         else:
             v = to_unconstrained(problem, start)
         training, judged = _held_out(problem, self.held_out)
-        if self.ascent is not None:
+        if self.ascent is not None and not own:
             v, _ = most_probable(training, v, self.ascent, key=k_map, watch=watch)
         machine = _machine(self, _shape_of(training), _Template(training))
         arrays, _ = eqx.partition(training, eqx.is_array)
@@ -119,14 +136,12 @@ class _Machine:
 
     def __init__(self, method: SVI, template: Problem):
         _, self.static = eqx.partition(template, eqx.is_array)
-        self.guide = method.guide(
-            _statement, init_loc_fn=init_to_median(num_samples=1), **_start_scale(method)
-        )
+        self.guide = _own_guide if method.guide is None else _autoguide(method, method.guide)
         schedule = optax.cosine_decay_schedule(method.learning_rate, method.num_steps, 1e-2)
         self.engine = Engine(_statement, self.guide, optax.adam(schedule), Trace_ELBO())
         self.batch_size, self.num_draws = method.batch_size, method.num_draws
         with handlers.seed(rng_seed=0), handlers.block():
-            self.guide(template, self.batch_size)
+            self.guide(template, self.batch_size)  # an autoguide meets its model once
         self.begin = eqx.filter_jit(self._begin)
         self.steps = eqx.filter_jit(self._steps)
         self.draw = eqx.filter_jit(self._draw)
@@ -161,17 +176,21 @@ class _Machine:
         if judged is None:
             return state, {"loss": losses}
         params = self.engine.get_params(state)
-        elbo = Trace_ELBO(num_particles=8).loss(
-            k_judge, params, _statement, self.guide, judged, None
-        )
-        return state, {"loss": losses, "held_out": jnp.full(CHUNK, elbo / judged.num_data)}
+        keys = jax.random.split(k_judge, JUDGES)
+        told = jax.vmap(lambda k: _log_likelihood(self.guide, params, judged, k))(keys)
+        lost = -told.mean() / judged.num_data
+        return state, {"loss": losses, "held_out": jnp.full(CHUNK, lost)}
 
     def _draw(self, arrays: Problem, state: PyTree, key: Key) -> Sites:
         params = self.engine.get_params(state)
         problem = eqx.combine(arrays, self.static)
-        return self.guide.sample_posterior(
-            key, params, problem, self.batch_size, sample_shape=(self.num_draws,)
-        )
+        if isinstance(self.guide, AutoGuide):
+            size = (self.num_draws,)
+            return self.guide.sample_posterior(
+                key, params, problem, self.batch_size, sample_shape=size
+            )
+        keys = jax.random.split(key, self.num_draws)
+        return jax.vmap(lambda k: _global_sites(self.guide, params, problem, k))(keys)
 
 
 class _Template:
@@ -204,19 +223,52 @@ def _statement(problem: Problem, batch_size: int | None) -> None:
     problem(batch_size)
 
 
-def _start_scale(method: SVI) -> dict[str, float]:
-    takes = method.guide.__init__.__code__.co_varnames
-    return {"init_scale": method.init_scale} if "init_scale" in takes else {}
+def _own_guide(problem: Problem, batch_size: int | None) -> None:
+    problem.guide(batch_size)
 
 
-def _located(guide: AutoGuide, params: Sites, v: Sites) -> Sites:
+def _autoguide(method: SVI, kind: type[AutoGuide]) -> AutoGuide:
+    takes = kind.__init__.__code__.co_varnames
+    scale = {"init_scale": method.init_scale} if "init_scale" in takes else {}
+    return kind(_statement, init_loc_fn=init_to_median(num_samples=1), **scale)
+
+
+def _log_likelihood(guide: Callable, params: Sites, problem: Problem, key: Key) -> Array:
+    """Log p(D | theta) at one draw of the guide; a latent of a single window counts with its own bound."""
+    k_guide, k_model = jax.random.split(key)
+    guided = handlers.seed(handlers.substitute(guide, data=params), k_guide)
+    q = handlers.trace(guided).get_trace(problem, None)
+    model = handlers.seed(handlers.substitute(_statement, data=params), k_model)
+    p = handlers.trace(handlers.replay(model, q)).get_trace(problem, None)
+    return _in_plates(p) - _in_plates(q)
+
+
+def _in_plates(trace: dict[str, dict[str, Any]]) -> Array:
+    total = jnp.zeros(())
+    for site in trace.values():
+        if site["type"] == "sample" and site["cond_indep_stack"]:
+            scale = 1.0 if site["scale"] is None else site["scale"]
+            total += (scale * site["fn"].log_prob(site["value"])).sum()
+    return total
+
+
+def _global_sites(guide: Callable, params: Sites, problem: Problem, key: Key) -> Sites:
+    """One draw of the sites that all windows share."""
+    guided = handlers.seed(handlers.substitute(guide, data=params), key)
+    trace = handlers.trace(guided).get_trace(problem, 1)
+    return {
+        name: site["value"]
+        for name, site in trace.items()
+        if site["type"] == "sample" and not site["cond_indep_stack"]
+    }
+
+
+def _located(guide: AutoGuide | Callable, params: Sites, v: Sites) -> Sites:
     """The guide's location parameters put at `v`, where the guide has any."""
     if isinstance(guide, AutoContinuous):
         name = f"{guide.prefix}_loc"
         flat = ravel_pytree(v)[0]
         return {name: flat} if name in params and params[name].shape == flat.shape else {}
-    return {
-        f"{site}_{guide.prefix}_loc": value
-        for site, value in v.items()
-        if f"{site}_{guide.prefix}_loc" in params
-    }
+    middle = f"_{guide.prefix}" if isinstance(guide, AutoGuide) else ""
+    named = {f"{site}{middle}_loc": value for site, value in v.items()}
+    return {k: x for k, x in named.items() if k in params and params[k].shape == x.shape}

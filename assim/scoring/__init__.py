@@ -27,6 +27,7 @@ from assim.scoring.proper import (
     variance,
 )
 from assim.scoring.skill import block_length, gain, skill
+from assim.scoring.unseen import require_unseen, trained_on
 
 __all__ = [
     "FORECAST",
@@ -55,10 +56,12 @@ __all__ = [
     "rank_histogram",
     "ranks",
     "reliability",
+    "require_unseen",
     "roc",
     "score_cells",
     "skill",
     "spread_skill",
+    "trained_on",
     "variance",
     "wrap",
 ]

@@ -149,14 +149,15 @@ def test_compare_shows_a_table_and_writes_the_scores(run_dir, tmp_path, capsys):
     assert "coverage_90" in pd.read_csv(tmp_path / "scores.csv").columns
 
 
-def test_scores_on_the_training_record_are_flagged(run_dir, tmp_path, capsys):
+def test_scores_on_the_training_record_are_refused(run_dir, tmp_path, capsys):
     seen, forecast = str(tmp_path / "seen.nc"), str(tmp_path / "fc.nc")
     with xr.open_dataset(run_dir / "truth.nc", engine="h5netcdf") as ds:
         ds.isel(time=slice(0, 144)).to_netcdf(seen, engine="h5netcdf")
     argv = ["forecast", str(run_dir / "ar.nc"), seen, "-o", forecast, "--draws", "5"]
     assert run([*argv, "--horizon", "2", "--origins", "6h"]) == 0
-    assert run(["compare", forecast, "--truth", seen]) == 0
-    assert "within its own training record" in capsys.readouterr().err
+    assert run(["compare", forecast, "--truth", seen]) == 2
+    assert "Training and test overlap: 'fc' was trained on" in capsys.readouterr().err
+    assert run(["compare", forecast, "--truth", seen, "--in-sample"]) == 0
 
 
 def test_report_is_one_page(run_dir, tmp_path, capsys):

@@ -3,7 +3,6 @@ import pytest
 import xarray as xr
 
 import assim
-from assim.data.splitting import require_disjoint
 
 
 @pytest.fixture
@@ -56,11 +55,3 @@ def test_a_horizon_longer_than_the_record_is_refused(record):
         assim.rolling_origins(record, "9D")
     with pytest.raises(ValueError, match="horizon='-1h' is not positive"):
         assim.rolling_origins(record, "-1h")
-
-
-def test_an_overlap_is_named(record):
-    with pytest.raises(
-        ValueError, match="share 24 times, from 2020-01-02T00:00:00 to 2020-01-02T23"
-    ):
-        require_disjoint(record.isel(time=slice(0, 48)), record.isel(time=slice(24, 96)))
-    require_disjoint(*assim.split(record, at="2020-01-02"))

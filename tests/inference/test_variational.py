@@ -1,13 +1,20 @@
+import jax.numpy as jnp
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pytest
+from numpyro import handlers
+from numpyro.distributions import constraints
 from numpyro.infer.autoguide import (
     AutoLowRankMultivariateNormal,
     AutoMultivariateNormal,
     AutoNormal,
 )
+from scipy import stats
 
 from assim.inference import SVI, Ascent, variational
 from assim.inference.loop import Watch
+from assim.model import AbstractGuided
 from tests.inference.toys import (
     Line,
     assert_same_draws,
@@ -103,6 +110,66 @@ def test_the_held_out_part_is_not_fitted(key):
     theta = method.run(problem, key=key, watch=Watch()).sites["theta"]
     mean, cov = solved(x[:80], y[:80], 0.5, sd=10.0)
     assert abs(theta.mean() - mean[0]) < cov[0, 0] ** 0.5
+
+
+def test_what_is_held_out_is_judged_by_its_likelihood_alone(key, monkeypatch):
+    monkeypatch.setattr(variational, "JUDGES", 4000)
+    x, y = some_line(size=2, count=50)
+    problem = on_line(Line(standard(2, 100.0), 0.5), x, y)
+    method = SVI(200, ascent=SEARCH, init_scale=0.1, held_out=0.2, num_draws=4000)
+    draws = method.run(problem, key=key, watch=Watch())
+    told = stats.norm.logpdf(y[40:], draws.sites["theta"][0] @ x[40:].T, 0.5).mean()
+    assert draws.curves["held_out"][-1] == pytest.approx(-told, rel=0.02)
+
+
+class Guided(Line, AbstractGuided):
+    """A line seen through a latent height for each window, with a guide of its own."""
+
+    def likelihood(self, ssm, examples, num_data):
+        count = examples["x"].shape[0]
+        with numpyro.plate("window", count), handlers.scale(scale=num_data / count):
+            z = numpyro.sample("z", dist.Normal(examples["x"] @ ssm.theta, 1.0))
+            numpyro.sample("y", dist.Normal(z, ssm.scale), obs=examples["y"][:, 0, 0])
+
+    def guide(self, layout, constants, examples, num_data):
+        size = examples["x"].shape[1]
+        loc = numpyro.param("theta_loc", jnp.zeros(size))
+        root = numpyro.param("root", 0.1 * jnp.eye(size), constraint=constraints.lower_cholesky)
+        theta = numpyro.sample("theta", dist.MultivariateNormal(loc, scale_tril=root))
+        gain = numpyro.param("gain", 0.5)
+        sd = numpyro.param("sd", 1.0, constraint=constraints.positive)
+        line, count = examples["x"] @ theta, examples["x"].shape[0]
+        with numpyro.plate("window", count), handlers.scale(scale=num_data / count):
+            numpyro.sample("z", dist.Normal(line + gain * (examples["y"][:, 0, 0] - line), sd))
+
+
+@pytest.mark.parametrize("batch_size", [None, pytest.param(10, marks=pytest.mark.slow)])
+def test_a_model_may_make_its_own_guide(key, batch_size):
+    x, y = some_line(size=2)
+    problem = on_line(Guided(standard(2), 0.5), x, y)
+    method = SVI(4000, None, 1e-2, batch_size=batch_size, num_draws=4000)
+    draws = method.run(problem, key=key, watch=Watch())
+    assert set(draws.sites) == {"theta"}
+    mean, cov = solved(x, y, 1.25**0.5)
+    theta, sd = draws.sites["theta"][0], np.diag(cov) ** 0.5
+    assert (np.abs(theta.mean(axis=0) - mean) / sd).max() < 0.25
+    np.testing.assert_allclose(theta.std(axis=0) / sd, 1, atol=0.15)
+
+
+def test_a_guide_of_its_own_starts_where_it_is_told_and_is_judged(key):
+    problem = on_line(Guided(standard(2), 0.5), *some_line(size=2))
+    start = {"theta": np.full(2, 40.0)}
+    draws = SVI(1, None, held_out=0.2, num_draws=10).run(
+        problem, key=key, watch=Watch(), start=start
+    )
+    assert np.abs(draws.sites["theta"] - 40).max() < 1.5
+    assert np.isfinite(draws.curves["held_out"]).all()
+
+
+def test_a_model_without_a_guide_is_named(key):
+    problem = on_line(Line(standard(2)), *some_line(size=2))
+    with pytest.raises(TypeError, match="Line makes none: give the class of an autoguide"):
+        SVI(1, None).run(problem, key=key, watch=Watch())
 
 
 def test_a_loss_that_still_falls_is_said(key):
