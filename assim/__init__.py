@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from assim import scoring as scoring
     from assim import systems as systems
     from assim.comparing import compare as compare
+    from assim.comparing import table as table
     from assim.crossval import lfo_cv as lfo_cv
     from assim.data import align as align
     from assim.data import describe as describe
@@ -37,6 +38,7 @@ _HOME = {
     "infer": "assim.inferring",
     "forecast": "assim.forecasting",
     "compare": "assim.comparing",
+    "table": "assim.comparing",
     "verify": "assim.verifying",
     "elpds": "assim.verifying",
     "exceedance": "assim.verifying",

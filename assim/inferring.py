@@ -80,7 +80,7 @@ def infer(
             "Every variable is a control or a covariate, so there is none to forecast: leave one out of them."
         )
     layout, series = Layout.of(frame), Series.of(frame)
-    pairs = _pairs(series, needs.context, needs.horizon, frame)
+    pairs = _pairs(series, needs.context, needs.horizon, frame, key=k_pose)
     if earlier is None:
         problem = pose(model, series, pairs, layout, key=k_pose)
     else:
@@ -105,21 +105,23 @@ def infer(
     )
     draws = method.run(problem, key=k_run, watch=watch, start=start)
     cells, judged, advice = None, None, list(draws.advice)
+    convergence: dict[str, Any] = {}
     if isinstance(model, AbstractPointwise) and pointwise > 0:
         cells = newest_cells(series, layout, pointwise)
         sites: dict[str, Any] = draws.sites
         judged = judge(model, problem, series, frame, cells, sites, draws.centre, key=k_judge)
-        attrs |= _convergence(judged, advice)
-    attrs["advice"] = "\n".join(advice)
+        convergence = _convergence(judged, advice)
+    convergence["advice"] = "\n".join(advice)
     for sentence in advice:
         warnings.warn(sentence, UserWarning, stacklevel=2)
     groups = _groups(draws, problem, frame, cells, judged)
+    groups["sample_stats"].attrs = {k: v for k, v in convergence.items() if v}
     groups["belief"] = _tail_of(ds, needs.context, frame)
     if isinstance(method, Prior):
         groups["prior"] = groups["posterior"]
         if "posterior_predictive" in groups:
             groups["prior_predictive"] = groups["posterior_predictive"]
-    return tree_of(groups, attrs)
+    return tree_of(groups, attrs | convergence)
 
 
 def _earlier(init: xr.DataTree, model: AbstractModel) -> Fitted:
@@ -142,7 +144,7 @@ def _writable(checkpoint: str | Path) -> Path:
     return path
 
 
-def _pairs(series: Series, context: int, horizon: int, frame: Frame) -> jax.Array:
+def _pairs(series: Series, context: int, horizon: int, frame: Frame, *, key: Key) -> jax.Array:
     pairs = origins_with_truth(series, context, horizon)
     if len(pairs) < FEWEST_WINDOWS:
         raise ValueError(
@@ -156,7 +158,7 @@ def _pairs(series: Series, context: int, horizon: int, frame: Frame) -> jax.Arra
             UserWarning,
             stacklevel=3,
         )
-        chosen = np.random.default_rng(0).choice(len(pairs), MOST_WINDOWS, replace=False)
+        chosen = jax.random.choice(key, len(pairs), (MOST_WINDOWS,), replace=False)
         pairs = pairs[np.sort(chosen)]
     return jnp.asarray(pairs)
 

@@ -65,7 +65,9 @@ class Fitted:
 
 def tree_of(groups: dict[str, xr.Dataset], attrs: dict[str, str]) -> xr.DataTree:
     """A tree of the groups that hold something, with provenance beside `attrs`."""
-    tree = xr.DataTree.from_dict({f"/{k}": ds for k, ds in groups.items() if ds.variables})
+    tree = xr.DataTree.from_dict(
+        {f"/{k}": ds for k, ds in groups.items() if ds.variables or ds.attrs}
+    )
     tree.attrs = {
         **attrs,
         "schema": SCHEMA,

@@ -222,6 +222,7 @@ def test_what_did_not_converge_is_said_and_kept():
             VAR(1), record(times=60), Doubtful(2), key=jax.random.key(0), pointwise=0
         )
     assert tree.attrs["advice"] == "Fit longer: num_steps=200."
+    assert tree["sample_stats"].attrs["advice"] == "Fit longer: num_steps=200."
 
 
 def damaged(change):

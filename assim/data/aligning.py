@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from assim.data import gathering
-from assim.data.clockwork import JITTER, MOST_ROWS
+from assim.data.clockwork import JITTER, MOST_ROWS, step_words
 from assim.data.support import bounds_of, support_of
 
 HOWS = ("mean", "last", "interpolate", "sum")
@@ -38,7 +38,8 @@ def align(
         step: the step of the clock, for example "10min".
         how: "mean" of the readings in the step that ends at each tick (angles as unit vectors), the "last" of them,
             their "sum" (for amounts such as rain), or "interpolate" linearly at the tick (angles the short way
-            round); or one of these for each variable, "mean" for those not named. Flags are "last" if not named.
+            round; it looks ahead to the next reading, which no forecast could); or one of these for each variable, "mean"
+            for those not named. Flags are "last" if not named.
         max_gap: the widest gap that is interpolated across; None for 1.5 times the typical spacing of a variable's
             readings, or 1.5 steps, whichever is larger.
         tolerance: a reading late by no more than this still counts as at the tick; None for 5 % of the step or of
@@ -289,7 +290,9 @@ def _told(records: list[xr.Dataset], hows: list[dict[str, str]], step: int) -> s
         if n != "time" and "time" in v.dims and v.dtype.kind not in "fiub"
     ]
     said = [r.attrs["repairs"] for r in records if r.attrs.get("repairs")]
-    said.append(f"Put on a clock of {_words(step)}, each stamp the end of its step: {words}.")
+    said.append(
+        f"Put on a clock of {step_words(step / 1e9)}, each stamp the end of its step: {words}."
+    )
     said += [f"No number, left out on the clock: {', '.join(lost)}."] if lost else []
     return "\n".join(said)
 
@@ -326,14 +329,6 @@ def _nanoseconds(given: Duration, name: str, least: int = 1) -> int:
     if span < least:
         raise ValueError(f"{name}={given!r} is not positive: write it as '10min' or '1h'.")
     return span
-
-
-def _words(step: int) -> str:
-    """A step as people write it: 30min, 1h, 10s."""
-    for size, unit in ((DAY, "D"), (3_600 * 10**9, "h"), (60 * 10**9, "min"), (10**9, "s")):
-        if step % size == 0:
-            return f"{step // size}{unit}"
-    return f"{step / 1e6:g}ms"
 
 
 def _date(ns: int) -> str:

@@ -40,13 +40,15 @@ def regular_clock(
             "The times do not increase from row to row: read the file with assim.open_dataset, which sorts them "
             "and resolves duplicates."
         )
-    typical = _typical(np.diff(since)) if len(times) >= FEWEST_TO_JUDGE or step is None else step
+    typical = (
+        typical_step(np.diff(since)) if len(times) >= FEWEST_TO_JUDGE or step is None else step
+    )
     if step is None:
         step = typical
     elif typical > 1.5 * step:
         raise ValueError(
-            f"The clock of the record has a step of {_words(typical)}, and {_words(step)} is needed: put it on "
-            f"that clock with assim.align(ds, '{_words(step)}'), or fit again."
+            f"The clock of the record has a step of {step_words(typical)}, and {step_words(step)} is needed: put it "
+            f"on that clock with assim.align(ds, '{step_words(step)}'), or fit again."
         )
     rows = np.rint(since / step).astype(int)
     off = np.abs(since / step - rows)
@@ -58,12 +60,12 @@ def regular_clock(
     if (off > JITTER).any() or (np.diff(rows) < 1).any():
         share = float(np.mean(off > JITTER))
         raise ValueError(
-            f"The clock is not regular: with a step of {_words(step)}, {share:.0%} of the stamps lie off it. "
-            f"Put the record on one with assim.align(ds, '{_words(step)}') (or --step on the command line)."
+            f"The clock is not regular: with a step of {step_words(step)}, {share:.0%} of the stamps lie off it. "
+            f"Put the record on one with assim.align(ds, '{step_words(step)}') (or --step on the command line)."
         )
     if rows[-1] + 1 > max(MOST_ROWS // 100, SPARSEST * len(times)) or rows[-1] + 1 > MOST_ROWS:
         raise ValueError(
-            f"With a step of {_words(step)} the record would need {rows[-1] + 1} rows for {len(times)} "
+            f"With a step of {step_words(step)} the record would need {rows[-1] + 1} rows for {len(times)} "
             "stamps: put it on a coarser clock with assim.align, or cut it at its longest gap."
         )
     nanoseconds = np.int64(round(step * 1e9))
@@ -75,7 +77,7 @@ def regular_clock(
     return clock, rows, float(step)
 
 
-def _typical(steps: NDArray[np.float64]) -> float:
+def typical_step(steps: NDArray[np.float64]) -> float:
     """The most common step, averaged over the stamps that keep it within the jitter."""
     middle = float(np.quantile(steps, 0.5, method="lower"))
     near = steps[np.abs(steps - middle) <= JITTER * middle]
@@ -87,7 +89,7 @@ def _typical(steps: NDArray[np.float64]) -> float:
     return mean
 
 
-def _words(step: float) -> str:
+def step_words(step: float) -> str:
     """A step as people write it: 30min, 1h, 10s."""
     for size, unit in ((86_400, "D"), (3_600, "h"), (60, "min"), (1, "s")):
         if step >= size and abs(step / size - round(step / size)) < 1e-6:

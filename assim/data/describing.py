@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from assim.data.clockwork import JITTER, _typical, _words, regular_clock
+from assim.data.clockwork import JITTER, regular_clock, step_words, typical_step
 from assim.data.spreading import INSTANCES, MOST_CHANNELS
 from assim.data.support import support_of
 
@@ -119,20 +119,20 @@ def _clock(ds: xr.Dataset, times: NDArray[np.datetime64]) -> tuple[dict[str, str
     try:
         clock, _, step = regular_clock(times)
         absent = len(clock) - len(times)
-        verdict = f"The clock is regular, with a step of {_words(step)}" + (
+        verdict = f"The clock is regular, with a step of {step_words(step)}" + (
             f"; {absent} of its {len(clock)} times are not in the file and count as missing."
             if absent
             else "."
         )
     except ValueError as error:
-        verdict, step = str(error), _typical(steps) if len(steps) else np.nan
+        verdict, step = str(error), typical_step(steps) if len(steps) else np.nan
     if len(steps):
         since = (times - times[0]) / np.timedelta64(1, "s")
         off = np.abs(since / step - np.rint(since / step))
         drift = np.abs(steps / step - np.rint(steps / step))
         on = 1.0 if (drift <= JITTER).all() else float(np.mean(off <= JITTER))
         gaps = steps[steps > 1.5 * step]
-        said |= {"step": _words(step), "on_the_clock": f"{on:.1%} of the stamps"}
+        said |= {"step": step_words(step), "on_the_clock": f"{on:.1%} of the stamps"}
         longest = f", the longest of {in_words(float(gaps.max()))}" if gaps.size else ""
         said["gaps"] = f"{gaps.size}{longest}"
     for dim in INSTANCES:
