@@ -38,8 +38,8 @@ def align(
         step: the step of the clock, for example "10min".
         how: "mean" of the readings in the step that ends at each tick (angles as unit vectors), the "last" of them,
             their "sum" (for amounts such as rain), or "interpolate" linearly at the tick (angles the short way
-            round; it looks ahead to the next reading, which no forecast could); or one of these for each variable, "mean"
-            for those not named. Flags are "last" if not named.
+            round; it looks ahead to the next reading, which no forecast could); or one of these for each
+            variable, "mean" for those not named. Flags are "last" if not named.
         max_gap: the widest gap that is interpolated across; None for 1.5 times the typical spacing of a variable's
             readings, or 1.5 steps, whichever is larger.
         tolerance: a reading late by no more than this still counts as at the tick; None for 5 % of the step or of

@@ -47,8 +47,8 @@ def regular_clock(
         step = typical
     elif typical > 1.5 * step:
         raise ValueError(
-            f"The clock of the record has a step of {step_words(typical)}, and {step_words(step)} is needed: put it "
-            f"on that clock with assim.align(ds, '{step_words(step)}'), or fit again."
+            f"The clock of the record has a step of {step_words(typical)}, and {step_words(step)} is needed: put "
+            f"it on that clock with assim.align(ds, '{step_words(step)}'), or fit again."
         )
     rows = np.rint(since / step).astype(int)
     off = np.abs(since / step - rows)

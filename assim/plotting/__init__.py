@@ -1,4 +1,8 @@
-"""Plots of labelled forecasts and scores; each gives matplotlib axes, or draws on those given."""
+"""Plots of labelled forecasts and scores; each gives matplotlib axes, or draws on those given.
+
+Legends stand to the right of the axes, where they cover nothing: give your own figures `layout="constrained"`,
+which makes room for them.
+"""
 
 from assim.plotting.calibration import pit, quantile_curve, ranks, reliability, spread_skill
 from assim.plotting.curves import scores_by_lead, training, variance_split

@@ -8,7 +8,17 @@ import numpy as np
 import xarray as xr
 
 from assim import scoring
-from assim.plotting.style import PALETTE, QUIET, choose, label, line_style, new_axes
+from assim.plotting.style import (
+    IDEAL,
+    PALETTE,
+    QUIET,
+    choose,
+    finish,
+    label,
+    line_style,
+    new_axes,
+    tint,
+)
 from assim.verifying import lead_words, pick_lead
 
 if TYPE_CHECKING:
@@ -81,14 +91,17 @@ def ranks(
     bars = size + 1 if size + 1 <= 2 * bins else bins
     counts = scoring.histogram(pits, bars, over=list(map(str, pits.dims)))
     axes = _bars(counts["bin"].values * (size + 1) - 0.5, counts.values, new_axes(ax))
-    axes.set(xlabel=f"rank of the truth among {size} members", title=str(members.name or ""))
+    axes.set(xlabel=f"rank of the truth among {size} members", title=_title(members))
     return axes
 
 
 def reliability(
     curve: xr.Dataset, *, name: str | None = None, color: str | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw observed frequencies against forecast probabilities: the diagonal when reliable.
+    """Draw observed frequencies against forecast probabilities: the diagonal when calibrated.
+
+    Of quantiles: a tenth of the readings should lie below the quantile of level 0.1, half of them below the
+    median. Of an event: it should happen in a tenth of the cases where its probability was said to be 0.1.
 
     Args:
         curve: `forecast_probability` and `observed_frequency` on `bin`, and one line per
@@ -103,7 +116,7 @@ def reliability(
     """
     axes = new_axes(ax)
     if not axes.lines:
-        axes.plot([0, 1], [0, 1], color=QUIET, lw=1, ls="--")
+        axes.plot([0, 1], [0, 1], label="calibrated", **IDEAL)
     lines = [(name, curve)]
     if "lead_time" in curve.dims:
         leads = curve["lead_time"].values
@@ -118,12 +131,10 @@ def reliability(
         xlim=(0, 1),
         ylim=(0, 1),
         aspect="equal",
-        xlabel="forecast probability" if event else "nominal probability",
-        ylabel="observed frequency",
+        xlabel="forecast probability of the event" if event else "quantile level of the forecast",
+        ylabel="share of times it happened" if event else "share of readings below the quantile",
     )
-    if any(words for words, _ in lines):
-        axes.legend(frameon=False, fontsize="small")
-    return axes
+    return finish(axes)
 
 
 def quantile_curve(
@@ -161,6 +172,7 @@ def spread_skill(
     lead_time: str | None = None,
     bins: int = 10,
     name: str | None = None,
+    color: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the error of the mean against the spread, cells binned by spread: the diagonal is right.
@@ -172,6 +184,7 @@ def spread_skill(
         lead_time: one lead, such as "6h"; by default all of them together.
         bins: how many, with equal counts.
         name: the entry in the legend.
+        color: of the line; by default the next of the palette.
         ax: where to draw, for several forecasts on one; by default a new figure.
 
     Returns:
@@ -192,20 +205,19 @@ def spread_skill(
     if axes.lines:
         top = max(top, axes.get_xlim()[1] / 1.05)
     else:
-        axes.axline((0, 0), slope=1, color=QUIET, lw=1, ls="--")
-    style = line_style(len(axes.lines) - 1)
+        axes.axline((0, 0), slope=1, label="calibrated", **IDEAL)
+    style = line_style(len(axes.lines) - 1) if color is None else {"color": color}
     axes.plot(curve["spread"], curve["rmse"], marker="o", ms=4, lw=1.3, label=name, **style)
     units = members.attrs.get("units")
     axes.set(
         xlim=(0, 1.05 * top),
         ylim=(0, 1.05 * top),
+        aspect="equal",
         xlabel=label("spread", units),
         ylabel=label("RMSE of the mean", units),
-        title=str(members.name or ""),
+        title=_title(members),
     )
-    if name:
-        axes.legend(frameon=False, fontsize="small")
-    return axes
+    return finish(axes)
 
 
 def _bars(centres: np.ndarray, counts: np.ndarray, axes: Axes) -> Axes:
@@ -215,12 +227,16 @@ def _bars(centres: np.ndarray, counts: np.ndarray, axes: Axes) -> Axes:
     total, bars = int(counts.sum()), counts.size
     width = centres[1] - centres[0] if bars > 1 else 1.0
     low, high = stats.binom.ppf([0.025, 0.975], total, 1 / bars)
-    axes.axhspan(low, high, color=QUIET, alpha=0.25, lw=0, label="95 % if calibrated")
-    axes.axhline(total / bars, color=QUIET, lw=1, ls="--")
-    axes.bar(centres, counts, 0.92 * width, color=PALETTE[0], alpha=0.85)
+    axes.bar(centres, counts, 0.92 * width, color=tint(PALETTE[0], 0.7))
+    axes.axhline(total / bars, label="calibrated", **IDEAL)
+    axes.axhspan(low, high, color=QUIET, alpha=0.4, lw=0, label="95 % of bars\nif calibrated")
     axes.set_ylabel("cells")
-    axes.legend(framealpha=0.9, fontsize="small", loc="lower right")
-    return axes
+    return finish(axes)
+
+
+def _title(channel: xr.DataArray) -> str:
+    """Write the name of a channel as words."""
+    return str(channel.name or "").replace("_", " ")
 
 
 def _histogram(

@@ -9,10 +9,23 @@ import numpy as np
 import xarray as xr
 
 from assim import scoring
-from assim.plotting.style import PALETTE, QUIET, choose, label, lead_axis, line_style, new_axes
+from assim.plotting.style import (
+    IDEAL,
+    PALETTE,
+    choose,
+    finish,
+    label,
+    lead_axis,
+    line_style,
+    line_styles,
+    new_axes,
+    tint,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+MOST_MARKED = 24  # more leads than these run together when each has its marker
 
 
 def training(posterior: xr.DataTree | Mapping[str, xr.DataTree], *, ax: Axes | None = None) -> Axes:
@@ -39,6 +52,8 @@ def training(posterior: xr.DataTree | Mapping[str, xr.DataTree], *, ax: Axes | N
             "There is no training curve: a loss is recorded by methods that optimise (SVI, "
             "EnsembleMAP, Laplace); for NUTS look at az.plot_trace_dist."
         )
+    from matplotlib.ticker import LogFormatter
+
     axes = new_axes(ax)
     for index, (name, curve) in enumerate(curves.items()):
         style = line_style(index)
@@ -53,10 +68,10 @@ def training(posterior: xr.DataTree | Mapping[str, xr.DataTree], *, ax: Axes | N
         axes.plot(steps, smooth, lw=1.6, label=name or None, **style)
     if all(0 < 20 * float(curve.min()) < float(curve.max()) for curve in curves.values()):
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(LogFormatter())
+        axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
     axes.set(xlabel="step", ylabel="loss")
-    if any(curves):
-        axes.legend(frameon=False, fontsize="small")
-    return axes
+    return finish(axes)
 
 
 def scores_by_lead(
@@ -69,6 +84,10 @@ def scores_by_lead(
 ) -> Axes:
     """Draw a score of every model against the lead time.
 
+    Where origins lie further apart than the leads, such as 30 minutes on a record of 5, leads that differ by
+    that spacing are scored on nearly the same readings and neighbouring leads on others. The curves of all
+    models then share a saw-tooth of that period: it is what happened at those readings, and is not smoothed.
+
     Args:
         scores: what `assim.compare` gives.
         variable: the channel; by default the first.
@@ -77,7 +96,7 @@ def scores_by_lead(
         ax: where to draw; by default a new figure.
 
     Returns:
-        The axes; skill with the band of its interval, what a calibrated forecast has as a dashed
+        The axes; skill with the band of its interval, what a calibrated forecast has as a dotted
         line.
 
     Raises:
@@ -99,21 +118,26 @@ def scores_by_lead(
         index = held.index(choose("level", held, f"{level:g}"))
         values, words = values.isel(level=index), f"coverage of the {100 * level:g} % interval"
     axes = new_axes(ax)
-    ideal = {"coverage": level, "spread_skill": 1.0, "pit_mean": 0.5, "pit_variance": 1 / 12}
-    if score in ideal or score.endswith(("_skill", "_gain", "bias")):
-        axes.axhline(ideal.get(score, 0.0), color=QUIET, lw=1, ls="--")
+    ideal = {
+        "coverage": level,
+        "spread_skill": 1,
+        "pit_mean": 1 / 2,
+        "pit_variance": 1 / 12,
+        "bias": 0,
+    }
+    if score in ideal:
+        axes.axhline(ideal[score], label="calibrated", **IDEAL)
     leads, words_of_lead = lead_axis(scores["lead_time"])
-    for index, model in enumerate(scores["model"].values):
-        style = line_style(index)
-        if model == scores.attrs.get("baseline"):
-            style = {"color": QUIET, "linestyle": "--"}
-        axes.plot(leads, values.sel(model=model), marker="o", ms=3, lw=1.4, label=model, **style)
+    marker = "o" if leads.size <= MOST_MARKED else ""
+    styles = line_styles(list(map(str, scores["model"].values)), scores.attrs.get("baseline"))
+    for model, style in styles.items():
+        axes.plot(leads, values.sel(model=model), marker=marker, ms=3, lw=1.2, label=model, **style)
         if bounds is not None:
             low, high = (bounds.sel(model=model, bound=b).values for b in ("lower", "upper"))
             axes.fill_between(leads, low, high, color=style["color"], alpha=0.15, lw=0)
+    words = words.replace("the baseline", str(scores.attrs.get("baseline", "the baseline")))
     axes.set(xlabel=words_of_lead, ylabel=label(words, units), title=title)
-    axes.legend(frameon=False, fontsize="small")
-    return axes
+    return finish(axes)
 
 
 def variance_split(
@@ -149,13 +173,12 @@ def variance_split(
         leads,
         mean.transpose("component", "lead_time").values,
         labels=components,
-        colors=PALETTE[: len(components)],
-        alpha=0.8,
+        colors=[tint(color, 0.7) for color in PALETTE[: len(components)]],
     )
+    axes.set_xlim(0, leads[-1])
     axes.set(xlabel=words, title=name.replace("_", " "))
-    axes.set_ylabel(label("forecast variance", units[name].attrs.get("units"), power=2))
-    axes.legend(framealpha=0.9, fontsize="small", loc="upper left")
-    return axes
+    axes.set_ylabel(label("forecast variance", units[name].attrs.get("units"), squared=True))
+    return finish(axes, reverse=True)
 
 
 def _kept(score: xr.DataArray) -> set[str]:

@@ -9,12 +9,12 @@ import numpy as np
 import xarray as xr
 
 from assim import scoring
-from assim.plotting.style import PALETTE, QUIET, TRUTH, choose, label, new_axes
+from assim.plotting.style import PALETTE, QUIET, TRUTH, choose, finish, label, new_axes, tint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LEVELS = (0.5, 0.8, 0.95)
+LEVELS = (0.5, 0.9)
 
 
 def fan(
@@ -64,23 +64,29 @@ def fan(
         middle = np.unwrap(scoring.mean_direction(paths, cycle), period=cycle)
         paths = middle[:, None] + scoring.wrap(paths - middle[:, None], cycle)
     axes = new_axes(ax)
-    shades = np.linspace(0.15, 0.35, len(levels))
+    shades = np.linspace(0.22, 0.5, len(levels))
     for shade, level in zip(shades, sorted(levels, reverse=True), strict=True):
         low, high = np.quantile(paths, [(1 - level) / 2, (1 + level) / 2], axis=-1)
         axes.fill_between(
-            times, low, high, color=PALETTE[0], alpha=shade, lw=0, label=f"{100 * level:g} %"
+            times,
+            low,
+            high,
+            color=tint(PALETTE[0], shade),
+            lw=0,
+            label=f"{100 * level:g} % interval",
         )
     axes.plot(times, middle, color=PALETTE[0], lw=1.5, label="median" if cycle is None else "mean")
-    axes.axvline(origin, color=QUIET, lw=1, ls="--")
+    axes.axvline(origin, color=QUIET, lw=1, ls="--", label="origin")
     if truth is not None:
         _observations(axes, truth, name, where, origin, times, middle, cycle)
     axes.set_ylabel(label(channel.attrs.get("long_name", name), channel.attrs.get("units")))
-    axes.set_title(", ".join([f"from {origins[row]:%Y-%m-%d %H:%M}", *map(str, where.values())]))
+    axes.set_title(
+        ", ".join([f"from {str(origins[row]).removesuffix(':00')}", *map(str, where.values())])
+    )
     _time_axis(axes)
     if cycle is not None:
         axes.yaxis.set_major_formatter(lambda value, _: f"{value % cycle:g}")
-    axes.legend(frameon=False, fontsize="small", ncols=2)
-    return axes
+    return finish(axes)
 
 
 def _observations(
@@ -93,7 +99,7 @@ def _observations(
     middle: np.ndarray,
     cycle: float | None,
 ) -> None:
-    """Draw the observations as dots and shade where there are none."""
+    """Draw the observations as joined dots and shade where there are none."""
     choose("observed channel", list(map(str, truth.data_vars)), name)
     seen = truth[name]
     for dim, at in where.items():
@@ -106,12 +112,16 @@ def _observations(
     if cycle is not None and clock.size:
         near = np.interp((clock - origin) / np.timedelta64(1, "s"), _seconds(times, origin), middle)
         values = near + scoring.wrap(values - near, cycle)
-    axes.plot(clock, values, ".", color=TRUTH, ms=4, label="observed")
+    axes.plot(
+        clock, values, ".-", color=QUIET, mfc=TRUTH, mec=TRUTH, ms=3.5, lw=0.5, label="observed"
+    )
     missing = np.flatnonzero(~np.isfinite(values))
+    words = "not observed"
     for run in np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1):
         if run.size:
             stop = min(run[-1] + 1, clock.size - 1)
-            axes.axvspan(clock[run[0]], clock[stop], color=QUIET, alpha=0.12, lw=0)
+            axes.axvspan(clock[run[0]], clock[stop], color=QUIET, alpha=0.2, lw=0, label=words)
+            words = "_again"  # no second entry in the legend
 
 
 def _at_place(channel: xr.DataArray, place: str | int) -> tuple[xr.DataArray, dict[str, object]]:
@@ -141,6 +151,6 @@ def _time_axis(axes: Axes) -> None:
     """Label times briefly."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    locator = AutoDateLocator(maxticks=7)
+    locator = AutoDateLocator(minticks=3, maxticks=6)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))

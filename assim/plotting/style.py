@@ -1,7 +1,8 @@
-"""What all plots share: colours that colour-blind readers can tell apart, axes with units."""
+"""What all plots share: colours that colour-blind readers can tell apart, units, legends at the side."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,12 @@ if TYPE_CHECKING:
 # Okabe & Ito (2008), Color universal design: without the yellow, which is too faint for lines.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 DASHES = ("-", "--", "-.", ":")
+LEGEND: dict[str, Any] = {"frameon": False, "fontsize": "small"}
+COMPOUND = re.compile(r"[\s/\d.^*·]")  # what makes of units a product, a ratio or a power
 TRUTH = "#222222"
 QUIET = "#8a8a8a"
+# The line of what a calibrated forecast has.
+IDEAL: dict[str, Any] = {"color": TRUTH, "lw": 1, "ls": ":"}
 
 
 def new_axes(ax: Axes | None) -> Axes:
@@ -33,14 +38,62 @@ def line_style(index: int) -> dict[str, Any]:
     return {"color": PALETTE[index % len(PALETTE)], "linestyle": DASHES[turn % len(DASHES)]}
 
 
-def label(name: str, units: object = "", power: int = 1) -> str:
-    """Write an axis label with its units: "air temperature (degC)"."""
+def line_styles(models: Sequence[str], baseline: str | None) -> dict[str, dict[str, Any]]:
+    """One style for each model, in all plots: the baseline is grey."""
+    styles = {model: line_style(index) for index, model in enumerate(models)}
+    return styles | ({baseline: {"color": QUIET, "linestyle": "-"}} if baseline in styles else {})
+
+
+def tint(color: str, share: float) -> tuple[float, float, float]:
+    """Mix a colour with white, for areas that stay the same whatever lies behind them.
+
+    Args:
+        color: any that matplotlib knows.
+        share: of the colour, from 0 (white) to 1.
+
+    Returns:
+        Red, green and blue.
+    """
+    from matplotlib.colors import to_rgb
+
+    red, green, blue = (1 - share * (1 - part) for part in to_rgb(color))
+    return red, green, blue
+
+
+def finish(axes: Axes, *, reverse: bool = False) -> Axes:
+    """Take off the idle spines and put the legend to the right of the axes, where it covers nothing.
+
+    Args:
+        axes: what was drawn on.
+        reverse: whether the legend goes from last to first, as areas do that are stacked.
+
+    Returns:
+        The same axes.
+    """
+    axes.spines[["top", "right"]].set_visible(False)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1), reverse=reverse, **LEGEND)
+    return axes
+
+
+def label(name: str, units: object = "", *, squared: bool = False) -> str:
+    """Write an axis label with its units: "air temperature (degC)".
+
+    Args:
+        name: of what is drawn.
+        units: of one value.
+        squared: whether the axis is in these units squared; compound ones are bracketed first, since
+            "m/s²" is no square of "m/s".
+
+    Returns:
+        The label.
+    """
     words = name.replace("_", " ")
     text = str(units or "").strip()
     if text in ("", "1"):
         return words
-    if power != 1:
-        return f"{words} (({text})$^{power}$)" if " " in text else f"{words} ({text}$^{power}$)"
+    if squared:
+        text = f"({text})²" if COMPOUND.search(text) else f"{text}²"
     return f"{words} ({text})"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from assim import plotting, scoring
-from assim.plotting.style import line_style
+from assim.plotting.style import line_styles
 from assim.report.pages import figure, heading
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def calibration_figures(
     """Draw reliability of quantiles, PIT histograms and, with the truth, spread against error."""
     body = ""
     models = list(map(str, scores["model"].values))
+    styles = line_styles(models, scores.attrs.get("baseline"))
+    colors = {model: style["color"] for model, style in styles.items()}
     for name in map(str, scores["variable"].values[:MOST_CHANNELS]):
         panels: list[Callable[[Axes], object]] = [partial(_reliabilities, scores, name, models)]
         panels += [partial(_pit, scores, name, model) for model in models]
@@ -41,7 +43,7 @@ def calibration_figures(
             if truth is not None and name in truth and name in tree["predictions"].data_vars
         }
         if truth is not None and holding:
-            panels.append(partial(_spreads, holding, truth, name))
+            panels.append(partial(_spreads, holding, truth, name, colors))
             words = "reliability, PIT histograms, and error by spread"
         body += heading(name.replace("_", " "))
         body += figure(panels, f"{name.replace('_', ' ')}: {words}")
@@ -88,16 +90,20 @@ def _pit(scores: xr.Dataset, variable: str, model: str, ax: Axes) -> None:
 
 
 def _reliabilities(scores: xr.Dataset, variable: str, models: list[str], ax: Axes) -> None:
-    for index, model in enumerate(models):
+    for model, style in line_styles(models, scores.attrs.get("baseline")).items():
         curve = plotting.quantile_curve(scores, variable, model)
-        plotting.reliability(curve, name=model, color=line_style(index)["color"], ax=ax)
+        plotting.reliability(curve, name=model, color=style["color"], ax=ax)
 
 
 def _spreads(
-    forecasts: Mapping[str, xr.DataTree], truth: xr.Dataset, variable: str, ax: Axes
+    forecasts: Mapping[str, xr.DataTree],
+    truth: xr.Dataset,
+    variable: str,
+    colors: Mapping[str, str],
+    ax: Axes,
 ) -> None:
     for model, tree in forecasts.items():
-        plotting.spread_skill(tree, truth, variable, name=model, ax=ax)
+        plotting.spread_skill(tree, truth, variable, name=model, color=colors.get(model), ax=ax)
     ax.set_title("")
 
 

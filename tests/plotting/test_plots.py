@@ -10,7 +10,8 @@ import pytest
 import xarray as xr
 
 from assim import comparing, plotting, scoring
-from assim.plotting.style import PALETTE, label, lead_axis, line_style
+from assim.cli.plots import _ripple, draw_all
+from assim.plotting.style import PALETTE, label, lead_axis, line_style, tint
 from tests.synthetic import make_forecast, make_posterior, make_truth
 
 
@@ -38,6 +39,28 @@ def close_figures():
     plt.close("all")
 
 
+def entries(ax) -> list[str]:
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def assert_clear(legend):
+    """Nothing lies under the legend, and all of it is on the page."""
+    figure = legend.get_figure()
+    figure.canvas.draw()
+    held = legend.get_window_extent()
+    assert not any(held.overlaps(ax.get_window_extent()) for ax in figure.axes)
+    assert figure.bbox.x0 <= held.x0 and held.x1 <= figure.bbox.x1
+    assert figure.bbox.y0 <= held.y0 and held.y1 <= figure.bbox.y1
+
+
+def luminance(color) -> float:
+    parts = np.array(matplotlib.colors.to_rgb(color))
+    return float(
+        np.where(parts > 0.04045, ((parts + 0.055) / 1.055) ** 2.4, parts / 12.92)
+        @ [0.2126, 0.7152, 0.0722]
+    )
+
+
 def test_fan_holds_quantiles_and_observations(forecast, truth):
     ax = plotting.fan(forecast, truth, "temperature", init_time="2020-01-03T08", levels=[0.9])
     path = forecast["predictions"]["temperature"].sel(init_time="2020-01-03T08")
@@ -49,6 +72,46 @@ def test_fan_holds_quantiles_and_observations(forecast, truth):
     dots = next(line for line in ax.lines if line.get_label() == "observed")
     assert len(dots.get_xdata()) == 13
     assert len(ax.patches) == 1  # the gap
+
+
+def test_fan_says_which_colour_is_which(forecast, truth):
+    truth = truth.copy(deep=True)
+    truth["temperature"][50] = np.nan  # a second gap
+    ax = plotting.fan(forecast, truth, "temperature", init_time="2020-01-03T08")
+    names = ["90 % interval", "50 % interval", "median", "origin", "observed", "not observed"]
+    assert entries(ax) == names
+    assert len(ax.patches) == 2
+    shown = [tuple(handle.get_facecolor()) for handle in ax.get_legend().legend_handles[:2]]
+    drawn = [tuple(band.get_facecolor()[0]) for band in ax.collections]
+    assert shown == drawn
+    assert all(opacity == 1 for *_, opacity in drawn)  # or the wider band would show through
+    page = [luminance(color) + 0.05 for color in ("white", *drawn, ax.lines[0].get_color())]
+    assert all(light / dark > 1.2 for light, dark in zip(page, page[1:], strict=False))
+
+
+@pytest.mark.parametrize("leads", [3, 6, 20, 48, 72])
+def test_fan_times_do_not_run_together(leads):
+    truth = make_truth(hours=3 * leads + 20)
+    figure, ax = plt.subplots(figsize=(4.6, 3.3), layout="tight")  # a panel of the report
+    plotting.fan(make_forecast(truth, leads=leads), truth, ax=ax)
+    figure.canvas.draw()
+    left, right = ax.get_xlim()
+    ticks = [t for t in ax.xaxis.get_major_ticks() if left <= t.get_loc() <= right]
+    boxes = [tick.label1.get_window_extent() for tick in ticks]
+    assert len(boxes) > 1
+    assert all(a.x1 < b.x0 for a, b in zip(boxes, boxes[1:], strict=False))
+
+
+def test_fan_titles_tell_origins_apart(forecast):
+    assert plotting.fan(forecast, init_time="2020-01-03T08").get_title() == "from 2020-01-03 08:00"
+    fast = forecast["predictions"].to_dataset()
+    fast["init_time"] = fast["init_time"].values[0] + np.arange(
+        fast.sizes["init_time"]
+    ) * np.timedelta64(50, "ms")
+    ax = plotting.fan(
+        xr.DataTree.from_dict({"predictions": fast}), init_time="2020-01-01T00:00:00.25"
+    )
+    assert "00:00:00.25" in ax.get_title()
 
 
 def test_fan_wraps_directions_about_north():
@@ -104,6 +167,13 @@ def test_reliability_lines_share_one_diagonal(scores):
     )
 
 
+def test_reliability_axes_say_what_is_plotted(scores):
+    ax = plotting.reliability(plotting.quantile_curve(scores, model="ar"), name="ar")
+    assert ax.get_xlabel() == "quantile level of the forecast"
+    assert ax.get_ylabel() == "share of readings below the quantile"
+    assert entries(ax) == ["calibrated", "ar"]
+
+
 def test_reliability_of_an_event_has_a_line_per_lead(forecast, truth):
     seen = scoring.pair(scoring.predictions(forecast), truth)["temperature"]
     curve = scoring.event_reliability(
@@ -111,7 +181,8 @@ def test_reliability_of_an_event_has_a_line_per_lead(forecast, truth):
     )
     ax = plotting.reliability(curve.isel(lead_time=[0, 3]))
     assert [line.get_label() for line in ax.lines[1:]] == ["1 h", "4 h"]
-    assert ax.get_xlabel() == "forecast probability"
+    assert ax.get_xlabel() == "forecast probability of the event"
+    assert ax.get_ylabel() == "share of times it happened"
 
 
 def test_spread_skill_is_in_units_of_the_channel(forecast, truth):
@@ -125,7 +196,7 @@ def test_training_draws_every_fit_that_has_a_loss():
     sampled = make_posterior()
     sampled["sample_stats"].dataset = sampled["sample_stats"].to_dataset().drop_vars("loss")
     ax = plotting.training({"svi": make_posterior(), "nuts": sampled})
-    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["svi"]
+    assert entries(ax) == ["svi"]
     with pytest.raises(ValueError, match="no training curve"):
         plotting.training(sampled)
 
@@ -140,8 +211,11 @@ def test_scores_by_lead_say_what_they_show(scores):
     assert ax.get_xlabel() == "lead time (h)"
     skill = plotting.scores_by_lead(scores, "temperature", "crps_skill")
     assert len(skill.collections) == 2
+    assert skill.get_ylabel() == "CRPS skill against persistence"
     coverage = plotting.scores_by_lead(scores, "temperature", "coverage", level=0.8)
     assert coverage.get_ylabel() == "coverage of the 80 % interval"
+    assert entries(coverage) == ["calibrated", "ar", "persistence"]
+    assert set(coverage.lines[0].get_ydata()) == {0.8}
     assert plotting.scores_by_lead(scores, score="energy_score").get_title() == ""
     with pytest.raises(ValueError, match="no score 'crsp' to plot, only"):
         plotting.scores_by_lead(scores, score="crsp")
@@ -149,14 +223,54 @@ def test_scores_by_lead_say_what_they_show(scores):
         plotting.scores_by_lead(scores, score="coverage", level=0.7)
 
 
+def test_markers_are_left_out_where_they_would_run_together():
+    truth = make_truth(hours=120)
+    scores = comparing.compare({"ar": make_forecast(truth, leads=30)}, truth)
+    many = plotting.scores_by_lead(scores, "temperature").lines[0]
+    few = plotting.scores_by_lead(scores.isel(lead_time=slice(24)), "temperature").lines[0]
+    assert (many.get_marker(), few.get_marker()) == ("", "o")
+    np.testing.assert_allclose(many.get_ydata(), scores["crps"].sel(variable="temperature")[0])
+
+
 def test_variance_is_split_and_squared(forecast):
     ax = plotting.variance_split(forecast, "temperature")
-    assert ax.get_ylabel() == "forecast variance (degC$^2$)"
-    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["aleatoric", "epistemic"]
+    assert ax.get_ylabel() == "forecast variance (degC²)"
+    assert (
+        plotting.variance_split(forecast, "wind_speed").get_ylabel()
+        == "forecast variance ((m s-1)²)"
+    )
+    assert entries(ax) == ["epistemic", "aleatoric"]  # as they are stacked
     assert ax.dataLim.y1 == pytest.approx(1.0)
     bare = xr.DataTree.from_dict({"predictions": forecast["predictions"].to_dataset()})
     with pytest.raises(ValueError, match="no group 'uncertainty'"):
         plotting.variance_split(bare)
+
+
+def test_legends_cover_nothing(forecast, truth, scores):
+    for ax in (
+        plotting.fan(forecast, truth, "temperature"),
+        plotting.pit(scores),
+        plotting.ranks(forecast, truth),
+        plotting.reliability(plotting.quantile_curve(scores), name="ar"),
+        plotting.spread_skill(forecast, truth, name="ar"),
+        plotting.training({"svi": make_posterior()}),
+        plotting.scores_by_lead(scores),
+        plotting.variance_split(forecast),
+    ):
+        assert_clear(ax.get_legend())
+
+
+def test_figures_of_the_demo_share_one_legend(forecast, truth, scores, tmp_path, monkeypatch):
+    monkeypatch.setattr(plt, "close", lambda figure: None)
+    names = draw_all({"ar": forecast}, make_posterior(), truth, scores, tmp_path)
+    figures = dict(zip(names, map(plt.figure, plt.get_fignums()), strict=True))
+    monkeypatch.undo()
+    for name in ("fan.png", "crps.png", "coverage.png", "pit.png", "reliability.png"):
+        assert all(ax.get_legend() is None for ax in figures[name].axes)
+        (legend,) = figures[name].legends
+        assert_clear(legend)
+    assert "Origins are 2 h apart and leads 1 h" in figures["crps.png"].get_supxlabel()
+    assert _ripple(make_forecast(truth, every=1)) == ""
 
 
 def test_axes_that_are_given_are_used(forecast, truth, scores):
@@ -187,11 +301,16 @@ def test_unknown_channels_are_refused(forecast, truth, scores):
 
 
 def test_labels_and_lead_axes_use_the_units_of_people():
-    assert label("wind_speed", "m s-1", 2) == "wind speed ((m s-1)$^2$)"
-    assert label("crps_skill", "1") == "crps skill"
+    assert label("wind_speed", "m s-1") == "wind speed (m s-1)"
+    assert label("crps_skill", "1") == label("crps_skill", "1", squared=True) == "crps skill"
+    for compound in ("m s-1", "m/s", "m2", "kg.m", "m^2"):
+        assert label("x", compound, squared=True) == f"x (({compound})²)"
+    for plain in ("degC", "°C", "%", "hPa"):
+        assert label("x", plain, squared=True) == f"x ({plain}²)"
     weeks = xr.DataArray(np.arange(1, 5) * np.timedelta64(7, "D").astype("m8[ns]"))
     assert lead_axis(weeks)[1] == "lead time (d)"
     minutes = xr.DataArray(np.arange(1, 5) * np.timedelta64(10, "m").astype("m8[ns]"))
     np.testing.assert_allclose(lead_axis(minutes)[0], [10, 20, 30, 40])
     styles = [tuple(line_style(i).values()) for i in range(4 * len(PALETTE))]
     assert len(set(styles)) == len(styles)
+    assert tint("#ff0000", 0) == (1, 1, 1) and tint("#ff0000", 0.25) == (1, 0.75, 0.75)
