@@ -13,6 +13,8 @@ LOWER = (
     *("downwelling", "upwelling", "concentration", "mole_fraction", "mass_fraction", "thickness"),
     *("significant_height", "wave_period", "visibility", "salinity", "energy", "evaporation"),
 )
+FLUXES = ("radiance", "shortwave_flux", "downwelling", "upwelling", "energy", "evaporation")
+"""Of those, what goes by the name of a flux that may turn: its readings are asked."""
 EITHER_SIGN = ("anomaly", "net_", "tendency_of", "change", "balance", "difference")
 SPREADS = ("standard_deviation", "_std", "variance", "uncertainty")
 CLEARLY = 0.05
@@ -44,7 +46,8 @@ def support_of(da: xr.DataArray) -> str:
     if any(b in name for b in BOUNDED) and units in PERCENT | {"1", ""}:
         return "both"
     if any(part in name for part in LOWER) and not any(part in name for part in EITHER_SIGN):
-        return "real" if _goes_below(da) else "lower"
+        turning = any(part in name for part in FLUXES)
+        return "real" if _may_go_below(da) or (turning and _goes_below(da)) else "lower"
     return "real"
 
 
@@ -65,11 +68,14 @@ def bounds_of(da: xr.DataArray) -> tuple[float, float]:
     return (0.0, np.inf) if support == "lower" else (-np.inf, 0.0 if support == "upper" else np.inf)
 
 
-def _goes_below(da: xr.DataArray) -> bool:
-    """Whether a variable lies clearly below zero too, by its valid range or its readings in memory."""
+def _may_go_below(da: xr.DataArray) -> bool:
+    """Whether the valid range of a variable reaches below zero."""
     low = da.attrs.get("valid_min", np.ravel(da.attrs.get("valid_range", 0.0))[0])
-    if isinstance(low, int | float | np.number) and low < 0:
-        return True
+    return isinstance(low, int | float | np.number) and bool(low < 0)
+
+
+def _goes_below(da: xr.DataArray) -> bool:
+    """Whether the readings, where they are in memory, lie clearly below zero too."""
     if da.chunks is not None or da.dtype.kind not in "fi" or da.size == 0:
         return False
     least, most = float(da.min()), float(da.max())

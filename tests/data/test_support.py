@@ -56,6 +56,10 @@ def test_readings_and_valid_ranges_overrule_a_name():
     assert support_of(offset.assign_attrs(valid_min=-500.0)) == "real"
     assert support_of(offset.assign_attrs(valid_range=[-500.0, 1500.0])) == "real"
     assert support_of(offset.copy(data=[np.nan] * 3)) == "lower"
+    wind = offset.assign_attrs(standard_name="wind_speed", units="m s-1")
+    assert (
+        support_of(wind.copy(data=[-60.0, 0.0, 8.0])) == "lower"
+    )  # a wrong reading, and no other law
 
 
 @pytest.mark.parametrize(
