@@ -1,6 +1,7 @@
 """`describe`: what a record holds, how regular its clock is, and what a fit would do with it."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,9 @@ COLUMNS = (
     *("standard_name", "units", "dims", "readings", "missing", "n_bad", "n_suspect", "min", "max"),
     *("support", "longest_gap"),
 )
+MOST_NAMES, FEW_NAMES = 8, 5
+WIDE = 1.5
+"""A gap is longer than this many steps."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Description:
     Args:
         table: one row for each variable: standard name, units, dimensions, number of cells, share missing, numbers
             flagged bad and suspect (None where nobody counted), least and greatest reading in file units, support,
-            and the longest time without a reading.
+            and the longest time between two readings, "none" where it is no more than 1.5 steps.
         clock: what there is to say of the clock, in words.
         verdict: what a fit would do, one sentence each.
         repairs: what was mended on opening, one sentence each.
@@ -55,15 +59,15 @@ def describe(ds: xr.Dataset) -> Description:
     numeric = [
         str(n) for n, v in ds.data_vars.items() if v.dtype.kind in "fiu" and "time" in v.dims
     ]
-    rows = {name: _row(ds[name], times) for name in numeric}
+    clock, on_clock, step = _clock(ds, times)
+    rows = {name: _row(ds[name], times, step) for name in numeric}
     table = pd.DataFrame.from_dict(rows, orient="index", columns=list(COLUMNS))
     table.index.name = "variable"
-    clock, on_clock = _clock(ds, times)
-    repairs = tuple(filter(None, str(ds.attrs.get("repairs", "")).splitlines()))
-    return Description(table, clock, (on_clock, *_verdict(ds, table)), repairs)
+    repairs = filter(None, str(ds.attrs.get("repairs", "")).splitlines())
+    return Description(table, clock, (on_clock, *_verdict(ds, table)), tuple(map(brief, repairs)))
 
 
-def _row(da: xr.DataArray, times: NDArray[np.datetime64]) -> list:
+def _row(da: xr.DataArray, times: NDArray[np.datetime64], step: float) -> list:
     there = da.notnull() & (abs(da) < np.inf)
     others = [d for d in da.dims if d != "time" and d not in INSTANCES]
     reduced = xr.Dataset(
@@ -87,7 +91,7 @@ def _row(da: xr.DataArray, times: NDArray[np.datetime64]) -> list:
         float(reduced["least"]) if count else np.nan,
         float(reduced["most"]) if count else np.nan,
         support_of(da),
-        _longest_gap(reduced["seen"], times),
+        _longest_gap(reduced["seen"], times, step),
     ]
 
 
@@ -95,21 +99,21 @@ def _counted(value: object) -> int | None:
     return int(value) if isinstance(value, int | np.integer) else None
 
 
-def _longest_gap(seen: xr.DataArray, times: NDArray[np.datetime64]) -> str:
-    """The longest time between two readings of one instance, the ends of the record included."""
+def _longest_gap(seen: xr.DataArray, times: NDArray[np.datetime64], step: float) -> str:
+    """The longest time between two readings of one instance, as if one were a step beyond either end."""
     flat = seen.transpose(..., "time").values.reshape(-1, len(times))
     since = (times - times[0]) / np.timedelta64(1, "s")
     longest = 0.0
     for row in flat:
         if not row.any():
             return "all"
-        at = np.concatenate([since[:1], since[row], since[-1:]])
+        at = np.concatenate([[-step], since[row], [since[-1] + step]])
         longest = max(longest, float(np.diff(at).max()))
-    return in_words(longest)
+    return in_words(longest) if longest > WIDE * step else "none"
 
 
-def _clock(ds: xr.Dataset, times: NDArray[np.datetime64]) -> tuple[dict[str, str], str]:
-    """The clock in words, and what a fit would say to it."""
+def _clock(ds: xr.Dataset, times: NDArray[np.datetime64]) -> tuple[dict[str, str], str, float]:
+    """The clock in words, what a fit would say to it, and its step in seconds (NaN for a single stamp)."""
     steps = np.diff(times) / np.timedelta64(1, "s")
     said = {
         "first": _stamp(times[0]),
@@ -131,16 +135,15 @@ def _clock(ds: xr.Dataset, times: NDArray[np.datetime64]) -> tuple[dict[str, str
         off = np.abs(since / step - np.rint(since / step))
         drift = np.abs(steps / step - np.rint(steps / step))
         on = 1.0 if (drift <= JITTER).all() else float(np.mean(off <= JITTER))
-        gaps = steps[steps > 1.5 * step]
+        gaps = steps[steps > WIDE * step]
         said |= {"step": step_words(step), "on_the_clock": f"{on:.1%} of the stamps"}
         longest = f", the longest of {in_words(float(gaps.max()))}" if gaps.size else ""
         said["gaps"] = f"{gaps.size}{longest}"
     for dim in INSTANCES:
         if dim in ds.dims:
             labels = [str(v) for v in ds[dim].values] if dim in ds.coords else []
-            more = f", ... ({len(labels)} in all)" if len(labels) > 8 else ""
-            said[f"{dim}s"] = f"{', '.join(labels[:8])}{more}" if labels else str(ds.sizes[dim])
-    return said, verdict
+            said[f"{dim}s"] = listed(labels) if labels else str(ds.sizes[dim])
+    return said, verdict, float(step)
 
 
 def _verdict(ds: xr.Dataset, table: pd.DataFrame) -> Iterable[str]:
@@ -158,7 +161,7 @@ def _verdict(ds: xr.Dataset, table: pd.DataFrame) -> Iterable[str]:
             channels += int(np.prod([ds.sizes[d] for d in others], dtype=int))
     if used:
         spread = f", as {channels} channels, one for each level" if channels > len(used) else ""
-        yield f"It would forecast {', '.join(used)}{spread}; a variable can be a control or covariate instead."
+        yield f"It would forecast {listed(used)}{spread}; a variable can be a control or covariate instead."
     else:
         yield "There is nothing to fit: every variable is constant or has no value."
     if channels > MOST_CHANNELS:
@@ -167,14 +170,42 @@ def _verdict(ds: xr.Dataset, table: pd.DataFrame) -> Iterable[str]:
             "(or --variables on the command line)."
         )
     if left_out:
-        yield f"Left out, as there is nothing to learn from it: {', '.join(left_out)}."
+        yield f"Left out, as there is nothing to learn from it: {listed(left_out)}."
     if errors:
-        yield f"Known standard errors: {', '.join(sorted(errors))}."
+        yield f"Known standard errors: {listed(sorted(errors))}."
     many = [d for d in INSTANCES if d in ds.dims]
     if len(many) > 1:
         yield f"It has two instance dimensions ({' and '.join(many)}): select one, as in ds.isel({many[1]}=0)."
     elif many and ds.sizes[many[0]] > 1:
         yield f"All {ds.sizes[many[0]]} {many[0]}s are fitted together, each with a scaling of its own."
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names with commas; of many the first few, and how many more there are."""
+    if len(names) <= MOST_NAMES:
+        return ", ".join(names)
+    return f"{', '.join(names[:FEW_NAMES])} and {len(names) - FEW_NAMES} more"
+
+
+def brief(sentence: str) -> str:
+    """The sentence with the long lists of names in it cut as `listed` does."""
+    names = rf"(?:[\w@']+, ){{{MOST_NAMES},}}[\w@']+"
+    return re.sub(names, lambda match: listed(match[0].split(", ")), sentence)
+
+
+def needs_aligning(times: NDArray[np.datetime64], step: float) -> bool:
+    """Whether stamps are off every clock of this step, and fine enough to be put on one.
+
+    Args:
+        times: stamps, shape (time,), datetime64[ns]; those that do not increase can be put on none.
+        step: the step that is wanted, seconds.
+    """
+    try:
+        regular_clock(times, step)
+    except ValueError:
+        steps = np.diff(times) / np.timedelta64(1, "s")
+        return len(steps) > 0 and bool(steps.min() > 0) and typical_step(steps) <= WIDE * step
+    return False
 
 
 def in_words(seconds: float) -> str:

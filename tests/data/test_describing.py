@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from assim.data.describing import describe, in_words
+from assim.data.aligning import align
+from assim.data.describing import describe, in_words, needs_aligning
 from assim.data.quality import screen
 
 N = 100
@@ -46,7 +47,7 @@ def test_the_table_counts(record):
     assert (wind["min"], wind["max"]) == (0.5, 9.0)
     assert wind["support"] == "lower"
     assert wind["longest_gap"] == "5.17h"
-    assert table.loc["still", "longest_gap"] == "10min"
+    assert table.loc["still", "longest_gap"] == "none"
     assert table.loc["empty", "longest_gap"] == "all"
     assert table.loc["empty", "missing"] == 1
     assert np.isnan(table.loc["empty", "min"])
@@ -67,6 +68,22 @@ def test_a_regular_clock(record):
     )
 
 
+@pytest.mark.parametrize(
+    ("missing", "gap"), [((), "none"), ((50,), "20min"), ((0,), "20min"), ((98, 99), "30min")]
+)
+def test_a_missing_reading_is_a_gap_wherever_it_is(record, missing, gap):
+    ds = record[["wind"]].copy()
+    ds["wind"][:] = 1.0 + np.arange(N)
+    ds["wind"][list(missing)] = np.nan
+    assert describe(ds).table.loc["wind", "longest_gap"] == gap
+
+
+def test_a_hole_in_the_clock_is_a_gap(record):
+    assert (
+        describe(record.isel(time=np.r_[0:50, 52:100])).table.loc["still", "longest_gap"] == "30min"
+    )
+
+
 def test_an_irregular_clock_is_told_the_step_to_align_to(record):
     rng = np.random.default_rng(1)
     moved = np.where(np.arange(N) % 5 == 3, rng.integers(100, 200, N), 0).astype("timedelta64[s]")
@@ -84,6 +101,34 @@ def test_what_a_fit_would_do(record):
     assert "nothing to fit" in "\n".join(describe(record[["still", "empty"]]).verdict)
 
 
+def test_long_lists_are_cut(record):
+    many = {f"speed_{i}": record["wind"] + i for i in range(40)}
+    flat = {f"flat_{i}": record["still"] for i in range(9)}
+    found = describe(align(xr.Dataset(many | flat), "20min"))
+    words = "\n".join((*found.verdict, *found.repairs))
+    assert "speed_0, speed_1, speed_2, speed_3, speed_4 and 35 more; a variable can" in words
+    assert "'flat_4' (constant, 3) and 4 more." in words
+    assert "mean of speed_0, speed_1, speed_2, speed_3, speed_4 and 44 more." in words
+    assert "speed_5" not in words
+    eight = xr.Dataset({name: many[name] for name in list(many)[:8]})
+    assert "speed_6, speed_7; a variable can" in describe(eight).verdict[1]
+
+
+@pytest.mark.parametrize(
+    ("own", "step", "needed"),
+    [
+        (600, 600, False),
+        (300, 600, True),
+        (540, 600, True),
+        (3600, 600, False),  # too coarse: the mean of each step would leave most of them empty
+    ],
+)
+def test_a_record_off_the_clock_needs_aligning(own, step, needed):
+    times = np.datetime64("2020-03-01", "ns") + np.arange(N) * np.timedelta64(own, "s")
+    assert needs_aligning(times, step) is needed
+    assert needs_aligning(times[::-1], step) is False
+
+
 def test_repairs_are_sentences(record):
     assert describe(record).repairs == ("The clock was sorted.", "Two stamps went.")
     assert describe(record.drop_attrs(deep=False)).repairs == ()
@@ -94,7 +139,7 @@ def test_stations_and_levels(record):
     found = describe(stations.assign_coords(station=["a", "b"]))
     assert found.clock["stations"] == "a, b"
     assert found.table.loc["wind", "dims"] == "station, time"
-    assert found.table.loc["wind", "longest_gap"] == "6.67h"
+    assert found.table.loc["wind", "longest_gap"] == "6.83h"
     assert "All 2 stations are fitted together" in "\n".join(found.verdict)
     levels = record[["wind"]].expand_dims(depth=[0.0, 1.0, 2.0]).transpose("time", "depth")
     assert "as 3 channels" in "\n".join(describe(levels).verdict)
