@@ -10,7 +10,7 @@ import xarray as xr
 
 from assim.comparing import compare
 from assim.report import report
-from assim.report.collecting import collect
+from assim.report.collecting import collect, lacking
 from assim.report.convergence import COLUMNS, convergence
 from assim.report.pages import figure, page, table
 from assim.report.provenance import short_name
@@ -116,10 +116,12 @@ def test_scores_provenance_and_advice_are_there(written, run_dir):
 
 
 def test_objects_by_name_serve_as_well(truth, forecasts, tmp_path):
-    path = report({"ar": make_posterior(), **forecasts, "truth": truth}, tmp_path / "r.html")
+    path = report(
+        {"ar": make_posterior(chains=1), **forecasts, "truth": truth}, tmp_path / "r.html"
+    )
     text = path.read_text(encoding="utf-8")
     assert "CRPS skill" in text  # scored here, since no table was given
-    assert "Nothing was found wrong with any fit." in text
+    assert 'class="fine">Every fit converged, by the checks in this table.' in text
 
 
 def test_fits_alone_make_a_report(tmp_path):
@@ -175,6 +177,7 @@ def test_convergence_counts_what_went_wrong():
     row, advice = convergence("ar", tree)
     named = dict(zip(COLUMNS, row, strict=True))
     assert named["worst r-hat"] > 1.5
+    assert "The chains differ in their parameters (r-hat" in advice.pop()
     assert named["divergences"] == str(int(tree["sample_stats"]["diverging"].sum()))
     assert named["Pareto k > 0.7"] == "0 of 20"
     assert named["last loss"] == pytest.approx(1.0, abs=0.01)
@@ -182,6 +185,93 @@ def test_convergence_counts_what_went_wrong():
     wild = cells * rng.exponential(size=(2, 100, 1)) * 50
     tree["log_likelihood"] = xr.DataTree(wild)
     assert "Pareto k above 0.7" in convergence("ar", tree)[1][0]
+    tree.attrs["r_hat_predictions_95"] = (
+        1.01  # chains that differ in what cannot be told from predictions
+    )
+    assert len(convergence("ar", tree)[1]) == 1
+
+
+@pytest.mark.parametrize("likelihood", ["composite", "bound", None])
+def test_what_is_no_likelihood_is_not_left_out_one_by_one(likelihood, monkeypatch):
+    monkeypatch.setattr("arviz.loo", lambda *a, **k: pytest.fail("az.loo was asked"))
+    tree = make_posterior(chains=1, draws=200)
+    cells = np.random.default_rng(0).normal(size=(1, 200, 20))
+    tree["log_likelihood"] = xr.DataTree(xr.Dataset({"y": (("chain", "draw", "obs_id"), cells)}))
+    tree.attrs |= {"likelihood": likelihood}
+    if likelihood is None:
+        del tree.attrs["likelihood"]
+    row, advice = convergence("ar", tree)
+    assert dict(zip(COLUMNS, row, strict=True))["Pareto k > 0.7"] == "–" and advice == []
+
+
+@pytest.mark.parametrize(
+    ("scale", "kind", "words"),
+    [(1.0, "fine", ""), (0.4, "advice", " (too narrow)"), (3.0, "advice", " (too wide)")],
+)
+def test_calibration_is_told_apart_from_convergence(truth, scale, kind, words, tmp_path):
+    tree = make_forecast(truth, scale=scale, channels=("temperature",), members=(2, 200))
+    held = float(compare({"ar": tree}, truth)["coverage"].sel(level=0.9).mean())
+    results = {"fit": make_posterior(chains=1), "ar": tree, "truth": truth}
+    text = report(results, tmp_path / "r.html").read_text(encoding="utf-8")
+    said = f'<p class="{kind}">ar: the 90 % intervals hold {100 * held:.0f} % of temperature{words}'
+    assert said in text
+    assert ("does not count as calibrated" in text) is (kind == "advice")
+    assert 'class="fine">Every fit converged' in text
+
+
+def test_what_is_lacking_is_named_with_the_command_that_makes_it(tmp_path, truth):
+    folder = tmp_path / "my run"
+    folder.mkdir()
+    make_posterior().to_netcdf(folder / "ar.nc", engine="h5netcdf")
+    (said,) = lacking(collect(folder))
+    assert said.endswith(f"assim forecast FIT FILE -o {folder}/forecast.nc.")
+    tree = make_forecast(truth, channels=("temperature",))
+    tree.to_netcdf(folder / "fc.nc", engine="h5netcdf")
+    scores, readings = lacking(collect(folder))
+    assert "scores.nc is lacking" in scores
+    assert f"assim compare '{folder}/fc.nc' --truth FILE -o {folder}/scores.nc." in scores
+    assert readings.endswith(f"(cp FILE {folder}/truth.nc).")
+    assert "scores.nc is lacking" in report(folder, tmp_path / "r.html").read_text("utf-8")
+    compare({"fc": tree}, truth).to_netcdf(folder / "scores.nc", engine="h5netcdf")
+    assert lacking(collect(folder)) == (readings,)
+    truth.to_netcdf(folder / "truth.nc", engine="h5netcdf")
+    assert lacking(collect(folder)) == ()
+    (folder / "scores.nc").unlink()  # they are then made here
+    assert lacking(collect(folder)) == ()
+
+
+def test_the_truth_of_a_run_is_read_as_any_record(tmp_path, truth):
+    make_forecast(truth, channels=("temperature",)).to_netcdf(tmp_path / "fc.nc", engine="h5netcdf")
+    flagged = truth[["temperature"]].rename(time="TIME")
+    flagged["temperature_qc"] = ("TIME", np.where(np.arange(80) < 30, 4, 1).astype("int8"))
+    flagged["temperature_qc"].attrs = {
+        "standard_name": "quality_flag",
+        "flag_values": np.array([1, 4], "int8"),
+        "flag_meanings": "pass fail",
+    }
+    flagged["temperature"].attrs["ancillary_variables"] = "temperature_qc"
+    flagged.to_netcdf(tmp_path / "truth.nc", engine="h5netcdf")
+    held = collect(tmp_path).truth
+    assert held is not None and int(held["temperature"].isnull().sum()) == 30
+
+
+def test_a_finer_truth_is_put_on_the_clock_of_the_forecasts(tmp_path, truth):
+    tree = make_forecast(truth, channels=("temperature",))
+    half = truth[["temperature"]].isel(time=np.arange(1, 80).repeat(2))
+    half["time"] = half["time"] - np.tile([30, 0], 79) * np.timedelta64(1, "m")
+    swing = half["temperature"] + np.tile(
+        [5.0, -5.0], 79
+    )  # its hourly means are those of the truth
+    held = collect({"ar": tree, "truth": swing.to_dataset()})
+    hourly = held.truth["temperature"]
+    np.testing.assert_allclose(hourly, truth["temperature"][1:], atol=1e-12)
+    assert held.left_out == (
+        "The truth was put on the clock of the forecasts: the mean of its readings in each 1h.",
+    )
+    coarse = make_forecast(truth, channels=("temperature",))
+    coarse["predictions"] = coarse["predictions"].isel(lead_time=[1, 3]).to_dataset()
+    mixed = collect({"ar": tree, "coarse": coarse, "truth": truth})
+    assert mixed.truth is None and "ar 1h, coarse 2h" in mixed.left_out[0]
 
 
 def test_one_chain_has_no_r_hat_and_no_sampler_statistics():

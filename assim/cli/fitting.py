@@ -7,6 +7,7 @@ import typer
 
 from assim.cli.asking import Files, Quiet, Screen, Step, Variables
 from assim.cli.choosing import METHODS, MODELS, chosen
+from assim.cli.kinds import read
 from assim.cli.opening import Quality, names_in, open_record, without_useless
 from assim.cli.speaking import note, say, watched
 from assim.cli.stopping import Interrupted
@@ -65,6 +66,7 @@ def fit(
     known = names_in(controls)
     with written(output) as unfinished:
         family, backend = chosen(model, method, settings or [], known)
+        earlier = None if init is None else read(init, "a fit")
         named = names_in(variables)
         wanted = (*named, *known) if named else ()
         ds = open_record(files, variables=wanted, qc=qc, step=step, quiet=quiet)
@@ -74,12 +76,11 @@ def fit(
         import jax
 
         from assim import data
+        from assim.data.describing import listed
         from assim.inferring import infer
-        from assim.tree import read_tree
 
         if until is not None:
             ds, _ = data.split(ds, at=until)
-        earlier = None if init is None else read_tree(init)
         try:
             tree = infer(
                 family,
@@ -100,7 +101,7 @@ def fit(
         else f"{draws['draw']} draws"
     )
     say(
-        f"{model} on {', '.join(_channels(tree.attrs['layout']))} up to {ds['time'].values[-1]:.19}: "
+        f"{model} on {listed(_channels(tree.attrs['layout']))} up to {ds['time'].values[-1]:.19}: "
         f"{told} in {output}.",
         quiet=quiet,
     )

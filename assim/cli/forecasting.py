@@ -9,6 +9,7 @@ import typer
 
 from assim.cli.asking import Quiet, Screen, Step
 from assim.cli.fitting import Output, Seed
+from assim.cli.kinds import read
 from assim.cli.opening import Quality, open_record
 from assim.cli.speaking import note, say, watched
 from assim.cli.writing import save, written
@@ -55,15 +56,23 @@ def forecast(
 
     from assim import data
     from assim.forecasting import forecast as forecast_from
-    from assim.tree import read_tree, restore
+    from assim.tree import restore
+    from assim.verifying import lead_words
 
-    post = read_tree(tree)
+    post = read(tree, "a fit")
     fitted = restore(post)
     ds = None
     if files:
         needed = {n.partition("@")[0] for n in fitted.layout.channels}
         needed |= set(fitted.layout.inputs[: fitted.layout.num_controls])
-        ds = open_record(files, variables=sorted(needed), qc=qc, step=step, quiet=quiet)
+        ds = open_record(
+            files,
+            variables=sorted(needed),
+            qc=qc,
+            step=step,
+            like=("the fit", fitted.frame["step"]),
+            quiet=quiet,
+        )
         ds, new = _unseen(ds, fitted.tail, quiet=quiet)
         if not new and origins is None:
             note(
@@ -83,12 +92,11 @@ def forecast(
         with written(output) as unfinished:
             made = forecast_from(post, ds, **settings)
             save(made, unfinished)
-    starts = made["predictions"].to_dataset()["init_time"].values
-    say(
-        f"{len(starts)} forecast{'s' if len(starts) > 1 else ''} to {made.attrs['horizon']} "
-        f"({_stamp(starts[0])} to {_stamp(starts[-1])}) in {output}.",
-        quiet=quiet,
-    )
+    predicted = made["predictions"].to_dataset()
+    starts, ahead = predicted["init_time"].values, lead_words(predicted["lead_time"].values[-1])
+    count = "1 forecast" if len(starts) == 1 else f"{len(starts)} forecasts"
+    until = "" if len(starts) == 1 else f" to {_stamp(starts[-1])}"
+    say(f"{count}, {ahead} ahead, from {_stamp(starts[0])}{until} in {output}.", quiet=quiet)
     if cf is not None:
         data.to_cf(made, cf)
         say(f"The same as a flat CF file in {cf}.", quiet=quiet)

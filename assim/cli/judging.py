@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assim.cli.asking import Quiet, Screen, Step
+from assim.cli.kinds import another, read
 from assim.cli.opening import Quality, open_record
-from assim.cli.speaking import say, show
+from assim.cli.speaking import note, say, show
 from assim.cli.writing import save, written
 
 if TYPE_CHECKING:
@@ -46,12 +47,22 @@ def compare(
 ) -> None:
     """Score forecasts, on the cells that all of them have."""
     from assim.comparing import compare as score
+    from assim.report.collecting import step_of
 
-    trees = _read(forecasts)
+    trees, records = _sorted(forecasts)
+    if records:
+        note(f"Taken as more of the truth: {', '.join(records)}.", quiet=quiet)
     channels = {
         str(n).partition("@")[0] for t in trees.values() for n in t["predictions"].data_vars
     }
-    seen = open_record(truth, variables=sorted(channels), qc=qc, step=step, quiet=quiet)
+    seen = open_record(
+        list(dict.fromkeys([*truth, *records])),
+        variables=sorted(channels),
+        qc=qc,
+        step=step,
+        like=None if step is not None else ("the forecasts", step_of(trees)),
+        quiet=quiet,
+    )
     scores = score(trees, seen, baseline=baseline, seed=seed, in_sample=in_sample)
     show_scores(scores)
     for sentence in filter(None, scores.attrs["dropped"].splitlines()):
@@ -63,7 +74,10 @@ def compare(
 
 def report(
     run_dir: Annotated[
-        Path, typer.Argument(help="A folder with fits, forecasts, scores.nc and truth.nc.")
+        Path,
+        typer.Argument(
+            help="A folder with fits, forecasts, scores.nc (of assim compare) and truth.nc (the record)."
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -73,8 +87,12 @@ def report(
 ) -> None:
     """Write one HTML page about a run."""
     from assim.report import report as write_report
+    from assim.report.collecting import collect, lacking
 
-    path = write_report(run_dir, run_dir / "report.html" if output is None else output)
+    held = collect(run_dir)
+    for sentence in (*held.left_out, *lacking(held)):
+        note(sentence, quiet=quiet)
+    path = write_report(held, run_dir / "report.html" if output is None else output)
     say(f"The report is in {path}.", quiet=quiet)
 
 
@@ -120,18 +138,29 @@ def _skill(cell: xr.Dataset) -> str:
     return f"{float(cell['crps_skill']):.2f} [{low:.2f}, {high:.2f}]"
 
 
-def _read(paths: list[Path]) -> dict[str, xr.DataTree]:
-    """The forecasts by the stem of their files, or by path where stems are the same."""
+def _sorted(paths: list[Path]) -> tuple[dict[str, xr.DataTree], list[str]]:
+    """The forecasts by the stem of their files, or by path where stems are the same; and the records.
+
+    A shell makes several files of `--truth *.nc`, and all but the first of them come here.
+    """
+    from assim.report.collecting import kind_of
     from assim.tree import read_tree
 
-    stems = [path.stem for path in paths]
-    named = {}
-    for path, stem in zip(paths, stems, strict=True):
-        tree = read_tree(path)
-        if "predictions" not in tree.children:
-            what = (
-                "a fit: forecast from it first" if "posterior" in tree.children else "no forecast"
-            )
-            raise ValueError(f"{path} is {what} (assim forecast TREE FILE -o forecast.nc).")
-        named[stem if stems.count(stem) == 1 else str(path)] = tree
-    return named
+    trees: dict[Path, xr.DataTree] = {}
+    records = []
+    for path in paths:
+        try:
+            tree = read_tree(path)
+        except ValueError:
+            records.append(str(path))
+            continue
+        if kind_of(tree) == "a forecast":
+            trees[path] = tree
+        elif kind_of(tree) == "a record":
+            records.append(str(path))
+        else:
+            raise another(path, tree, "a forecast")
+    if not trees:
+        read(paths[0], "a forecast")
+    stems = [path.stem for path in trees]
+    return {p.stem if stems.count(p.stem) == 1 else str(p): t for p, t in trees.items()}, records

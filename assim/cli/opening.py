@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from assim.cli.kinds import refuse_results
 from assim.cli.speaking import note
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def open_record(
     variables: Iterable[str] = (),
     qc: Quality = Quality.bad,
     step: str | None = None,
+    like: tuple[str, float] | None = None,
     quiet: bool = False,
 ) -> xr.Dataset:
     """One record from one or several files.
@@ -39,20 +41,46 @@ def open_record(
         files: netCDF files, Zarr stores or patterns.
         variables: what to read; nothing for all.
         qc: which flagged readings become missing.
-        step: clock to align to, such as "10min"; None to keep the record's own.
+        step: clock to align to, such as "10min"; None for that of `like`, or else the record's own.
+        like: what the record is for, and the step of its clock in seconds.
         quiet: whether to keep mends to oneself.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it cannot be read, or not like this.
+        ValueError: it cannot be read, or not like this; it is a result and no record.
     """
     from assim import data
 
     chosen = list(dict.fromkeys(variables)) or None
-    ds = data.open_dataset(files[0] if len(files) == 1 else list(files), chosen, qc=qc.value)
+    try:
+        ds = data.open_dataset(files[0] if len(files) == 1 else list(files), chosen, qc=qc.value)
+    except ValueError:
+        refuse_results(files)
+        raise
     for sentence in filter(None, str(ds.attrs.get("repairs", "")).splitlines()):
         note(sentence, quiet=quiet)
-    return ds if step is None else data.align(ds, step)
+    if step is not None:
+        return data.align(ds, step)
+    return ds if like is None else _on_the_clock_of(ds, *like, quiet=quiet)
+
+
+def _on_the_clock_of(ds: xr.Dataset, whose: str, step: float, *, quiet: bool) -> xr.Dataset:
+    """The record as it is where it is on that clock or coarser; else the mean of each step."""
+    import numpy as np
+
+    from assim import data
+    from assim.data.clockwork import step_words
+    from assim.data.describing import needs_aligning
+
+    if not needs_aligning(ds["time"].values, step):
+        return ds
+    words = step_words(step)
+    note(
+        f"The record was put on the clock of {whose}: each {words} holds the mean of its readings "
+        f"(as with --step {words}).",
+        quiet=quiet,
+    )
+    return data.align(ds, np.timedelta64(round(step * 1e9), "ns"))
 
 
 def without_useless(ds: xr.Dataset, asked_for: Iterable[str] = ()) -> tuple[xr.Dataset, list[str]]:

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from assim.cli.wording import as_typed
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -15,7 +17,9 @@ WIDE = 160
 def say(sentence: str, *, quiet: bool = False) -> None:
     """Say what was done, on standard output."""
     if not quiet:
-        _console(sys.stdout).print(sentence, markup=False, highlight=False, soft_wrap=True)
+        _console(sys.stdout).print(
+            as_typed(sentence), markup=False, highlight=False, soft_wrap=True
+        )
 
 
 def note(sentence: str, *, quiet: bool = False) -> None:
@@ -26,7 +30,7 @@ def note(sentence: str, *, quiet: bool = False) -> None:
 
 def complain(sentence: str, kind: str = "") -> None:
     """Say what is wrong, on standard error."""
-    text = f"assim: {kind}{sentence}"
+    text = f"assim: {kind}{as_typed(sentence)}"
     _console(sys.stderr).print(text, markup=False, highlight=False, soft_wrap=True)
 
 

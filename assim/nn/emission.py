@@ -12,6 +12,7 @@ three half-turns is spread evenly.
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -81,7 +82,7 @@ class Emission(Distribution):
         if self.df is None:
             noise = jax.random.normal(key, shape, self.loc.dtype)
         else:
-            noise = jax.random.t(key, self.df, shape, self.loc.dtype)
+            noise = _student_t(key, self.df, shape, self.loc.dtype)
         return self.loc + self.scale * noise
 
     def fold(self, y: Array) -> Array:
@@ -113,6 +114,12 @@ class Emission(Distribution):
 
     def _log_cdf(self, z: Array) -> Array:
         return log_ndtr(z) if self.df is None else _log_t_cdf(z, self.df)
+
+
+def _student_t(key: Key, nu: float, shape: tuple[int, ...], dtype: Any) -> Array:
+    r"""Student's t by the polar method of Bailey (1994), $\cos(2\pi V)\sqrt{\nu (U^{-2/\nu} - 1)}$."""
+    u, v = jax.random.uniform(key, (2, *shape), dtype)
+    return jnp.cos(TURN * v) * jnp.sqrt(nu * jnp.expm1(-2.0 / nu * jnp.log1p(-u)))
 
 
 def _log_t_density(z: Array, nu: float) -> Array:

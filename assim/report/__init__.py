@@ -11,7 +11,8 @@ import xarray as xr
 
 from assim.comparing import compare, elpds
 from assim.data.atomic import replacing
-from assim.report.collecting import Result, Run, collect
+from assim.data.describing import listed
+from assim.report.collecting import Result, Run, collect, lacking
 from assim.report.convergence import COLUMNS, convergence
 from assim.report.figures import calibration_figures, fans, score_figures, training_figure
 from assim.report.pages import facts, heading, note, page, table
@@ -20,14 +21,23 @@ from assim.verifying import lead_words
 
 __all__ = ["report"]
 
+LEAST_HELD, MOST_HELD = 0.85, 0.95
+"""Between these shares of the truth a 90 % interval counts as calibrated."""
+CALIBRATED = f"{100 * LEAST_HELD:g} to {100 * MOST_HELD:g} %"
+CONVERGED = (
+    "Every fit converged, by the checks in this table. Whether forecasts are calibrated is another question: "
+    "see Calibration, or compare forecasts with what happened."
+)
 
-def report(run: str | Path | Mapping[str, Result], path: str | Path) -> Path:
+
+def report(run: str | Path | Mapping[str, Result] | Run, path: str | Path) -> Path:
     """Write a page about a run, with figures, tables, convergence and provenance inside.
 
     Args:
         run: a directory with fitted and forecast trees (`*.nc`, `*.zarr`), `scores.nc` and, for
             observations in the plots, `truth.nc`; or such results by name, as in
-            `{"ar": posterior, "ar forecast": forecast, "scores": scores, "truth": dataset}`.
+            `{"ar": posterior, "ar forecast": forecast, "scores": scores, "truth": dataset}`;
+            or what `collect` made of them.
         path: the HTML file; nothing is left there when something fails.
 
     Returns:
@@ -38,14 +48,14 @@ def report(run: str | Path | Mapping[str, Result], path: str | Path) -> Path:
         ValueError: if there is nothing to report.
         OSError: if the file cannot be written.
     """
-    held = collect(run)
+    held = run if isinstance(run, Run) else collect(run)
     scores = held.scores
     if scores is None and held.truth is not None and held.forecasts:
         scores = compare(held.forecasts, held.truth)
     trees = held.posteriors | held.forecasts
     calibration = ""
     if scores is not None:
-        calibration = calibration_figures(scores, held.forecasts, held.truth)
+        calibration = _coverage(scores) + calibration_figures(scores, held.forecasts, held.truth)
     sections = [
         ("Summary", _summary(held, scores)),
         ("Scores", _scores(scores)),
@@ -54,7 +64,7 @@ def report(run: str | Path | Mapping[str, Result], path: str | Path) -> Path:
         ("Forecasts", fans(held.forecasts, held.truth, _baseline(scores))),
         ("Convergence", _convergence(held)),
         ("Provenance", "".join(provenance(name, tree) for name, tree in trees.items())),
-        ("Left out", "".join(note(sentence) for sentence in held.left_out)),
+        ("Notes", "".join(note(line) for line in (*held.left_out, *lacking(held)))),
     ]
     now = datetime.datetime.now(datetime.UTC)
     document = page(held.name, f"assim report, {now:%Y-%m-%d %H:%M} UTC", sections)
@@ -117,6 +127,30 @@ def _score_table(at: xr.Dataset) -> str:
     return table(columns, rows, best=1)
 
 
+def _coverage(scores: xr.Dataset) -> str:
+    """Say of every model what share of the truth its 90 % intervals hold, and warn where that is not about 90 %."""
+    inside = scores["coverage"].sel(level=0.9).weighted(scores["n"]).mean("lead_time")
+    body = ""
+    for model in map(str, scores["model"].values):
+        of_model = inside.sel(model=model).dropna("variable")
+        worst_first = of_model[np.argsort(-abs(of_model.values - 0.9))]
+        told = [_share_held(str(at["variable"].item()), float(at)) for at in worst_first]
+        sound = bool(((of_model >= LEAST_HELD) & (of_model <= MOST_HELD)).all())
+        ending = (
+            "." if sound else f": outside {CALIBRATED} a forecast does not count as calibrated."
+        )
+        if told:
+            kind = "fine" if sound else "advice"
+            body += note(f"{model}: the 90 % intervals hold {listed(told)}{ending}", kind)
+    return body
+
+
+def _share_held(variable: str, share: float) -> str:
+    """Say what share of a channel the intervals hold, and what is wrong with them."""
+    fault = " (too narrow)" if share < LEAST_HELD else " (too wide)" if share > MOST_HELD else ""
+    return f"{100 * share:.0f} % of {variable.replace('_', ' ')}{fault}"
+
+
 def _ranking(held: Run) -> str:
     """Rank the forecasts by ArviZ's expected log predictive density, where they have one."""
     if held.truth is None or len(held.forecasts) < 2:
@@ -151,7 +185,7 @@ def _convergence(held: Run) -> str:
     for name, (_, advice) in results.items():
         body += "".join(note(f"{name}: {sentence}", "advice") for sentence in advice)
     if not any(advice for _, advice in results.values()):
-        body += note("Nothing was found wrong with any fit.", "fine")
+        body += note(CONVERGED, "fine")
     return body + training_figure(held.posteriors)
 
 

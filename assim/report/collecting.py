@@ -1,13 +1,18 @@
-"""What a report is made of: the results in a run directory, or those given by name."""
+"""What a report is made of: the results in a run directory, or those given by name; and what is lacking there."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import join
 
+import numpy as np
 import xarray as xr
 
+from assim.data import align, open_dataset
+from assim.data.clockwork import step_words
+from assim.data.describing import needs_aligning
 from assim.tree import read_tree
 
 Result = xr.DataTree | xr.Dataset
@@ -22,8 +27,9 @@ class Run:
         posteriors: fitted trees by name.
         forecasts: forecast trees by name.
         scores: what `compare` gave, or None.
-        truth: what happened, or None.
-        left_out: a sentence for everything that was not used.
+        truth: what happened, on the clock of the forecasts, or None.
+        left_out: a sentence for everything that was not used, or not as it is.
+        folder: where they were read from, or None.
     """
 
     name: str
@@ -32,6 +38,7 @@ class Run:
     scores: xr.Dataset | None = None
     truth: xr.Dataset | None = None
     left_out: tuple[str, ...] = ()
+    folder: Path | None = None
 
     def __bool__(self) -> bool:
         """Say whether there is anything to report."""
@@ -43,7 +50,7 @@ def collect(run: str | Path | Mapping[str, Result]) -> Run:
 
     Every `*.nc` file and `*.zarr` store in the directory is looked at, also one folder down: trees
     with `predictions` are forecasts, trees with `posterior` are fits, a table with `crps` holds
-    scores, and `truth.nc` holds what happened.
+    scores, and `truth.nc`, read as `open_dataset` does, holds what happened.
 
     Args:
         run: the directory, or results by name.
@@ -57,6 +64,7 @@ def collect(run: str | Path | Mapping[str, Result]) -> Run:
     """
     found: dict[str, Result]
     left_out: list[str] = []
+    folder, expected = None, "trees of assim.infer or assim.forecast, or a table of assim.compare"
     if isinstance(run, Mapping):
         found, name, where = dict(run), "Forecast report", "the objects given"
     else:
@@ -67,14 +75,71 @@ def collect(run: str | Path | Mapping[str, Result]) -> Run:
             )
         found, left_out = _read(folder)
         name, where = folder.resolve().name, f"'{run}'"
-    collected = _sort(name, found, left_out)
+        expected = (
+            f"fits (assim fit FILE -o {folder}/fit.nc), forecasts (assim forecast FIT FILE -o "
+            f"{folder}/forecast.nc) or scores (assim compare FORECAST --truth FILE -o {folder}/scores.nc)"
+        )
+    collected = replace(_sort(name, found, left_out), folder=folder)
     if not collected:
         because = f" ({' '.join(collected.left_out)})" if collected.left_out else ""
-        raise ValueError(
-            f"There is nothing to report in {where}{because}: expected fitted or forecast trees "
-            "(*.nc, as assim.infer and assim.forecast give them) or a table scores.nc."
-        )
+        raise ValueError(f"There is nothing to report in {where}{because}: expected {expected}.")
     return collected
+
+
+def lacking(run: Run) -> tuple[str, ...]:
+    """A sentence for every file that a whole report would need and the directory does not hold: what makes it."""
+    if run.folder is None:
+        return ()
+    if not run.forecasts:
+        made = "make one with assim forecast FIT FILE -o"
+        return (
+            f"No forecast is in {run.folder}, so none is judged: {made} {run.folder}/forecast.nc.",
+        )
+    said = []
+    if run.scores is None and run.truth is None:
+        files = (run.folder / f"{name}{end}" for name in run.forecasts for end in (".nc", ".zarr"))
+        named = join(str(path) for path in files if path.exists())
+        said.append(
+            f"scores.nc is lacking in {run.folder}, so the page has no scores: make it with "
+            f"assim compare {named} --truth FILE -o {run.folder}/scores.nc."
+        )
+    if run.truth is None and not (run.folder / "truth.nc").exists():
+        said.append(
+            f"truth.nc is lacking in {run.folder}, so the plots show no readings: copy the record there "
+            f"(cp FILE {run.folder}/truth.nc)."
+        )
+    return tuple(said)
+
+
+def kind_of(result: Result) -> str:
+    """What a result is, in words."""
+    groups = result.children if isinstance(result, xr.DataTree) else {}
+    if "predictions" in groups:
+        return "a forecast"
+    if "posterior" in groups:
+        return "a fit"
+    if {"crps", "pit_histogram"} <= set(result.data_vars):
+        return "a table of scores"
+    return "a record" if result.data_vars else "no result of assim"
+
+
+def step_of(forecasts: Mapping[str, xr.DataTree]) -> float:
+    """The step of forecasts, in seconds.
+
+    Raises:
+        ValueError: they have different ones; which.
+    """
+    steps = {}
+    for name, tree in forecasts.items():
+        leads = np.sort(tree["predictions"].to_dataset()["lead_time"].values)
+        steps[name] = float(np.diff(leads, prepend=leads[:1] * 0).min() / np.timedelta64(1, "s"))
+    if len(set(steps.values())) > 1:
+        told = ", ".join(f"{name} {step_words(step)}" for name, step in steps.items())
+        raise ValueError(
+            f"The forecasts have different steps ({told}), so that no one truth serves all of them: "
+            "compare those of one step."
+        )
+    return next(iter(steps.values()))
 
 
 def _read(folder: Path) -> tuple[dict[str, Result], list[str]]:
@@ -87,8 +152,8 @@ def _read(folder: Path) -> tuple[dict[str, Result], list[str]]:
             continue
         label = str(path.relative_to(folder).with_suffix(""))
         try:
-            found[label] = read_tree(path)
-        except ValueError as error:
+            found[label] = open_dataset(path) if path.stem == "truth" else read_tree(path)
+        except (OSError, ValueError) as error:
             left_out.append(f"{path.name} was left out: {error}")
     return found, left_out
 
@@ -99,15 +164,34 @@ def _sort(name: str, found: Mapping[str, Result], left_out: list[str]) -> Run:
     forecasts: dict[str, xr.DataTree] = {}
     scores, truth, said = None, None, list(left_out)
     for label, result in found.items():
+        kind = kind_of(result)
         flat = result.to_dataset() if isinstance(result, xr.DataTree) else result
-        if isinstance(result, xr.DataTree) and "predictions" in result.children:
+        if isinstance(result, xr.DataTree) and kind == "a forecast":
             forecasts[label] = result
-        elif isinstance(result, xr.DataTree) and "posterior" in result.children:
+        elif isinstance(result, xr.DataTree) and kind == "a fit":
             posteriors[label] = result
-        elif {"crps", "pit_histogram"} <= set(flat.data_vars):
+        elif kind == "a table of scores":
             scores = flat
         elif label.split("/")[-1] == "truth" and "time" in flat.dims:
             truth = flat
         else:
             said.append(f"{label} was left out: it is neither a fit, a forecast nor scores.")
+    if truth is not None and forecasts:
+        truth, told = _on_their_clock(truth, forecasts)
+        said += told
     return Run(name, posteriors, forecasts, scores, truth, tuple(said))
+
+
+def _on_their_clock(
+    truth: xr.Dataset, forecasts: Mapping[str, xr.DataTree]
+) -> tuple[xr.Dataset | None, list[str]]:
+    """The truth on the clock of the forecasts, and what was done to it; None where they have different ones."""
+    try:
+        step = step_of(forecasts)
+    except ValueError as error:
+        return None, [f"The truth was left out: {error}"]
+    if not needs_aligning(truth["time"].values, step):
+        return truth, []
+    words = f"the mean of its readings in each {step_words(step)}"
+    on_clock = align(truth, np.timedelta64(round(step * 1e9), "ns"))
+    return on_clock, [f"The truth was put on the clock of the forecasts: {words}."]

@@ -22,6 +22,9 @@ COLUMNS = (
 )
 MOST_PARAMETERS = 500
 FEWEST_DRAWS = 100
+HIGHEST_R_HAT = 1.05
+RANKABLE = ("exact", "marginal")
+"""Likelihoods of which az.loo makes an estimate; a bound or a composite of overlapping windows is none."""
 
 
 def convergence(name: str, tree: xr.DataTree) -> tuple[list[object], list[str]]:
@@ -37,6 +40,12 @@ def convergence(name: str, tree: xr.DataTree) -> tuple[list[object], list[str]]:
     posterior = tree["posterior"]
     chains, draws = posterior.sizes.get("chain", 1), posterior.sizes.get("draw", 0)
     share, said = _pareto(tree)
+    r_hat, of_predictions = _worst_r_hat(posterior.to_dataset()), _r_hat_of_predictions(tree)
+    if r_hat > HIGHEST_R_HAT and np.isnan(of_predictions):
+        said += [
+            f"The chains differ in their parameters (r-hat {r_hat:.2f}, {HIGHEST_R_HAT} or less is wanted), and "
+            "whether their predictions agree is not known: sample longer."
+        ]
     advice = [line for line in str(tree.attrs.get("advice", "")).splitlines() if line] + said
     diverging = _stat(tree, "diverging")
     loss = _stat(tree, "loss")
@@ -46,8 +55,8 @@ def convergence(name: str, tree: xr.DataTree) -> tuple[list[object], list[str]]:
         short_name(tree.attrs.get("method")),
         tree.attrs.get("likelihood", "–"),
         f"{chains} × {draws}",
-        _worst_r_hat(posterior.to_dataset()),
-        float(tree.attrs.get("r_hat_predictions_95", np.nan)),
+        r_hat,
+        of_predictions,
         "–" if diverging is None else f"{int(diverging.sum())}",
         share,
         float(finite[-1]) if finite.size else np.nan,
@@ -60,6 +69,11 @@ def _stat(tree: xr.DataTree, name: str) -> np.ndarray | None:
     if "sample_stats" not in tree.children or name not in tree["sample_stats"].data_vars:
         return None
     return tree["sample_stats"].to_dataset()[name].values
+
+
+def _r_hat_of_predictions(tree: xr.DataTree) -> float:
+    """Read r-hat of the predictions at its 95th percentile; NaN where it was not taken."""
+    return float(tree.attrs.get("r_hat_predictions_95", np.nan))
 
 
 def _worst_r_hat(posterior: xr.Dataset) -> float:
@@ -94,7 +108,7 @@ def _real(posterior: xr.Dataset) -> list[xr.DataArray]:
 
 def _pareto(tree: xr.DataTree) -> tuple[str, list[str]]:
     """Count the cells that importance sampling cannot leave out."""
-    if "log_likelihood" not in tree.children:
+    if "log_likelihood" not in tree.children or tree.attrs.get("likelihood") not in RANKABLE:
         return "–", []
     log_likelihood = tree["log_likelihood"]
     if log_likelihood.sizes.get("chain", 1) * log_likelihood.sizes.get("draw", 0) < FEWEST_DRAWS:

@@ -110,7 +110,7 @@ def facts(rows: Iterable[tuple[str, object]]) -> str:
     return f'<table class="facts">{lines}</table>'
 
 
-def figure(draws: Sequence[Callable[[Axes], object]], caption: str, *, width: float = 4.6) -> str:
+def figure(draws: Sequence[Callable[[Axes], object]], caption: str, *, width: float = 5.2) -> str:
     """Draw panels side by side into an inline image.
 
     Args:

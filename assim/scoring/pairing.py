@@ -7,12 +7,14 @@ time that the truth does not hold, or holds as missing, stays NaN and is scored 
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import xarray as xr
 
-from assim.data.clockwork import JITTER
+from assim.data.clockwork import JITTER, step_words
+from assim.data.describing import needs_aligning
 from assim.data.spreading import spread
 from assim.data.units import agree, convert
 
@@ -56,6 +58,8 @@ def predictions(forecast: xr.DataTree) -> xr.Dataset:
         lead_time=("lead_time", lead, attrs["lead_time"]),
         valid_time=(("init_time", "lead_time"), valid),
     )
+    scaling = json.loads(forecast.attrs.get("scaling", "{}"))
+    dataset.attrs |= {"step": scaling["step"]} if "step" in scaling else {}
     return dataset[[name for name in dataset.data_vars if set(FORECAST) <= set(dataset[name].dims)]]
 
 
@@ -73,10 +77,11 @@ def pair(predicted: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
 
     Raises:
         ValueError: if a channel is not in the truth, the units differ, the stations do not match,
-            or no valid time is in the truth.
+            no valid time is in the truth, or means are to be paired with readings of a finer clock.
     """
     valid, truth = predicted["valid_time"], spread(truth)
     rows = _rows(truth, valid)
+    _require_same_cells(predicted, truth)
     paired = {}
     for name in predicted.data_vars:
         if name not in truth.data_vars:
@@ -221,6 +226,21 @@ def _rows(truth: xr.Dataset, valid: xr.DataArray) -> xr.DataArray:
             "forecast has (assim.align puts it there)."
         )
     return xr.DataArray(rows, dims=valid.dims)
+
+
+def _require_same_cells(predicted: xr.Dataset, truth: xr.Dataset) -> None:
+    """Refuse to judge forecasts of means by readings of a finer clock, which scatter more."""
+    step, times = predicted.attrs.get("step"), truth["time"].values.astype("datetime64[ns]")
+    means = [n for n, v in predicted.data_vars.items() if "time: mean" in _cells(v)]
+    if means and step is not None and needs_aligning(times, step):
+        raise ValueError(
+            f"The forecasts of {means} are of means over {step_words(step)}, and the truth is on a finer clock: "
+            f"put it on theirs first, with assim.align(truth, '{step_words(step)}')."
+        )
+
+
+def _cells(channel: xr.DataArray) -> str:
+    return str(channel.attrs.get("cell_methods", ""))
 
 
 def _require_same_units(one: xr.DataArray, other: xr.DataArray) -> None:

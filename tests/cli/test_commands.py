@@ -1,6 +1,7 @@
 """Each command does its work, says what it did, and leaves whole files."""
 
 import json
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -119,7 +120,7 @@ def test_forecast_to_zarr_and_to_a_flat_file(run_dir, tmp_path, capsys):
     argv = ["forecast", str(run_dir / "ar.nc"), str(run_dir / "truth.nc"), "-o", str(store)]
     argv += ["--horizon", "30min", "--origins", "2h", "--draws", "5", "--cf", str(flat)]
     assert run(argv) == 0
-    assert "forecasts" in capsys.readouterr().out
+    assert "forecasts, 30 min ahead, from 2020-01-0" in capsys.readouterr().out
     with xr.open_zarr(store, group="predictions", consolidated=False) as made:
         assert made.sizes["lead_time"] == 3
     with xr.open_dataset(flat, engine="h5netcdf") as ds:
@@ -134,6 +135,8 @@ def test_forecast_of_what_was_seen_is_one_from_its_end(run_dir, tmp_path, capsys
     assert run(["forecast", str(run_dir / "ar.nc"), str(seen), "-o", out, "--horizon", "1"]) == 0
     assert "seen all of the record" in capsys.readouterr().err
     assert read_tree(out)["predictions"].sizes["init_time"] == 1
+    assert run(["forecast", str(run_dir / "ar.nc"), "-o", out, "--horizon", "1h"]) == 0
+    assert f"1 forecast, 1 h ahead, from 2020-01-01T23:50:00 in {out}." in capsys.readouterr().out
 
 
 def test_compare_shows_a_table_and_writes_the_scores(run_dir, tmp_path, capsys):
@@ -167,18 +170,32 @@ def test_report_is_one_page(run_dir, tmp_path, capsys):
     assert page.read_text().startswith("<!") and "CRPS" in page.read_text()
 
 
+def test_a_report_names_what_is_lacking(run_dir, tmp_path, capsys):
+    shutil.copy(run_dir / "persistence.nc", tmp_path / "fc.nc")
+    assert run(["report", str(tmp_path)]) == 0
+    said = capsys.readouterr().err
+    assert f"assim compare {tmp_path}/fc.nc --truth FILE -o {tmp_path}/scores.nc." in said
+    assert "truth.nc is lacking" in said
+    command = f"compare {tmp_path}/fc.nc --truth {run_dir}/truth.nc -o {tmp_path}/scores.nc -q"
+    assert run(command.split()) == 0
+    capsys.readouterr()
+    assert run(["report", str(tmp_path)]) == 0
+    assert "scores.nc" not in capsys.readouterr().err
+    assert "CRPS" in (tmp_path / "report.html").read_text()
+
+
 @pytest.mark.slow
 def test_demo_leaves_a_whole_run(tmp_path):
     check_demo(tmp_path / "demo", [], {"autoregressive", "persistence", "climatology", "var"})
 
 
 def test_demo_is_wired_through(tmp_path, capsys):
-    check_demo(tmp_path / "demo", ["--quick", "--quiet"], {"autoregressive", "persistence"})
+    check_demo(tmp_path / "demo", ["--quick", "--quiet"], {"autoregressive", "persistence"}, 30)
     said = capsys.readouterr().out
     assert "skill against persistence" in said and "report.html" in said
 
 
-def check_demo(out, options, models):
+def check_demo(out, options, models, minutes=360):
     assert run(["demo", "--out", str(out), *options]) == 0
     names = {path.name for path in out.iterdir()}
     plots = {"fan.png", "crps.png", "coverage.png", "pit.png", "reliability.png", "training.png"}
@@ -186,7 +203,7 @@ def check_demo(out, options, models):
     assert names == plots | trees | {"report.html", "scores.nc", "scores.csv", "truth.nc"}
     with xr.open_dataset(out / "scores.nc", engine="h5netcdf") as scores:
         assert set(scores["model"].values) == models
-        assert scores["lead_time"].values[-1] == np.timedelta64(6, "h")
+        assert scores["lead_time"].values[-1] == np.timedelta64(minutes, "m")
     truth = read_tree(out / "truth.nc").to_dataset()
     for model in models:
         tree = read_tree(out / f"{model}.nc")

@@ -1,9 +1,12 @@
 """Pairing forecasts with what happened."""
 
+import json
+
 import numpy as np
 import pytest
 import xarray as xr
 
+import assim
 from assim import scoring
 from tests.synthetic import make_forecast, make_truth
 
@@ -182,3 +185,17 @@ def test_places_of_a_variable_are_the_channels_of_a_forecast():
     seen = scoring.pair(predicted.rename(temperature="temperature@30"), deep)["temperature@30"]
     expected = scoring.pair(predicted, truth + 5)["temperature"]
     np.testing.assert_allclose(seen, expected)
+
+
+def test_means_are_not_judged_by_the_readings_within():
+    fine = make_truth(hours=60)
+    tree = make_forecast(fine)
+    tree.attrs["scaling"] = json.dumps({"step": 7200.0})
+    predicted = scoring.predictions(tree)
+    assert scoring.pair(predicted, fine)["temperature"].notnull().any()
+    for channel in predicted.data_vars.values():
+        channel.attrs["cell_methods"] = "time: mean"
+    with pytest.raises(ValueError, match=r"means over 2h, .* assim.align\(truth, '2h'\)"):
+        scoring.pair(predicted, fine)
+    coarse = assim.align(fine, "2h")
+    assert scoring.pair(predicted, coarse)["temperature"].notnull().any()

@@ -1,0 +1,67 @@
+"""What the package says for Python, as one types it in a shell: `at='2020'` is `--until 2020` there."""
+
+import re
+from collections.abc import Callable
+
+from assim.cli.choosing import METHODS
+
+OPTIONS = {
+    "at": "--until",
+    "horizon": "--horizon",
+    "origins": "--origins",
+    "step": "--step",
+    "qc": "--qc",
+}
+
+
+def as_typed(sentence: str) -> str:
+    """The sentence with options in the place of Python's arguments.
+
+    Args:
+        sentence: what an error, a warning or a mend says.
+
+    Returns:
+        The same for the command line; unchanged where it names no argument.
+    """
+    for pattern, words in RULES:
+        sentence = re.sub(pattern, words, sentence)
+    return sentence
+
+
+def _settings(match: re.Match) -> str:
+    """`SVI(num_steps=600)` as `--method svi --set num_steps=600`."""
+    method = next(name for name, made in METHODS.items() if made == match[1])
+    return f"--method {method} {_each(match[2])}"
+
+
+def _each(settings: str, owner: str = "") -> str:
+    return " ".join(f"--set {owner}{setting}" for setting in settings.split(", "))
+
+
+RULES: tuple[tuple[str, str | Callable[[re.Match], str]], ...] = (
+    (rf"\b({'|'.join(METHODS.values())})\((\w+=[^()]*)\)", _settings),
+    (r"\bLaplace\((\w+)\(\)\)", r"--method laplace --set curvature=\1"),
+    (
+        r"\bascent=Ascent\(([^()]*)\)",  # only Laplace advises on it
+        lambda match: f"--method laplace {_each(match[1], 'ascent.')}",
+    ),
+    (r"\(ascent=\)", "(--set ascent.num_steps=5000)"),
+    (r"(?:open_dataset\(\.\.\., )?variables=\[\.\.\., '(\w+)'\]\)?", r"--variables A,B,\1"),
+    (r"open_dataset\(\.\.\., variables=\[\.\.\.\]\)|variables=\[\.\.\.\]", "--variables A,B"),
+    (r"\bassim\.align\(ds, '([^']+)'\)", r"--step \1"),
+    (r"\bassim\.align\b", "--step"),
+    (r" \(or --\w+ on the command line\)", ""),
+    (r"\(assim\.split, or (assim fit [^)]*)\)", r"(\1)"),
+    (r"\(in_sample=True, (--in-sample)\)", r"(\1)"),
+    (rf"(?<![\w./])({'|'.join(OPTIONS)})=('[^']*'|[\w:.+-]*\w)", lambda m: _option(m[1], m[2])),
+    (r"^init= ", "--init "),
+    (r", or use restore\(init\)\.model", ""),
+    (r", or read it lazily with chunks=", ""),
+    (r"\bgive ds=", "give FILE"),
+)
+
+
+def _option(name: str, value: str) -> str:
+    """An option with what was typed; quotes only where a shell needs them."""
+    plain = value.strip("'")
+    return f"{OPTIONS[name]} {plain if re.fullmatch(r'[^\s]+', plain) else repr(plain)}"
