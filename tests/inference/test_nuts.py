@@ -15,7 +15,8 @@ def test_the_linear_autoregression_is_sampled_exactly(key):
     found = coefficients(draws.sites)
     size = effective_sample_size(found.reshape(2, 1000, *found.shape[1:]))
     error = (found.mean(axis=0) - exact.mean) / exact.sd * np.sqrt(size)
-    assert np.abs(error).max() < 3
+    # of 22 coefficients one lies beyond 3 in 6 % of all runs, beyond 4 in 0.1 %; their mean square is 1
+    assert np.abs(error).max() < 4 and (error**2).mean() < 2
     ratio = found.var(axis=0) / exact.sd**2
     assert 0.85 < ratio.min() and ratio.max() < 1.15
     assert set(draws.stats) == {
