@@ -118,6 +118,8 @@ def record_of(
     kept = None if lazy else any(bool(screened[n].notnull().any()) for n in readings)
     out, mended = lay_out(ds, screened, clock, rows)
     out = _labelled(out, readings, errors)
+    others = {f"'{n}'" for n in map(str, raw.data_vars) if wanted is not None and n not in readings}
+    earlier = [line for line in earlier if not any(name in line for name in others)]
     return Record(out, source, tuple(readings), seen, kept, (*earlier, *said, *heard, *mended))
 
 

@@ -155,3 +155,12 @@ def test_an_installation_without_its_files_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr(datasets, "FOLDERS", (tmp_path,))
     with pytest.raises(FileNotFoundError, match="met_mast.nc did not come"):
         assim.load_dataset("met_mast")
+
+
+def test_what_was_mended_before_is_told_of_what_is_read_alone():
+    whole = assim.load_dataset("met_mast")
+    part = assim.open_dataset(whole, ["wind_speed", "air_temperature"])
+    assert "irradiance" in whole.attrs["repairs"]
+    assert part.attrs["repairs"] == "\n".join(
+        line for line in whole.attrs["repairs"].splitlines() if "'wind_speed'" in line
+    )
