@@ -40,6 +40,7 @@ def record():
     return xr.Dataset({"t": ("time", 10 + y, attrs)}, {"time": time})
 
 
+@pytest.mark.slow
 def test_its_posterior_holds_the_truth(page, record, key):
     post = assim.infer(page.Relaxation(), record, inference.NUTS(num_samples=200), key=key)
     tau = post["posterior"]["tau"].values.ravel()

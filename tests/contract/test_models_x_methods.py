@@ -60,7 +60,7 @@ QUICK = [
     ("network", "iterated", "student", "LastLayer"),
     ("var", "Stein"),
     ("persistence", "Laplace"),
-    ("climatology", "Stein"),
+    ("climatology", "Laplace"),
     ("seasonal", "Prior"),
 ]
 CASES = [

@@ -36,6 +36,7 @@ def test_the_force_is_that_of_the_paper(key, x64):
     np.testing.assert_allclose(stein_force(x, slope), expected, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_in_two_dimensions_the_particles_are_the_posterior(key):
     x, y = some_line(size=2, count=30, scale=1.0)
     mean, cov = solved(x, y, 1.0)

@@ -139,7 +139,7 @@ def test_a_gradient_passes_through_a_transition(key):
 
 @pytest.mark.parametrize(
     "nu",
-    [pytest.param(-5.0, marks=pytest.mark.slow), 0.0, pytest.param(5.0, marks=pytest.mark.slow)],
+    [pytest.param(nu, marks=pytest.mark.slow) for nu in (-5.0, 0.0, 5.0)],
 )
 def test_simulated_amplitudes_follow_the_density(nu, key):
     """8192 samples, 0.5 s apart: 1024 oscillators that start where they should not, read 8 times."""
