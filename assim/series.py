@@ -109,21 +109,19 @@ class Stream(eqx.Module):
             where: sensor coordinates, shape (run, time, coordinate).
 
         Raises:
-            ValueError: stamps before the origin, or too far from it to count steps.
+            ValueError: stamps before the origin, or too far from it to count steps; coordinates for other rows.
         """
-        dtype, mask = jnp.zeros(0).dtype, np.isfinite(y)
-        since = (times.astype("datetime64[ns]") - origin).astype(np.int64)
-        grain = np.int64(round(step * 1e9))
-        tick, rest = np.divmod(np.broadcast_to(since, y.shape[:2]), grain)
-        if (tick < 0).any() or (tick > np.iinfo(np.int32).max).any():
+        if where is not None and (where.ndim != 3 or where.shape[:2] != y.shape[:2]):
             raise ValueError(
-                f"The stamps lie {tick.min()} to {tick.max()} steps of {step:g} s after the origin {origin}; 0 to "
-                f"{np.iinfo(np.int32).max} can be counted: take the first stamp as origin, or a longer step."
+                f"where has shape {where.shape} for readings of shape {y.shape}: give the coordinates of each row, "
+                "shape (run, time, coordinate)."
             )
+        dtype, mask = jnp.zeros(0).dtype, np.isfinite(y)
+        tick, frac = _counted(times, origin, step)
         known = np.zeros_like(y) if sd is None else np.where(mask, np.nan_to_num(sd), 0.0)
         return cls(
-            tick=jnp.asarray(tick, jnp.int32),
-            frac=jnp.asarray(rest / grain, dtype),
+            tick=jnp.asarray(np.broadcast_to(tick, y.shape[:2]), jnp.int32),
+            frac=jnp.asarray(np.broadcast_to(frac, y.shape[:2]), dtype),
             y=jnp.asarray(np.where(mask, y, 0.0), dtype),
             mask=jnp.asarray(mask),
             sd=jnp.asarray(known, dtype),
@@ -138,6 +136,9 @@ class Stream(eqx.Module):
 
 class Series(eqx.Module):
     """Streams at their own rates and the inputs of the nominal clock, runs padded to one length.
+
+    `Series.of` makes the one stream of a single-rate record, whose sensors stay where they are; several streams,
+    and sensors that move, are put together from `Stream.of`.
 
     Args:
         streams: by name; a single-rate record has one, "main".
@@ -175,7 +176,7 @@ class Snapshots(eqx.Module):
     """Unpaired populations seen at a few times.
 
     Args:
-        tick: whole nominal steps since the first snapshot, shape (snapshot,).
+        tick: whole nominal steps since the origin, shape (snapshot,).
         frac: what is left of a step, shape (snapshot,).
         x: positions, shape (snapshot, sample, coordinate), internal units; 0 where missing.
         mask: True where a coordinate was seen, shape (snapshot, sample, coordinate).
@@ -189,6 +190,82 @@ class Snapshots(eqx.Module):
     mask: Bool[Array, "snapshot sample coordinate"]
     weight: Float[Array, "snapshot sample"]
     id: Int[Array, "snapshot sample"] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        times: np.ndarray,
+        x: np.ndarray,
+        *,
+        origin: np.datetime64,
+        step: float,
+        weight: np.ndarray | None = None,
+        id: np.ndarray | None = None,
+    ) -> "Snapshots":
+        """Snapshots at any times, none of them moved.
+
+        Args:
+            times: stamps, shape (snapshot,), datetime64.
+            x: positions, shape (snapshot, sample, coordinate), internal units; NaN where missing.
+            origin: the time that steps are counted from, no later than the first stamp.
+            step: nominal step of the record, seconds.
+            weight: weight of each sample, shape (snapshot, sample), 0 or more; None for 1. A sample with no
+                coordinate seen is padding and weighs 0.
+            id: identity of each sample where samples are paired, shape (snapshot, sample), whole numbers.
+
+        Raises:
+            ValueError: shapes that do not fit, weights or identities that are none, stamps before the origin or
+                too far from it to count steps.
+        """
+        x = np.asarray(x)
+        shapes = {"times": np.shape(times), "x": x.shape}
+        shapes |= {n: np.shape(v) for n, v in (("weight", weight), ("id", id)) if v is not None}
+        fit = {"times": x.shape[:1], "x": x.shape, "weight": x.shape[:2], "id": x.shape[:2]}
+        if x.ndim != 3 or any(shape != fit[n] for n, shape in shapes.items()):
+            told = ", ".join(f"{n} {shape}" for n, shape in shapes.items())
+            raise ValueError(
+                f"The shapes do not fit: {told}; expected times (snapshot,), x (snapshot, sample, coordinate), and "
+                "weight and id (snapshot, sample)."
+            )
+        mask, dtype = np.isfinite(x), jnp.zeros(0).dtype
+        weight = np.ones(x.shape[:2]) if weight is None else np.asarray(weight)
+        if not (np.isfinite(weight) & (weight >= 0)).all():
+            raise ValueError(
+                f"The weights run from {weight.min()} to {weight.max()}: each has to be finite and 0 or more."
+            )
+        if id is not None and np.asarray(id).dtype.kind not in "iu":
+            raise ValueError(
+                f"The identities are of type {np.asarray(id).dtype}, and whole numbers are needed: number them, as "
+                "with np.unique(id, return_inverse=True)[1].reshape(id.shape)."
+            )
+        tick, frac = _counted(times, origin, step)
+        return cls(
+            tick=jnp.asarray(tick, jnp.int32),
+            frac=jnp.asarray(frac, dtype),
+            x=jnp.asarray(np.where(mask, x, 0.0), dtype),
+            mask=jnp.asarray(mask),
+            weight=jnp.asarray(np.where(mask.any(axis=-1), weight, 0.0), dtype),
+            id=None if id is None else jnp.asarray(id, jnp.int32),
+        )
+
+
+def _counted(
+    times: np.ndarray, origin: np.datetime64, step: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Whole steps from the origin to each stamp, and what is left of a step.
+
+    Raises:
+        ValueError: stamps before the origin, or too far from it to count steps.
+    """
+    since = (np.asarray(times).astype("datetime64[ns]") - origin).astype(np.int64)
+    grain = np.int64(round(step * 1e9))
+    tick, rest = np.divmod(since, grain)
+    if (tick < 0).any() or (tick > np.iinfo(np.int32).max).any():
+        raise ValueError(
+            f"The stamps lie {tick.min()} to {tick.max()} steps of {step:g} s after the origin {origin}; 0 to "
+            f"{np.iinfo(np.int32).max} can be counted: take the first stamp as origin, or a longer step."
+        )
+    return tick, rest / grain
 
 
 class Window(eqx.Module):

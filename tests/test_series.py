@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from assim.data.framing import Selection, frame_of
-from assim.series import Layout, Series, Stream, cut, origins_with_truth, windows
+from assim.series import Layout, Series, Snapshots, Stream, cut, origins_with_truth, windows
 
 LENGTH = 12
 
@@ -198,3 +198,60 @@ class TestStreamsAtTheirOwnRates:
                 origin=self.ORIGIN,
                 step=1.0,
             )
+
+    def test_sensors_that_move_carry_where_they_were(self):
+        times = self.ORIGIN + np.arange(4) * np.timedelta64(1, "s")
+        y, where = np.zeros((2, 4, 1)), np.arange(24.0).reshape(2, 4, 3)
+        stream = Stream.of(times, y, origin=self.ORIGIN, step=1.0, where=where)
+        assert stream.where.dtype == stream.y.dtype
+        np.testing.assert_array_equal(stream.where, where)
+        assert Stream.of(times, y, origin=self.ORIGIN, step=1.0).where is None
+        with pytest.raises(
+            ValueError, match=r"where has shape \(4, 3\).*\(run, time, coordinate\)"
+        ):
+            Stream.of(times, y, origin=self.ORIGIN, step=1.0, where=where[0])
+
+
+class TestSnapshots:
+    ORIGIN = np.datetime64("1999-12-31T23:00", "ns")
+    TIMES = ORIGIN + np.array([0, 25, 36_000]) * np.timedelta64(1, "s")
+
+    def of(self, times=TIMES, x=None, origin=ORIGIN, step=10.0, **given):
+        x = np.arange(24.0).reshape(3, 4, 2) if x is None else x
+        return Snapshots.of(times, x, origin=origin, step=step, **given)
+
+    def test_no_stamp_is_moved(self):
+        snapshots = self.of()
+        np.testing.assert_array_equal(snapshots.tick, [0, 2, 3600])
+        np.testing.assert_allclose(snapshots.frac, [0, 0.5, 0])
+        np.testing.assert_array_equal(snapshots.x, np.arange(24.0).reshape(3, 4, 2))
+        assert snapshots.mask.all() and (snapshots.weight == 1).all() and snapshots.id is None
+        assert snapshots.x.dtype == snapshots.weight.dtype == snapshots.frac.dtype == jnp.float32
+
+    def test_padding_weighs_nothing_and_half_a_sample_counts(self):
+        x = np.ones((3, 4, 2))
+        x[0, 3] = x[1, 2, 0] = np.nan
+        snapshots = self.of(x=x, weight=np.full((3, 4), 0.5), id=np.arange(12).reshape(3, 4))
+        assert np.isfinite(snapshots.x).all()
+        np.testing.assert_array_equal(snapshots.mask, np.isfinite(x))
+        assert (snapshots.x[~snapshots.mask] == 0).all()
+        assert snapshots.weight[0].tolist() == [0.5, 0.5, 0.5, 0] and snapshots.weight[1, 2] == 0.5
+        assert snapshots.id.dtype == jnp.int32 and snapshots.id[2, 3] == 11
+
+    @pytest.mark.parametrize(
+        ("given", "says"),
+        [
+            ({"x": np.ones((3, 4))}, r"x \(3, 4\).*expected .*x \(snapshot, sample, coordinate\)"),
+            ({"times": TIMES[:2]}, r"times \(2,\), x \(3, 4, 2\)"),
+            ({"weight": np.ones(4)}, r"weight \(4,\)"),
+            ({"id": np.ones((4, 3), int)}, r"id \(4, 3\)"),
+            ({"weight": np.full((3, 4), -1.0)}, "weights run from -1.0 to -1.0.*0 or more"),
+            ({"weight": np.full((3, 4), np.nan)}, "finite"),
+            ({"id": np.full((3, 4), "a")}, "identities are of type <U1.*np.unique"),
+            ({"origin": TIMES[1]}, "take the first stamp as origin"),
+            ({"step": 1e-9}, "or a longer step"),
+        ],
+    )
+    def test_what_does_not_fit_is_refused(self, given, says):
+        with pytest.raises(ValueError, match=says):
+            self.of(**given)

@@ -12,6 +12,23 @@ STORE = ("zarr.json", ".zgroup", ".zmetadata", ".zattrs")
 """A directory with one of these is a Zarr store, and may be replaced."""
 
 
+def require_place(path: Path) -> None:
+    """Refuse a place where nothing can be written.
+
+    Args:
+        path: the file or directory (Zarr store) that is to be written.
+
+    Raises:
+        OSError: no such directory, no permission, or a directory in the way that is no Zarr store.
+    """
+    if not path.parent.is_dir():
+        raise OSError(f"The directory {path.parent} does not exist: make it, or write elsewhere.")
+    if not os.access(path.parent, os.W_OK):
+        raise OSError(f"There is no permission to write in {path.parent}: write elsewhere.")
+    if path.is_dir() and any(path.iterdir()) and not any((path / s).exists() for s in STORE):
+        raise OSError(f"{path} is a directory and not a Zarr store: remove it, or write elsewhere.")
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary sibling of `path` that takes its place on success and vanishes on failure.
@@ -23,15 +40,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
         The temporary path; write there.
 
     Raises:
-        OSError: no such directory, no permission, no room, or a directory in the way that is no Zarr store.
+        OSError: as `require_place` does; no room. An error of the system that names no file names `path`.
     """
     path = Path(path)
-    if not path.parent.is_dir():
-        raise OSError(f"The directory {path.parent} does not exist: make it, or write elsewhere.")
-    if not os.access(path.parent, os.W_OK):
-        raise OSError(f"There is no permission to write in {path.parent}: write elsewhere.")
-    if path.is_dir() and any(path.iterdir()) and not any((path / s).exists() for s in STORE):
-        raise OSError(f"{path} is a directory and not a Zarr store: remove it, or write elsewhere.")
+    require_place(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{path.suffix}")
     old = temporary.with_name(f"{temporary.name}.old")
     try:
@@ -49,7 +61,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
             raise OSError(
                 f"There is no room left to write {path}: free some, or write elsewhere."
             ) from error
-        raise
+        blamed = str(error.filename or temporary)
+        if error.errno is None or not blamed.startswith(str(temporary)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         for left in (temporary, old):
             if left.is_dir():

@@ -6,12 +6,13 @@ mappings and flags are neither. A variable that was asked for by name is a readi
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import xarray as xr
 
-from assim.data.clock import SECONDARY, SINCE
+from assim.data.clock import SINCE
 from assim.data.decoding import is_flag
+from assim.data.finding import SECONDARY
 
 POSITIONS = {
     *("latitude", "longitude", "depth", "height", "altitude", "grid_latitude", "grid_longitude"),
@@ -181,15 +182,47 @@ def is_position(name: str, var: xr.Variable) -> bool:
     )
 
 
-def along_error(ds: xr.Dataset, names: Mapping | Iterable[str], clock: str) -> ValueError:
-    """The refusal of variables that do not lie along the clock."""
+def along_error(
+    ds: xr.Dataset, names: Iterable[str], clock: str, others: Mapping[str, str | None]
+) -> ValueError:
+    """The refusal of variables that do not lie along the clock.
+
+    Args:
+        ds: the dataset as stored.
+        names: the variables.
+        clock: name of the clock.
+        others: the clock of its own that each variable lies along, or None.
+    """
+    away = next((c for c in others.values() if c is not None), None)
+    names = [n for n in names if away is None or others[n] == away]
     told = ", ".join(
         f"'{n}' ({', '.join(map(str, ds[n].dims)) or 'a single number'})" for n in names
     )
-    return ValueError(
-        f"{told} does not lie along the clock '{clock}' ({', '.join(map(str, ds[clock].dims))}): "
-        "leave it out of variables=[...]."
+    verb = "does" if len(names) == 1 else "do"
+    said = (
+        f"{told} {verb} not lie along the clock '{clock}' ({', '.join(map(str, ds[clock].dims))})"
     )
+    if away is None:
+        return ValueError(f"{said}: leave {_it(names)} out of variables=[...].")
+    return ValueError(f"{said} but along another, {away}: {_by_itself(names)}")
+
+
+def along_another(names: Sequence[str], clock: str) -> str:
+    """The sentence on readings that were not read, as they lie along another clock."""
+    told = ", ".join(map(repr, names))
+    verbs = ("lies", "was") if len(names) == 1 else ("lie", "were")
+    return f"{told} {verbs[0]} along another clock, {clock}, and {verbs[1]} not read: {_by_itself(names)}"
+
+
+def _by_itself(names: Sequence[str]) -> str:
+    return (
+        f"read {_it(names)} with variables=[{', '.join(map(repr, names))}], and put both on one clock with "
+        "assim.align([...], step)."
+    )
+
+
+def _it(names: Sequence[str]) -> str:
+    return "it" if len(names) == 1 else "them"
 
 
 def _is_other(name: str, var: xr.Variable) -> bool:

@@ -1,9 +1,7 @@
-"""The clock of a file: which variable it is, and its stamps as datetime64[ns].
+"""The stamps of a clock as datetime64[ns].
 
-A clock is known by what CF says of it (`axis = "T"`, `standard_name = "time"`, a coordinate variable, units
-"... since ..."), and by its name only where nothing else tells. Stamps are decoded here, in integers of
-nanoseconds, so that one bad stamp costs one row and not the axis: stamps that are missing, or outside what
-datetime64[ns] can hold, become NaT before any date is made.
+They are decoded here, in integers of nanoseconds, so that one bad stamp costs one row and not the axis: stamps that
+are missing, or outside what datetime64[ns] can hold, become NaT before any date is made.
 """
 
 import re
@@ -38,7 +36,6 @@ CALENDARS = {"360_day", "noleap", "365_day", "all_leap", "366_day", "julian"}
 FIRST, LAST = (float(np.datetime64(f"{year}-01-01", "s").astype(int)) for year in (1678, 2262))
 NOT_A_TIME = np.datetime64("NaT", "ns")
 NAMES = {"time", "juld", "date", "datetime", "date_time", "timestamp", "time_utc"}
-SECONDARY = {"base_time", "time_offset", "forecast_reference_time", "forecast_period"}
 
 
 @dataclass(frozen=True)
@@ -56,46 +53,6 @@ class Stamps:
     missing: int
     outside: int
     said: tuple[str, ...] = ()
-
-
-def find_clock(ds: xr.Dataset, along: set[str], named: tuple[str, ...] = ()) -> str:
-    """The variable that is the clock.
-
-    Args:
-        ds: the dataset as stored.
-        along: dimensions that the readings have, or are linked to by a ragged layout.
-        named: variables that the user asked for; a clock among them is the one.
-
-    Raises:
-        ValueError: no time coordinate; several, and nothing that prefers one.
-    """
-    bounds = {v.attrs.get(k) for v in ds.variables.values() for k in ("bounds", "climatology")}
-    ranks = {}
-    for name, var in ds.variables.items():
-        name = str(name)
-        fits = set(map(str, var.dims)) <= along and var.ndim <= 2 and var.size > 0
-        if fits and name not in bounds and _tells_time(name, var):
-            served = sum(
-                set(var.dims) <= set(v.dims) and v.dtype.kind in "fiu"
-                for v in ds.variables.values()
-            )
-            ranks[name] = (*_rank(name, var), served)
-    asked = [n for n in named if n in ranks]
-    if asked:
-        return asked[0]
-    if not ranks:
-        raise ValueError(
-            "The file has no time coordinate (no variable with units such as 'seconds since 1970-01-01' along "
-            f"its readings); it has {_listed(ds)}: add one, or name its units."
-        )
-    best = max(ranks.values())
-    ties = [n for n, rank in ranks.items() if rank == best]
-    if len(ties) > 1:
-        raise ValueError(
-            f"The file has {len(ties)} time coordinates, {' and '.join(ties)}, and nothing says which counts: name "
-            f"one with the variables, variables=[..., {ties[0]!r}], or drop one from the dataset."
-        )
-    return ties[0]
 
 
 def stamps_of(var: xr.Variable) -> Stamps:
@@ -121,7 +78,8 @@ def stamps_of(var: xr.Variable) -> Stamps:
     return _from_numbers(values, var.attrs)
 
 
-def _tells_time(name: str, var: xr.Variable) -> bool:
+def tells_time(name: str, var: xr.Variable) -> bool:
+    """Whether a variable holds stamps: dates, numbers since a date, or text that CF or its name calls time."""
     kind, attrs = var.dtype.kind, var.attrs
     if kind == "M":
         return True
@@ -134,23 +92,6 @@ def _tells_time(name: str, var: xr.Variable) -> bool:
             return bool((~np.isnat(_from_strings(text(sample)).times)).any())
         return all(_is_date(v) for v in sample)
     return False
-
-
-def _rank(name: str, var: xr.Variable) -> tuple[int, ...]:
-    """What speaks for a clock, most important first."""
-    low, said = name.lower(), str(var.attrs.get("standard_name", ""))
-    secondary = low in SECONDARY or said in SECONDARY
-    marks = (str(var.attrs.get("axis", "")).upper() == "T") + (said == "time")
-    own = var.dims == (name,)
-    known = low in NAMES and not marks
-    return (
-        -int(secondary),
-        int(var.ndim > 0),
-        marks,
-        int(own),
-        int(known),
-        -int(low == "base_time"),
-    )
 
 
 def _from_numbers(values: NDArray, attrs: dict) -> Stamps:
@@ -331,9 +272,3 @@ def _from_strings(values: NDArray) -> Stamps:
 
     parsed = pd.to_datetime(pd.Series(values.ravel()), format="ISO8601", errors="coerce", utc=True)
     return _from_datetimes(parsed.dt.tz_localize(None).to_numpy().reshape(values.shape))
-
-
-def _listed(ds: xr.Dataset) -> str:
-    names = [f"{n}({', '.join(map(str, v.dims))})" for n, v in ds.variables.items()]
-    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-    return ", ".join(names[:12]) + more if names else "no variable"

@@ -7,12 +7,13 @@ and times that give a result its meaning back.
 
 import warnings
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from assim.data.calendar import CalendarFeatures
+from assim.data.calendar import PERIODS, CalendarFeatures
 from assim.data.clockwork import regular_clock
 from assim.data.placing import place_of
 from assim.data.scaling import Scaling, fit_scaling
@@ -33,12 +34,26 @@ class Selection:
         covariates: variables that inform but are not forecast.
         calendar: calendar cycles given as inputs, of "day" and "year".
         targets: variables to forecast; None for all that are left.
+
+    Raises:
+        ValueError: a variable in two roles, an unknown cycle.
     """
 
     controls: tuple[str, ...] = ()
     covariates: tuple[str, ...] = ()
     calendar: tuple[str, ...] = ()
     targets: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        named = (self.controls, self.covariates, self.targets or ())
+        roles = zip(("control", "covariate", "target"), named, strict=True)
+        for (one, names), (other, more) in combinations(roles, 2):
+            if both := sorted(set(names) & set(more)):
+                raise ValueError(
+                    f"'{both[0]}' is named as a {one} and as a {other}: leave it out of one of them."
+                )
+        if unknown := sorted(set(self.calendar) - set(PERIODS)):
+            raise ValueError(f"calendar={unknown} is unknown; choose from {sorted(PERIODS)}.")
 
 
 @dataclass(frozen=True)

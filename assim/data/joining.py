@@ -1,6 +1,7 @@
 """Several files as one dataset: days of one station end to end, stations side by side.
 
-Files are of one station if they say so (an identifier in a global attribute, the same position) or say nothing.
+Files are of one station if they say so (the same identifier, the same position) or say nothing; different
+identifiers are different stations. What a file calls itself is told in `assim.data.identifying`.
 Those of one station follow each other in time; where they overlap and agree they are one record, where they
 overlap and disagree they are instruments of their own and are named by their files. Files of one station that
 share no variable are merged on the union of their stamps. Units follow the first file.
@@ -13,26 +14,17 @@ import numpy as np
 import xarray as xr
 
 from assim.data.geometry import refuse_too_many
+from assim.data.identifying import identity_of, is_same, scalar_in
 from assim.data.mending import put_in_order
 from assim.data.recording import Record
 from assim.data.units import agree, convert, convert_difference
 
 KINDS = ("station", "trajectory", "profile", "run")
-IDENTIFIERS = (
-    *(
-        "station_id",
-        "station_name",
-        "station",
-        "platform_code",
-        "site_code",
-        "wmo_platform_code",
-        "buoy_id",
-    ),
-    *("platform_id", "trajectory_id"),
-)
 COUNTS = ("n_bad", "n_suspect")
 NEAR = 0.01
 """Positions within this many degrees are one."""
+type Single = tuple[tuple[str, str], str, xr.Dataset]
+"""One station of one file: its identity, the file, its readings."""
 
 
 def join(records: Sequence[Record]) -> tuple[xr.Dataset, list[str]]:
@@ -50,20 +42,22 @@ def join(records: Sequence[Record]) -> tuple[xr.Dataset, list[str]]:
     if len(records) == 1:
         return records[0].ds, list(records[0].repairs)
     said = _told_once(records)
-    singles: list[tuple[str, str, xr.Dataset]] = []
+    singles: list[Single] = []
     for record, ds in zip(records, _in_units(records, said), strict=True):
-        singles += [(label, record.source, one) for label, one in _apart(ds)]
-    kind = next((d for r in records for d in KINDS if d in r.ds.dims), "station")
-    groups: list[list[tuple[str, str, xr.Dataset]]] = []
+        singles += [(identity, record.source, one) for identity, one in _apart(ds)]
+    kinds = [d for r in records for d in KINDS if d in r.ds.dims]
+    kinds += [d for r in records for d in KINDS if d in r.ds.coords]
+    kind = next(iter(kinds), "station")
+    groups: list[list[Single]] = []
     for single in singles:
-        home = next((g for g in groups if _one_station(g[0], single)), None)
+        home = next((g for g in groups if all(_one_station(one, single) for one in g)), None)
         if home is None:
             groups.append([single])
         else:
             home.append(single)
     joined: list[tuple[str, xr.Dataset]] = []
     for group in groups:
-        joined += _end_to_end(group, said)
+        joined += _end_to_end(group, _label(group, groups), said)
     if len(joined) == 1 and not any(d in records[0].ds.dims for d in KINDS):
         return joined[0][1], said
     return _side_by_side(joined, kind, said), said
@@ -112,19 +106,14 @@ def _bounds(da: xr.DataArray, has: str, wanted: str) -> dict:
     return {"units": wanted, **kept}
 
 
-def _apart(ds: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
-    """Each instance of a dataset with its label; "" where the file names none."""
+def _apart(ds: xr.Dataset) -> list[tuple[tuple[str, str], xr.Dataset]]:
+    """Each instance of a dataset with its identity."""
     kind = next((d for d in KINDS if d in ds.dims), None)
     if kind is None:
-        return [(_identifier(ds), ds)]
-    return [(str(label), ds.isel({kind: i}, drop=True)) for i, label in enumerate(ds[kind].values)]
-
-
-def _identifier(ds: xr.Dataset) -> str:
-    attrs = {k: str(v).strip() for k, v in ds.attrs.items()}
-    if "site_id" in attrs and "facility_id" in attrs:
-        return f"{attrs['site_id']} {attrs['facility_id'].partition(':')[0].strip()}"
-    return next((attrs[k] for k in IDENTIFIERS if attrs.get(k)), "")
+        return [(identity_of(ds), ds)]
+    of = scalar_in(ds)
+    ones = (ds.isel({kind: i}).drop_vars(kind) for i in range(ds.sizes[kind]))
+    return [((str(label), of), one) for label, one in zip(ds[kind].values, ones, strict=True)]
 
 
 def _position(ds: xr.Dataset) -> tuple[float, float] | None:
@@ -137,20 +126,25 @@ def _position(ds: xr.Dataset) -> tuple[float, float] | None:
     return (found["lat"], found["lon"]) if len(found) == 2 else None
 
 
-def _one_station(first: tuple[str, str, xr.Dataset], other: tuple[str, str, xr.Dataset]) -> bool:
-    if first[0] != other[0]:
+def _one_station(one: Single, other: Single) -> bool:
+    if not is_same(one[0], other[0]):
         return False
-    here, there = _position(first[2]), _position(other[2])
+    here, there = _position(one[2]), _position(other[2])
     if here is None or there is None:
         return True
     return bool(np.allclose(here, there, atol=NEAR, rtol=0, equal_nan=True))
 
 
-def _end_to_end(
-    group: list[tuple[str, str, xr.Dataset]], said: list[str]
-) -> list[tuple[str, xr.Dataset]]:
+def _label(group: list[Single], groups: list[list[Single]]) -> str:
+    """The name of a station, with its number where others have the name too; its file where it has none."""
+    name = group[0][0][0]
+    number = next((identity[1] for identity, _, _ in group if identity[1]), "")
+    alone = sum(g[0][0][0] == name for g in groups) == 1
+    return (name if alone or not number else f"{name} {number}") or Path(group[0][1]).stem
+
+
+def _end_to_end(group: list[Single], label: str, said: list[str]) -> list[tuple[str, xr.Dataset]]:
     """The files of one station as one record, or each as its own where they disagree."""
-    label = group[0][0] or Path(group[0][1]).stem
     if len(group) == 1:
         return [(label, group[0][2])]
     order = sorted(group, key=lambda g: g[2]["time"].values[0])
@@ -163,8 +157,9 @@ def _end_to_end(
         return [(label, merged)]
     if all(_continues(a[2], b[2]) for i, b in enumerate(order) for a in order[:i]):
         return [(label, _concatenated([g[2] for g in order], said))]
+    whose = "of one station" if any(group[0][0]) else "that name no station"
     said.append(
-        "Files of one station overlap in time and disagree; each is an instrument of its own, named by its file."
+        f"Files {whose} overlap in time and disagree; each is an instrument of its own, named by its file."
     )
     return [(Path(source).stem, ds) for _, source, ds in group]
 
@@ -228,7 +223,7 @@ def _side_by_side(joined: list[tuple[str, xr.Dataset]], kind: str, said: list[st
         labels = [f"{label} ({labels[:i].count(label) + 1})" for i, label in enumerate(labels)]
     clock = np.unique(np.concatenate([ds["time"].values for _, ds in joined]))
     refuse_too_many(clock.size * len(joined), f"the {len(joined)} {kind}s")
-    everywhere = set.intersection(*(set(ds.coords) for _, ds in joined))
+    everywhere = set.intersection(*(set(ds.coords) for _, ds in joined)) - {kind}
     kept = [
         n
         for n in everywhere
@@ -253,5 +248,6 @@ def _side_by_side(joined: list[tuple[str, xr.Dataset]], kind: str, said: list[st
     )
     for name, da in whole.data_vars.items():
         da.attrs |= {k: n for k, n in counts[str(name)].items() if k in da.attrs}
-    said.append(f"{len(joined)} {kind}s were put side by side on the union of their stamps.")
+    if len(joined) > 1:
+        said.append(f"{len(joined)} {kind}s were put side by side on the union of their stamps.")
     return whole.transpose(kind, "time", ...)

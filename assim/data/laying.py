@@ -46,7 +46,7 @@ def lay_out(
             f"No row of the clock '{clock}' has a usable time ({stamps.missing} missing, {stamps.outside} outside "
             "its range): correct its values or units."
         )
-    screened = _squeezed(screened)
+    screened = _squeezed(screened, {*rows.dims, rows.dim})
     if rows.instance is None and rows.profile is None:
         dim = rows.dims[0]
         if good.size < times.size:
@@ -142,8 +142,11 @@ def _with_instances(ds: xr.Dataset, out: xr.Dataset, clock_dim: str) -> xr.Datas
     return out.rename({dim: kind} if dim != kind else {}).assign_coords({kind: (kind, labels)})
 
 
-def _squeezed(ds: xr.Dataset) -> xr.Dataset:
-    """Without the dimensions of length one that only say where."""
+def _squeezed(ds: xr.Dataset, keep: set[str]) -> xr.Dataset:
+    """Without the dimensions of length one that only say where, or that no reading lies along."""
     names = {"latitude", "longitude", "lat", "lon"}
-    single = [d for d, n in ds.sizes.items() if n == 1 and str(d).lower() in names]
+    lain = {d for v in ds.data_vars.values() for d in v.dims} | keep
+    single = [
+        d for d, n in ds.sizes.items() if n == 1 and (str(d).lower() in names or d not in lain)
+    ]
     return ds.isel({d: 0 for d in single})

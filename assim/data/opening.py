@@ -103,7 +103,9 @@ def _sources(given: Any) -> list[Path | xr.Dataset]:
         if not found:
             raise FileNotFoundError(f"No file matches {given}: check the pattern and the folder.")
         return [Path(p) for p in found]
-    if not isinstance(given, Iterable):
+    if isinstance(given, xr.DataTree):
+        raise _is_a_tree(given)
+    if not isinstance(given, Iterable) or isinstance(given, Mapping):
         raise ValueError(
             f"A file, a pattern, a list of files or an xarray.Dataset is needed, not {type(given).__name__}."
         )
@@ -111,6 +113,15 @@ def _sources(given: Any) -> list[Path | xr.Dataset]:
     if not sources:
         raise FileNotFoundError("The list of files is empty: name at least one.")
     return sources
+
+
+def _is_a_tree(tree: xr.DataTree) -> ValueError:
+    groups = [node.path.strip("/") for node in tree.subtree if node.data_vars]
+    told = ", ".join(f"tree[{g!r}].to_dataset()" if g else "tree.to_dataset()" for g in groups[:6])
+    return ValueError(
+        "A file, a pattern, a list of files or an xarray.Dataset is needed, and this is an xarray.DataTree: give "
+        f"the dataset of one group, {told or 'but all of its groups are empty'}."
+    )
 
 
 def _finished(ds: xr.Dataset, records: list[Record], repairs: list[str], qc: Any) -> xr.Dataset:

@@ -12,6 +12,7 @@ from typing import Any
 import xarray as xr
 
 from assim.data.choosing import (
+    along_another,
     along_error,
     asked_for,
     coordinates_of,
@@ -21,9 +22,10 @@ from assim.data.choosing import (
     readings_of,
     related,
 )
-from assim.data.clock import find_clock
 from assim.data.decoding import decode, is_flag
+from assim.data.finding import clock_along, find_clock
 from assim.data.geometry import Rows, index_names, linked_dims, rows_of
+from assim.data.identifying import identified, identifier_of
 from assim.data.laying import lay_out
 from assim.data.mending import is_lazy
 from assim.data.reading import load, tidy
@@ -94,12 +96,13 @@ def record_of(
         ds = _with_row(ds, clock)
     ds = _freed(ds, set(map(str, ds[clock].dims)))
     rows = rows_of(ds, clock, {str(d) for v in ds.variables.values() for d in v.dims})
+    elsewhere = [] if wanted is not None else _elsewhere(ds, clock, rows, given)
     readings = _readings(ds, clock, rows, wanted, given)
     errors = {
         n: e for n, e in errors_of(ds, readings).items() if e not in readings or wanted is None
     }
     readings = [n for n in readings if n not in errors.values()]
-    skip = {clock, *index_names(ds), *errors.values()}
+    skip = {clock, *index_names(ds), *errors.values(), *filter(None, [identifier_of(ds)])}
     numeric = {n for n in given if n in ds.variables and ds[n].dtype.kind in "fiu"}
     coords = sorted({*coordinates_of(ds, readings, skip), *(numeric - skip - set(readings))})
     ds = _brought(
@@ -117,10 +120,11 @@ def record_of(
     screened, heard = _screened(ds, numbers, readings, qc, screen)
     kept = None if lazy else any(bool(screened[n].notnull().any()) for n in readings)
     out, mended = lay_out(ds, screened, clock, rows)
-    out = _labelled(out, readings, errors)
+    out = identified(_labelled(out, readings, errors), ds)
     others = {f"'{n}'" for n in map(str, raw.data_vars) if wanted is not None and n not in readings}
     earlier = [line for line in earlier if not any(name in line for name in others)]
-    return Record(out, source, tuple(readings), seen, kept, (*earlier, *said, *heard, *mended))
+    repairs = (*earlier, *elsewhere, *said, *heard, *mended)
+    return Record(out, source, tuple(readings), seen, kept, repairs)
 
 
 def _clock_of(ds: xr.Dataset, wanted: list[str] | None) -> str:
@@ -160,15 +164,38 @@ def _readings(
     numbers_only(ds, wanted)
     off = [n for n in wanted if not need <= set(map(str, ds[n].dims))]
     if off:
-        raise along_error(ds, off, clock)
+        raise along_error(ds, off, clock, {n: clock_along(ds, n, clock) for n in off})
     if not wanted:
-        others = [str(n) for n, v in ds.variables.items() if need & set(v.dims) and n != clock]
-        has = f"it has {', '.join(others[:12])}" if others else "it has nothing there"
-        raise ValueError(
-            f"The file has no sensor reading along its clock '{clock}' ({has}): "
-            "name what to read with variables=[...]."
-        )
+        raise _no_reading(ds, clock, need)
     return wanted
+
+
+def _no_reading(ds: xr.Dataset, clock: str, need: set[str]) -> ValueError:
+    others = {str(n): v for n, v in ds.variables.items() if need & set(v.dims) and n != clock}
+    numbers = [n for n, v in others.items() if v.dtype.kind not in "OSU"]
+    said = f"The file has no sensor reading along its clock '{clock}'"
+    if others and not numbers:
+        first = next(iter(others))
+        return ValueError(
+            f"{said}: what lies there holds text ({', '.join([*others][:12])}), and a reading is a number. Open "
+            f"the file with xarray.open_dataset, make numbers of it, ds[{first!r}] = ds[{first!r}].astype(float), "
+            "and give that dataset."
+        )
+    has = f"it has {', '.join(numbers[:12])}" if numbers else "it has nothing there"
+    return ValueError(f"{said} ({has}): name what to read with variables=[...].")
+
+
+def _elsewhere(ds: xr.Dataset, clock: str, rows: Rows, given: set[str]) -> list[str]:
+    """The sentences on readings that lie along other clocks than the one that is read."""
+    every = readings_of(ds, set(map(str, ds.dims)), {clock, *index_names(ds), *given})
+    away = [n for n in every if not set(rows.dims) <= set(map(str, ds[n].dims))]
+    errors = set(errors_of(ds, every).values())
+    by_clock: dict[str, list[str]] = {}
+    for name in (n for n in away if n not in errors):
+        other = clock_along(ds, name, clock)
+        if other is not None:
+            by_clock.setdefault(other, []).append(name)
+    return [along_another(names, other) for other, names in by_clock.items()]
 
 
 def _with_row(ds: xr.Dataset, clock: str) -> xr.Dataset:
@@ -202,21 +229,33 @@ def _brought(
             if "cf_role" in v.attrs or v.dims == (n,) or (v.ndim == 1 and v.dims[0] == rows.dim)
         }
         structure |= {str(n) for n in ds.variables if "cell_index" in str(n).lower()}
+        structure |= set(filter(None, [identifier_of(ds)]))
         ds = ds[list({*wanted, *coords, clock, *related(ds, wanted), *index_names(ds), *structure})]
     if chunks is None:
         return ds if is_lazy(ds) else load(ds, source)
+    ds[clock].load()
+    return _chunked(ds, chunks, rows)
+
+
+def _chunked(ds: xr.Dataset, chunks: Any, rows: Rows) -> xr.Dataset:
     if find_spec("dask") is None:
         raise ValueError("chunks= needs dask: install it with `pip install 'assim[dask]'`.")
     if isinstance(chunks, dict):
-        chunks = {rows.dims[-1] if k == "time" else k: v for k, v in chunks.items()}
-        unknown = [k for k in chunks if k not in ds.dims]
+        unknown = [k for k in chunks if k != "time" and k not in ds.dims]
         if unknown:
+            has = ["time", *(str(d) for d in ds.dims if d not in rows.dims)]
             raise ValueError(
-                f"chunks= names {', '.join(map(repr, unknown))} and the file has the dimensions "
-                f"time, {', '.join(str(d) for d in ds.dims if d not in rows.dims)}."
+                f"chunks= names {', '.join(map(repr, unknown))} and the file has "
+                f"the dimension{'s' * (len(has) > 1)} {', '.join(has)}: name one of these."
             )
-    ds[clock].load()
-    return ds.chunk(chunks)
+        named = {rows.dims[-1] if k == "time" else k: v for k, v in chunks.items()}
+    try:
+        return ds.chunk(named if isinstance(chunks, dict) else chunks)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise ValueError(
+            f"chunks={chunks!r} gives no sizes of chunks: give rows for each dimension, as in "
+            'chunks={"time": 100_000}, or "auto".'
+        ) from error
 
 
 def _screened(

@@ -1,50 +1,16 @@
-"""The clock: found by what CF says of it, decoded stamp by stamp."""
+"""The clock, decoded stamp by stamp."""
 
 import cftime
 import numpy as np
 import pytest
 import xarray as xr
 
-from assim.data.clock import find_clock, stamps_of
+from assim.data.clock import stamps_of
 from assim.data.mending import put_in_order
 
 
 def clock(values, units="seconds since 1970-01-01", **attrs):
     return xr.Variable("t", np.asarray(values), {"units": units, **attrs})
-
-
-def dataset(**clocks):
-    return xr.Dataset({"x": ("t", np.arange(3.0)), **clocks})
-
-
-def test_the_name_alone_does_not_make_a_clock():
-    ds = dataset(time=("t", [1.0, 2.0, 3.0]), ticks=clock([0, 1, 2]))
-    assert find_clock(ds, {"t"}) == "ticks"
-
-
-@pytest.mark.parametrize("marks", [{"axis": "T"}, {"standard_name": "time"}])
-def test_what_cf_says_decides_between_two(marks):
-    ds = dataset(a=clock([0, 1, 2]), b=clock([0, 1, 2], **marks))
-    assert find_clock(ds, {"t"}) == "b"
-
-
-def test_a_second_clock_counts_only_where_there_is_no_other():
-    base = xr.Variable((), 0, {"units": "seconds since 1970-01-01"})
-    ds = dataset(base_time=base, time_offset=clock([0, 1, 2]))
-    assert find_clock(ds, {"t"}) == "time_offset"
-    assert find_clock(ds.assign(when=clock([0, 1, 2])), {"t"}) == "when"
-
-
-def test_two_clocks_are_a_question():
-    ds = dataset(JULD=clock([0, 1, 2], axis="T"), JULD_ADJUSTED=clock([0, 1, 2], axis="T"))
-    with pytest.raises(ValueError, match="JULD and JULD_ADJUSTED.*variables="):
-        find_clock(ds, {"t"})
-    assert find_clock(ds, {"t"}, ("x", "JULD_ADJUSTED")) == "JULD_ADJUSTED"
-
-
-def test_no_clock_lists_what_there_is():
-    with pytest.raises(ValueError, match=r"no time coordinate.*x\(t\)"):
-        find_clock(dataset(), {"t"})
 
 
 @pytest.mark.parametrize(
