@@ -7,6 +7,7 @@ steps that a state-space model repeats inside `lax.scan`.
 from collections.abc import Callable
 from math import factorial
 
+import jax
 import jax.numpy as jnp
 
 from assim.types import Array, Float
@@ -30,6 +31,24 @@ def rk4(drift: Drift, x: Array, dt: Float[Array, ""] | float) -> Array:
     k3 = drift(x + 0.5 * dt * k2)
     k4 = drift(x + dt * k3)
     return x + dt / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
+
+
+def walked(
+    method: Callable[[Drift, Array, Array], Array], drift: Drift, x: Array, dt: Array, steps: int
+) -> Array:
+    """The state after `dt` in equal steps of a method.
+
+    Args:
+        method: one step, such as `rk4`.
+        drift: f, in units of x per second.
+        x: state, any shape.
+        dt: the whole way, seconds.
+        steps: number of steps; static.
+    """
+    h = dt / steps
+    if steps == 1:
+        return method(drift, x, h)
+    return jax.lax.fori_loop(0, steps, lambda _, x: method(drift, x, h), x)
 
 
 def euler_maruyama(

@@ -128,6 +128,18 @@ class AbstractLinearGaussian(AbstractLatentLinear):
         """H (channel, state), offset (channel,) and a Cholesky factor of R (channel, channel)."""
 
 
+class AbstractField(AbstractStateSpace):
+    """A model whose state lies at places: what a local filter needs."""
+
+    @abstractmethod
+    def places(self) -> Float[Array, "state coordinate"]:
+        """Coordinates of each component of the state."""
+
+    @abstractmethod
+    def sensors(self, where: Array | None = None) -> Float[Array, "channel coordinate"]:
+        """Coordinates of each channel at the sensors `where`, None for those that stay where they are."""
+
+
 class AbstractObserver(AbstractStateSpace):
     """A model with a learned gain that corrects its own state by what is observed."""
 

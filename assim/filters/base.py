@@ -1,0 +1,172 @@
+r"""What every filter is: a belief that is moved, then corrected.
+
+$$p(x_k \mid y_{<k}) = \int p(x_k \mid x_{k-1})\, p(x_{k-1} \mid y_{<k})\, dx_{k-1}, \qquad
+p(x_k \mid y_{\le k}) \propto p(y_k \mid x_k)\, p(x_k \mid y_{<k})$$
+
+A filter sees arrays alone, one cycle at a time. Its belief is a pytree of its own; what it says of it is the mean
+and the standard deviation, and of the readings the innovation, before the correction.
+"""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from numpyro.distributions import Distribution
+
+from assim.statespace import AbstractStateSpace, Span
+from assim.types import Array, Bool, Float, Key, Keys, PyTree
+
+type Belief = PyTree
+
+
+class Cycle(eqx.Module):
+    """One step in time and what was read at its end; stacked on a leading axis, a record.
+
+    Args:
+        span: from the previous time to this one; seconds.
+        y: readings, shape (channel,), internal units; 0 where missing.
+        mask: True where read, shape (channel,).
+        sd: the file's own standard error, shape (channel,), internal units; 0 where unknown.
+        u: inputs that hold at the end of the span, shape (input,), or None.
+        where: coordinates of the sensors, shape (channel, coordinate), or None where the channels say it all.
+    """
+
+    span: Span
+    y: Float[Array, " channel"]
+    mask: Bool[Array, " channel"]
+    sd: Float[Array, " channel"]
+    u: Float[Array, " input"] | None = None
+    where: Float[Array, "channel coordinate"] | None = None
+
+
+class Innovation(eqx.Module):
+    r"""What came minus what was foreseen, $d = y - \overline{h(x)}$, and how likely it was.
+
+    Args:
+        residual: d, shape (channel,), internal units; 0 where missing.
+        sd: its standard deviation by the filter, shape (channel,), internal units.
+        log_score: log of the predictive density of each reading, shape (channel,); 0 where missing.
+    """
+
+    residual: Float[Array, " channel"]
+    sd: Float[Array, " channel"]
+    log_score: Float[Array, " channel"]
+
+
+class Dynamics(eqx.Module):
+    """A state-space model, or one for each member: the draws of its parameters are the ensemble.
+
+    Args:
+        ssm: the model; with `each`, a batch of them on a leading member axis.
+        each: whether every member has parameters of its own.
+    """
+
+    ssm: AbstractStateSpace
+    each: bool = eqx.field(static=True, default=False)
+
+    def moved(self, ensemble: Array, cycle: Cycle, *, keys: Keys) -> Array:
+        """Every member (member, state) after the span of a cycle."""
+
+        def move(ssm: AbstractStateSpace, x: Array, key: Key) -> Array:
+            return ssm.transition(x, cycle.span, cycle.u, key=key)
+
+        return eqx.filter_vmap(move, in_axes=(self._axis, 0, 0))(self.ssm, ensemble, keys)
+
+    def seen(self, ensemble: Array, cycle: Cycle) -> tuple[Array, Array]:
+        """What each member would be read as, and the variance of the error, each shape (member, channel)."""
+
+        def see(ssm: AbstractStateSpace, x: Array) -> tuple[Array, Array]:
+            density = ssm.observation(x, cycle.span, cycle.where, cycle.sd, cycle.u)
+            return density.mean, density.variance
+
+        return eqx.filter_vmap(see, in_axes=(self._axis, 0))(self.ssm, ensemble)
+
+    def log_likelihood(self, ensemble: Array, cycle: Cycle) -> Float[Array, "member channel"]:
+        """Log density of the readings given each member, shape (member, channel); 0 where missing."""
+
+        def tell(ssm: AbstractStateSpace, x: Array) -> Array:
+            density = ssm.observation(x, cycle.span, cycle.where, cycle.sd, cycle.u)
+            return jnp.where(cycle.mask, density.log_prob(cycle.y), 0.0)
+
+        return eqx.filter_vmap(tell, in_axes=(self._axis, 0))(self.ssm, ensemble)
+
+    @property
+    def _axis(self) -> object:
+        return eqx.if_array(0) if self.each else None
+
+
+class AbstractFilter(eqx.Module):
+    """A way to carry a belief through cycles."""
+
+    @abstractmethod
+    def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Belief:
+        """The belief before the first cycle, from the distribution of the first state."""
+
+    @abstractmethod
+    def forecast(self, dynamics: Dynamics, belief: Belief, cycle: Cycle, *, key: Key) -> Belief:
+        """The belief after the span of a cycle: the background."""
+
+    @abstractmethod
+    def analysis(
+        self, dynamics: Dynamics, belief: Belief, cycle: Cycle, *, key: Key
+    ) -> tuple[Belief, Innovation]:
+        """The belief after the readings of a cycle, and the innovation; untouched where nothing was read."""
+
+    @abstractmethod
+    def moments(self, belief: Belief) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
+        """Mean and standard deviation of the state."""
+
+
+class Told(eqx.Module):
+    """What a filter says at the end of a cycle.
+
+    Args:
+        background: belief before the readings of the cycle.
+        analysis: belief after them.
+        innovation: what lies between.
+    """
+
+    background: Belief
+    analysis: Belief
+    innovation: Innovation
+
+
+def run(
+    chosen: AbstractFilter,
+    dynamics: Dynamics,
+    belief: Belief,
+    cycles: Cycle,
+    *,
+    key: Key,
+    first_step: int | Array = 0,
+    keep: "type[Told] | None" = None,
+) -> tuple[Belief, PyTree]:
+    """Carry a belief through a record: one scan.
+
+    The key of a cycle is folded from its absolute number, so that a record cut in two gives what the whole gives.
+
+    Args:
+        chosen: the filter.
+        dynamics: the model.
+        belief: before the first span.
+        cycles: stacked on a leading time axis.
+        key: all randomness.
+        first_step: absolute number of the first cycle.
+        keep: None to keep means and standard deviations; `Told` to keep whole beliefs.
+
+    Returns:
+        The last belief, and for every cycle what was kept, on a leading time axis.
+    """
+
+    def step(belief: Belief, at: tuple[Array, Cycle]) -> tuple[Belief, PyTree]:
+        number, cycle = at
+        k_forecast, k_analysis = jax.random.split(jax.random.fold_in(key, number))
+        background = chosen.forecast(dynamics, belief, cycle, key=k_forecast)
+        after, innovation = chosen.analysis(dynamics, background, cycle, key=k_analysis)
+        if keep is None:
+            return after, Told(chosen.moments(background), chosen.moments(after), innovation)
+        return after, Told(background, after, innovation)
+
+    numbers = first_step + jnp.arange(cycles.mask.shape[0])
+    return jax.lax.scan(step, belief, (numbers, cycles))

@@ -1,0 +1,57 @@
+r"""The ensemble Kalman filter with perturbed observations (Burgers, van Leeuwen and Evensen 1998).
+
+$$E^a = E + X^\top S\,(I + S^\top S)^{-1} R^{-1/2}\,\big(y + \varepsilon_n - h(E_n)\big), \qquad
+\varepsilon_n \sim \mathcal N(0, R), \quad \textstyle\sum_n \varepsilon_n = 0$$
+
+The solve is in the space of the readings or of the members, whichever is smaller.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from numpyro.distributions import Distribution
+
+from assim.filters import ensemble
+from assim.filters.base import AbstractFilter, Cycle, Dynamics, Innovation
+from assim.filters.ensemble import Ensemble
+from assim.filters.inflation import AbstractInflation, Multiplicative
+from assim.types import Array, Float, Key
+
+
+class EnKF(AbstractFilter):
+    """The ensemble Kalman filter with perturbed observations.
+
+    Args:
+        size: members.
+        inflation: how the spread that sampling loses is given back.
+    """
+
+    size: int = eqx.field(static=True, default=40)
+    inflation: AbstractInflation = Multiplicative(1.0)
+
+    def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Ensemble:
+        """Members drawn from the prior."""
+        return ensemble.start(prior, self.size, key=key)
+
+    def forecast(self, dynamics: Dynamics, belief: Ensemble, cycle: Cycle, *, key: Key) -> Ensemble:
+        """Every member moved."""
+        return ensemble.moved(dynamics, belief, cycle, key=key)
+
+    def analysis(
+        self, dynamics: Dynamics, belief: Ensemble, cycle: Cycle, *, key: Key
+    ) -> tuple[Ensemble, Innovation]:
+        """Every member corrected by readings with errors of its own."""
+        k_perturb, k_inflate = jax.random.split(key)
+        seen, variance = dynamics.seen(belief.members, cycle)
+        white, innovation = ensemble.whitened(seen, variance, cycle)
+        draws = jax.random.normal(k_perturb, seen.shape, seen.dtype)
+        draws = draws - draws.mean(axis=0)
+        lag = jnp.where(cycle.mask, (cycle.y - seen) / white.noise + draws, 0.0)
+        _, anomalies = ensemble.centred(belief.members)
+        after = belief.members + ensemble.weighed(white.anomalies, lag) @ anomalies
+        after = self.inflation(belief.members, after, key=k_inflate)
+        return Ensemble(ensemble.unless_blind(cycle.mask, after, belief.members)), innovation
+
+    def moments(self, belief: Ensemble) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
+        """Mean and standard deviation over members."""
+        return ensemble.moments(belief)

@@ -1,0 +1,58 @@
+r"""The ensemble transform Kalman filter, symmetric square root (Hunt et al. 2007; Sakov and Oke 2008).
+
+$$\bar w = S\,(I + S^\top S)^{-1}\delta = (I + S S^\top)^{-1} S\,\delta, \qquad
+T = (I + S S^\top)^{-1/2}, \qquad E^a = \bar x + X^\top \bar w + \sqrt{N-1}\;T X$$
+
+with S in the rows of members (member, channel). The symmetric root keeps the mean and moves members least. A random
+rotation that keeps the mean may follow: it undoes outliers that a long run of symmetric roots leaves behind, and
+spoils smoothers, so none of those uses it.
+"""
+
+import equinox as eqx
+from numpyro.distributions import Distribution
+
+from assim.filters import ensemble
+from assim.filters.base import AbstractFilter, Cycle, Dynamics, Innovation
+from assim.filters.ensemble import Ensemble
+from assim.filters.inflation import AbstractInflation, Multiplicative
+from assim.types import Array, Float, Key
+
+
+class ETKF(AbstractFilter):
+    """The ensemble transform Kalman filter.
+
+    Args:
+        size: members.
+        inflation: how the spread that sampling loses is given back.
+        rotate: whether a random rotation follows each analysis.
+    """
+
+    size: int = eqx.field(static=True, default=40)
+    inflation: AbstractInflation = Multiplicative(1.0)
+    rotate: bool = eqx.field(static=True, default=False)
+
+    def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Ensemble:
+        """Members drawn from the prior."""
+        return ensemble.start(prior, self.size, key=key)
+
+    def forecast(self, dynamics: Dynamics, belief: Ensemble, cycle: Cycle, *, key: Key) -> Ensemble:
+        """Every member moved."""
+        return ensemble.moved(dynamics, belief, cycle, key=key)
+
+    def analysis(
+        self, dynamics: Dynamics, belief: Ensemble, cycle: Cycle, *, key: Key
+    ) -> tuple[Ensemble, Innovation]:
+        """The transformed ensemble."""
+        seen, variance = dynamics.seen(belief.members, cycle)
+        white, innovation = ensemble.whitened(seen, variance, cycle)
+        mean, anomalies = ensemble.centred(belief.members)
+        shift, transform = ensemble.transformed(white)
+        if self.rotate:
+            transform = ensemble.rotation(self.size, key=key) @ transform
+        after = mean + shift @ anomalies + (self.size - 1) ** 0.5 * transform @ anomalies
+        after = self.inflation(belief.members, after, key=key)
+        return Ensemble(ensemble.unless_blind(cycle.mask, after, belief.members)), innovation
+
+    def moments(self, belief: Ensemble) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
+        """Mean and standard deviation over members."""
+        return ensemble.moments(belief)

@@ -1,0 +1,77 @@
+r"""The extended Kalman filter: the Kalman filter of the model linearised where it is believed to be.
+
+$$m^b = f(m^a), \quad L^b = \operatorname{tria}\big[F L^a,\ Q^{1/2}\big], \quad F = f'(m^a), \quad H = h'(m^b)$$
+
+(Jazwinski 1970.) Its covariance lives in the tangent space alone: `inflation` of the background keeps it from being
+too sure of itself where the model bends.
+"""
+
+import jax
+import jax.numpy as jnp
+from numpyro.distributions import Distribution, MultivariateNormal
+
+from assim.filters.base import AbstractFilter, Cycle, Dynamics, Innovation
+from assim.filters.gaussian import Gaussian, conditioned
+from assim.linalg import tria
+from assim.statespace import AbstractAdditiveNoise
+from assim.types import Array, Float, Key
+
+
+class ExtendedKalman(AbstractFilter):
+    """The extended Kalman filter.
+
+    Args:
+        inflation: factor on the background's standard deviations over a unit of time.
+    """
+
+    inflation: Float[Array, ""] | float = 1.0
+
+    def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Gaussian:
+        """The prior, taken for a Gaussian."""
+        _smooth(dynamics)
+        return Gaussian.of(prior)
+
+    def forecast(self, dynamics: Dynamics, belief: Gaussian, cycle: Cycle, *, key: Key) -> Gaussian:
+        """The mean by the flow, the covariance by its slope."""
+        ssm = _smooth(dynamics)
+
+        def flow(x: Array) -> Array:
+            return ssm.flow(x, cycle.span, cycle.u)
+
+        mean, slope = jax.linearize(flow, belief.mean)
+        factor = self.inflation**cycle.span.dt
+        moved = factor * jax.vmap(slope, in_axes=1, out_axes=1)(belief.root)
+        noise = _root_of(ssm.process_noise(belief.mean, cycle.span))
+        return Gaussian(mean, tria(jnp.concatenate([moved, noise], axis=1)), belief.log_density)
+
+    def analysis(
+        self, dynamics: Dynamics, belief: Gaussian, cycle: Cycle, *, key: Key
+    ) -> tuple[Gaussian, Innovation]:
+        """The conditional Gaussian of the linearised readings."""
+
+        def see(x: Array) -> tuple[Array, Array]:
+            density = dynamics.ssm.observation(x, cycle.span, cycle.where, cycle.sd, cycle.u)
+            return density.mean, density.variance
+
+        slope, variance = jax.jacfwd(see, has_aux=True)(belief.mean)
+        foreseen, _ = see(belief.mean)
+        return conditioned(belief, cycle, foreseen, slope, jnp.diag(jnp.sqrt(variance)))
+
+    def moments(self, belief: Gaussian) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
+        """Mean and standard deviation."""
+        return belief.moments()
+
+
+def _smooth(dynamics: Dynamics) -> AbstractAdditiveNoise:
+    if not isinstance(dynamics.ssm, AbstractAdditiveNoise) or dynamics.each:
+        raise TypeError(
+            f"ExtendedKalman needs one model of a flow and additive noise, which {type(dynamics.ssm).__name__} is "
+            "not: use ETKF or Particle."
+        )
+    return dynamics.ssm
+
+
+def _root_of(noise: Distribution) -> Array:
+    if isinstance(noise, MultivariateNormal):
+        return noise.scale_tril
+    return jnp.diag(jnp.sqrt(noise.variance))

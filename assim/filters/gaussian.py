@@ -1,0 +1,80 @@
+r"""The belief of filters that keep a mean and a root of the covariance, and how a reading conditions it.
+
+$$\operatorname{tria}\begin{bmatrix} R^{1/2} & H L \\ 0 & L \end{bmatrix} =
+\begin{bmatrix} S^{1/2} & 0 \\ K S^{1/2} & L^a \end{bmatrix}, \qquad m^a = m + K\,\big(y - h(m)\big)$$
+"""
+
+from typing import Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.scipy.linalg import solve_triangular
+from numpyro.distributions import Distribution, MultivariateNormal
+
+from assim.filters.base import Cycle, Innovation
+from assim.linalg import gaussian_log_density, mask_observation, tria
+from assim.types import Array, Float
+
+
+class Gaussian(eqx.Module):
+    """A mean and a root of the covariance.
+
+    Args:
+        mean: shape (state,), internal units.
+        root: lower L with covariance L L^T, shape (state, state), internal units.
+        log_density: log of the density of the readings of the last cycle, all channels together, shape ().
+    """
+
+    mean: Float[Array, " state"]
+    root: Float[Array, "state state"]
+    log_density: Float[Array, ""]
+
+    @classmethod
+    def of(cls, prior: Distribution) -> Self:
+        """A distribution taken for a Gaussian by its mean and covariance."""
+        root = (
+            prior.scale_tril
+            if isinstance(prior, MultivariateNormal)
+            else jnp.diag(jnp.sqrt(prior.variance))
+        )
+        return cls(prior.mean, root, jnp.zeros((), prior.mean.dtype))
+
+    def moments(self) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
+        """Mean and standard deviation."""
+        return self.mean, jnp.sqrt((self.root**2).sum(axis=-1))
+
+
+def conditioned(
+    belief: Gaussian,
+    cycle: Cycle,
+    foreseen: Float[Array, " channel"],
+    h: Float[Array, "channel state"],
+    error: Float[Array, "channel channel"],
+) -> tuple[Gaussian, Innovation]:
+    """The belief given the readings of a cycle; untouched where there are none.
+
+    Args:
+        belief: the background.
+        cycle: what was read.
+        foreseen: h(m), shape (channel,).
+        h: its slope H, shape (channel, state).
+        error: Cholesky factor of R, the file's own error included, shape (channel, channel).
+    """
+    residual = cycle.y - foreseen
+    sd = jnp.sqrt(((h @ belief.root) ** 2).sum(axis=1) + (error**2).sum(axis=1))
+    score = jax.scipy.stats.norm.logpdf(residual, 0.0, sd)
+    h, residual, error = mask_observation(h, residual, error, cycle.mask)
+    channels, state = h.shape
+    above = jnp.concatenate([error, h @ belief.root], axis=1)
+    below = jnp.concatenate([jnp.zeros((state, channels), h.dtype), belief.root], axis=1)
+    joint = tria(jnp.concatenate([above, below]))
+    predicted, gain = joint[:channels, :channels], joint[channels:, :channels]
+    mean = belief.mean + gain @ solve_triangular(predicted, residual, lower=True)
+    seen = cycle.mask.any()
+    after = Gaussian(
+        jnp.where(seen, mean, belief.mean),
+        jnp.where(seen, joint[channels:, channels:], belief.root),
+        gaussian_log_density(residual, predicted, cycle.mask),
+    )
+    return after, Innovation(residual, sd, jnp.where(cycle.mask, score, 0.0))

@@ -1,0 +1,95 @@
+r"""Giving back the spread that a small ensemble loses.
+
+$$E \leftarrow \bar x + \lambda\,(E - \bar x) \qquad
+\sigma \leftarrow (1 - \alpha)\,\sigma^a + \alpha\,\sigma^b \qquad
+E \leftarrow E + q\,(\varepsilon - \bar\varepsilon)$$
+"""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from assim.types import Array, Float, Key
+
+
+class AbstractInflation(eqx.Module):
+    """What is done to the members after an analysis."""
+
+    @abstractmethod
+    def __call__(
+        self,
+        background: Float[Array, "member state"],
+        analysis: Float[Array, "member state"],
+        *,
+        key: Key,
+    ) -> Float[Array, "member state"]:
+        """The inflated analysis."""
+
+
+class Multiplicative(AbstractInflation):
+    """Anomalies times a factor.
+
+    Args:
+        factor: lambda; 1 for none.
+    """
+
+    factor: Float[Array, ""] | float = 1.0
+
+    def __call__(
+        self,
+        background: Float[Array, "member state"],
+        analysis: Float[Array, "member state"],
+        *,
+        key: Key,
+    ) -> Float[Array, "member state"]:
+        """Members further from their mean."""
+        mean = analysis.mean(axis=0)
+        return mean + self.factor * (analysis - mean)
+
+
+class RTPS(AbstractInflation):
+    """Relaxation to prior spread (Whitaker and Hamill 2012).
+
+    Args:
+        alpha: share of the background's spread, 0 for none.
+    """
+
+    alpha: Float[Array, ""] | float = 0.5
+
+    def __call__(
+        self,
+        background: Float[Array, "member state"],
+        analysis: Float[Array, "member state"],
+        *,
+        key: Key,
+    ) -> Float[Array, "member state"]:
+        """Anomalies scaled so that the spread is a mixture of both."""
+        before, after = background.std(axis=0, ddof=1), analysis.std(axis=0, ddof=1)
+        mean = analysis.mean(axis=0)
+        factor = jnp.where(
+            after > 0, 1.0 + self.alpha * (before - after) / jnp.where(after > 0, after, 1.0), 1.0
+        )
+        return mean + factor * (analysis - mean)
+
+
+class Additive(AbstractInflation):
+    """Independent noise, centred over members.
+
+    Args:
+        sd: its standard deviation, shape () or (state,), internal units.
+    """
+
+    sd: Float[Array, "..."] | float = 0.1
+
+    def __call__(
+        self,
+        background: Float[Array, "member state"],
+        analysis: Float[Array, "member state"],
+        *,
+        key: Key,
+    ) -> Float[Array, "member state"]:
+        """Members with noise that leaves their mean where it is."""
+        noise = jax.random.normal(key, analysis.shape, analysis.dtype)
+        return analysis + self.sd * (noise - noise.mean(axis=0))

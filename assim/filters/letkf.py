@@ -1,0 +1,130 @@
+r"""The local ensemble transform Kalman filter (Hunt, Kostelich and Szunyogh 2007).
+
+For each place i of the state, the transform of the ETKF from the readings near it alone, their errors grown with
+distance:
+
+$$S_i = S\,\rho_i^{1/2}, \quad \delta_i = \rho_i^{1/2}\,\delta, \quad
+E^a_{\cdot i} = \bar x_i + X_{\cdot i}^\top \bar w_i + \sqrt{N-1}\;T_i X_{\cdot i}$$
+
+Where the sensors stay, the readings near each place are found once; where they move, at every cycle. Without
+coordinates there is no locality, and that is an error, never a global update.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpyro.distributions import Distribution
+
+from assim.filters import ensemble
+from assim.filters.base import AbstractFilter, Cycle, Dynamics, Innovation
+from assim.filters.inflation import AbstractInflation, Multiplicative
+from assim.filters.localization import HALF_SUPPORT, AbstractDistance, Straight, taper
+from assim.statespace import AbstractField
+from assim.types import Array, Float, Int, Key
+
+
+class Local(eqx.Module):
+    """The belief of a local filter.
+
+    Args:
+        members: shape (member, state), internal units.
+        near: readings near each place, shape (state, near); by number of the channel.
+        weight: root of the taper of each, shape (state, near).
+    """
+
+    members: Float[Array, "member state"]
+    near: Int[Array, "state near"]
+    weight: Float[Array, "state near"]
+
+
+class LETKF(AbstractFilter):
+    """The local ensemble transform Kalman filter.
+
+    Args:
+        size: members.
+        radius: where the weight of a reading has fallen to 0.63, units of the distance; none counts beyond 3.64.
+        distance: how far places are from each other.
+        inflation: how the spread that sampling loses is given back.
+        rotate: whether a random rotation, the same everywhere, follows each analysis.
+        most: readings that count for a place where sensors move; None for all.
+    """
+
+    size: int = eqx.field(static=True, default=10)
+    radius: Float[Array, ""] | float = 4.0
+    distance: AbstractDistance = Straight()
+    inflation: AbstractInflation = Multiplicative(1.0)
+    rotate: bool = eqx.field(static=True, default=False)
+    most: int | None = eqx.field(static=True, default=None)
+
+    def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Local:
+        """Members drawn from the prior, and the readings near each place.
+
+        Raises:
+            ValueError: a model whose state has no places.
+        """
+        members = prior.sample(key, (self.size,))
+        apart = np.asarray(
+            self.distance(_places(dynamics)[:, None], _sensors(dynamics, None)[None])
+        )
+        reach = 2.0 * HALF_SUPPORT * float(np.max(np.asarray(self.radius)))
+        count = max(int((apart < reach).sum(axis=1).max()), 1)
+        near = np.argsort(apart, axis=1, kind="stable")[:, :count]
+        weight = jnp.sqrt(taper(jnp.asarray(np.take_along_axis(apart, near, axis=1)), self.radius))
+        return Local(members, jnp.asarray(near), weight.astype(members.dtype))
+
+    def forecast(self, dynamics: Dynamics, belief: Local, cycle: Cycle, *, key: Key) -> Local:
+        """Every member moved."""
+        keys = jax.random.split(key, self.size)
+        return Local(dynamics.moved(belief.members, cycle, keys=keys), belief.near, belief.weight)
+
+    def analysis(
+        self, dynamics: Dynamics, belief: Local, cycle: Cycle, *, key: Key
+    ) -> tuple[Local, Innovation]:
+        """A transform for every place."""
+        k_turn, k_inflate = jax.random.split(key)
+        seen, variance = dynamics.seen(belief.members, cycle)
+        white, innovation = ensemble.whitened(seen, variance, cycle)
+        near, weight = (
+            (belief.near, belief.weight) if cycle.where is None else self._near(dynamics, cycle)
+        )
+        mean, anomalies = ensemble.centred(belief.members)
+        turn = ensemble.rotation(self.size, key=k_turn) if self.rotate else None
+
+        def update(at: Array, root: Array, mean: Array, anomaly: Array) -> Array:
+            local = ensemble.Whitened(
+                white.anomalies[:, at] * root, white.innovation[at] * root, white.noise[at]
+            )
+            shift, transform = ensemble.transformed(local)
+            transform = transform if turn is None else turn @ transform
+            return mean + shift @ anomaly + (self.size - 1) ** 0.5 * transform @ anomaly
+
+        after = jax.vmap(update, in_axes=(0, 0, 0, 1), out_axes=1)(near, weight, mean, anomalies)
+        after = self.inflation(belief.members, after, key=k_inflate)
+        after = ensemble.unless_blind(cycle.mask, after, belief.members)
+        return Local(after, belief.near, belief.weight), innovation
+
+    def moments(self, belief: Local) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
+        """Mean and standard deviation over members."""
+        return belief.members.mean(axis=0), belief.members.std(axis=0, ddof=1)
+
+    def _near(self, dynamics: Dynamics, cycle: Cycle) -> tuple[Array, Array]:
+        sensors = _sensors(dynamics, cycle.where)
+        apart = self.distance(_places(dynamics)[:, None], sensors[None])
+        count = sensors.shape[0] if self.most is None else min(self.most, sensors.shape[0])
+        closest, near = jax.lax.top_k(-apart, count)
+        return near, jnp.sqrt(taper(-closest, self.radius))
+
+
+def _places(dynamics: Dynamics) -> Array:
+    if not isinstance(dynamics.ssm, AbstractField):
+        raise ValueError(
+            f"LETKF localizes by coordinates, and the state of {type(dynamics.ssm).__name__} has none: use ETKF or "
+            "derive the model from AbstractField."
+        )
+    return dynamics.ssm.places()
+
+
+def _sensors(dynamics: Dynamics, where: Array | None) -> Array:
+    assert isinstance(dynamics.ssm, AbstractField)
+    return dynamics.ssm.sensors(where)

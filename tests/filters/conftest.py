@@ -1,0 +1,110 @@
+"""A linear-Gaussian model with irregular spans and gaps, its exact posterior, and its record."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.linalg import block_diag
+
+from assim.filters.base import Cycle, Dynamics
+from assim.statespace import Span
+from assim.systems.linear_gaussian import LinearGaussian
+
+
+@dataclass
+class Case:
+    """A record and what is exactly known of it.
+
+    Args:
+        dynamics: the model.
+        cycles: the record, stacked.
+        filtered: mean (time, state) and covariance (time, state, state) given the readings so far.
+        smoothed: the same given all.
+        log_density: of all readings.
+    """
+
+    dynamics: Dynamics
+    cycles: Cycle
+    filtered: tuple[np.ndarray, np.ndarray]
+    smoothed: tuple[np.ndarray, np.ndarray]
+    log_density: float
+
+
+def make_case(times: int = 12, state: int = 4, channels: int = 3, seed: int = 0) -> Case:
+    rng = np.random.default_rng(seed)
+    drift = rng.normal(size=(state, state)) * 0.4 - np.eye(state)
+    ssm = LinearGaussian(
+        drift=jnp.asarray(drift),
+        diffusion=jnp.asarray(rng.normal(size=(state, state - 1)) * 0.5),
+        observing=jnp.asarray(rng.normal(size=(channels, state))),
+        error=jnp.diag(jnp.asarray(rng.uniform(0.3, 0.8, channels))),
+        mean=jnp.asarray(rng.normal(size=state)),
+        root=jnp.asarray(np.linalg.cholesky(np.cov(rng.normal(size=(state, 20))))),
+    )
+    dt = rng.uniform(0.1, 1.0, times)
+    mask = rng.random((times, channels)) < 0.7
+    mask[times // 2] = False
+    sd = rng.uniform(0.0, 0.5, (times, channels))
+    spans = Span(jnp.asarray(dt), jnp.zeros((times, 0)))
+    y = np.where(mask, rng.normal(size=(times, channels)), 0.0)
+    cycles = Cycle(spans, jnp.asarray(y), jnp.asarray(mask), jnp.asarray(sd))
+    return Case(Dynamics(ssm), cycles, *dense(ssm, dt, y, mask, sd))
+
+
+def dense(ssm, dt, y, mask, sd):
+    """All states and readings as one Gaussian, conditioned at once."""
+    times, size = len(dt), ssm.mean.shape[0]
+    mean, cov = np.asarray(ssm.mean), np.asarray(ssm.root @ ssm.root.T)
+    means, blocks, moves = [], [], []
+    for k in range(times):
+        move, _, noise = map(np.asarray, ssm.matrices(Span(jnp.asarray(dt[k]), jnp.zeros(0))))
+        mean, cov = move @ mean, move @ cov @ move.T + noise @ noise.T
+        means.append(mean)
+        blocks.append(cov)
+        moves.append(move)
+    joint = np.zeros((times * size, times * size))
+    for i in range(times):
+        block = blocks[i]
+        for j in range(i, times):
+            block = block if j == i else moves[j] @ block
+            joint[j * size : (j + 1) * size, i * size : (i + 1) * size] = block
+            joint[i * size : (i + 1) * size, j * size : (j + 1) * size] = block.T
+    prior = np.concatenate(means)
+    observing = block_diag(*[np.asarray(ssm.observing)] * times)
+    noise = np.concatenate([(np.asarray(ssm.error) ** 2).sum(axis=1) + s**2 for s in sd])
+    read, when = mask.ravel(), np.repeat(np.arange(times), mask.shape[1])
+
+    def given(chosen):
+        h = observing[chosen]
+        predicted = h @ joint @ h.T + np.diag(noise[chosen])
+        gain = np.linalg.solve(predicted, h @ joint).T
+        residual = y.ravel()[chosen] - h @ prior
+        told = -0.5 * (
+            residual @ np.linalg.solve(predicted, residual)
+            + np.linalg.slogdet(2 * np.pi * predicted)[1]
+        )
+        return prior + gain @ residual, joint - gain @ h @ joint, told
+
+    here = [slice(k * size, (k + 1) * size) for k in range(times)]
+    so_far = [given(read & (when <= k)) for k in range(times)]
+    m, c, told = given(read)
+    return (
+        (
+            np.array([so_far[k][0][here[k]] for k in range(times)]),
+            np.array([so_far[k][1][here[k], here[k]] for k in range(times)]),
+        ),
+        (np.array([m[s] for s in here]), np.array([c[s, s] for s in here])),
+        float(told),
+    )
+
+
+@pytest.fixture
+def exact(x64) -> Case:
+    return make_case()
+
+
+@pytest.fixture
+def k_run(key) -> jax.Array:
+    return key

@@ -1,0 +1,65 @@
+"""The particle filter against the exact filter, and its resampling."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from assim.filters import Particle
+from assim.filters.base import Told, run
+from assim.filters.particle import systematic
+
+MANY = 20_000
+
+
+def filtered(chosen, case, key, **more):
+    k_start, k_run = jax.random.split(key)
+    belief = chosen.start(case.dynamics, case.dynamics.ssm.init(), key=k_start)
+    return eqx.filter_jit(run)(chosen, case.dynamics, belief, case.cycles, key=k_run, **more)
+
+
+def test_many_particles_are_the_exact_filter(exact, key):
+    _, told = filtered(Particle(MANY), exact, key)
+    mean, cov = exact.filtered
+    sd = np.sqrt(np.einsum("tii->ti", cov))
+    error = (told.analysis[0] - mean) / sd
+    assert np.abs(error).max() < 0.15 and np.abs(error).mean() < 0.04
+    np.testing.assert_allclose(told.analysis[1] / sd, 1, atol=0.12)
+
+
+def test_a_time_without_readings_changes_nothing(exact, key):
+    _, told = filtered(Particle(50), exact, key, keep=Told)
+    blind = int(np.flatnonzero(~np.asarray(exact.cycles.mask).any(axis=1))[0])
+    assert eqx.tree_equal(
+        jax.tree.map(lambda leaf: leaf[blind], told.analysis),
+        jax.tree.map(lambda leaf: leaf[blind], told.background),
+    )
+
+
+def test_each_is_drawn_as_often_as_its_weight_says(key):
+    weight = jnp.array([0.5, 0.0, 0.3, 0.2 - 1e-3, 1e-3])
+    chosen = systematic(jnp.tile(weight, 20) / 20, key=key)
+    count = np.bincount(np.asarray(chosen), minlength=100).reshape(20, 5)
+    assert (np.abs(count - 100 * np.tile(weight, (20, 1)) / 20) <= 1 + 1e-5).all()
+    assert count[:, 1].sum() == 0
+
+
+def test_the_score_is_the_mixture(exact, key):
+    _, told = filtered(Particle(300), exact, key, keep=Told)
+    at = 3
+    belief = jax.tree.map(lambda leaf: leaf[at], told.background)
+    cycle = jax.tree.map(lambda leaf: leaf[at], exact.cycles)
+    dense = jax.nn.logsumexp(
+        belief.log_weight[:, None] + exact.dynamics.log_likelihood(belief.members, cycle), axis=0
+    )
+    np.testing.assert_allclose(
+        told.innovation.log_score[at], np.where(cycle.mask, dense, 0.0), atol=1e-10
+    )
+
+
+@pytest.mark.parametrize("jitter", [0.0, 1.0])
+def test_copies_are_told_apart_by_the_jitter_alone(exact, key, jitter):
+    _, told = filtered(Particle(40, least=1.1, jitter=jitter), exact, key, keep=Told)
+    distinct = len(np.unique(np.asarray(told.analysis.members[0]), axis=0))
+    assert (distinct == 40) == (jitter > 0)
