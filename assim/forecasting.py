@@ -21,9 +21,10 @@ from assim.inference.progress import Progress
 from assim.model import AbstractModel
 from assim.rollout import Rolled, roll
 from assim.series import Layout, Series
-from assim.tree import Fitted, model_attrs, read_tree, restore, tree_of
+from assim.tree import Fitted, model_attrs, read_tree, require_key, restore, tree_of
 from assim.types import Array, Key
 from assim.uncertainty import components
+from assim.verifying import lead_words
 
 CHUNK_VALUES = 8_000_000
 """Forecast values held at once: draws x origins x leads x channels."""
@@ -69,7 +70,9 @@ def forecast(
     Raises:
         ValueError: a horizon beyond the controls given (the missing span is named) or beyond the model's own,
             an origin off the clock of the record, a tree of another model.
+        TypeError: a seed in place of a key.
     """
+    require_key(key)
     if num_draws is not None and num_draws < 1:
         raise ValueError(f"num_draws={num_draws} leaves no path: give 1 or more, or None for all.")
     tree = read_tree(post) if isinstance(post, str | Path) else post
@@ -170,12 +173,14 @@ def _steps(asked: str | int, step: float, name: str) -> int:
                 f"{name}={asked!r} is not a duration: write it as '6h' or '30min'."
             ) from error
     if steps < 1:
-        raise ValueError(f"{name}={asked!r} is shorter than one step of {step:g} s: ask for more.")
+        raise ValueError(
+            f"{name}={asked!r} is shorter than one step of {_duration(1, step)}: ask for more."
+        )
     return steps
 
 
 def _duration(leads: int, step: float) -> str:
-    return str(pd.Timedelta(seconds=leads * step))
+    return lead_words(np.timedelta64(round(leads * step * 1e9), "ns"))
 
 
 def _origin_rows(
@@ -203,7 +208,7 @@ def _origin_rows(
     if off.any():
         raise ValueError(
             f"The origin {_stamp(asked[off][0])} is not on the clock of the record ({_stamp(frame.times[0])} to "
-            f"{_stamp(frame.times[-1])}, every {frame.step:g} s): choose one of its times."
+            f"{_stamp(frame.times[-1])}, every {_duration(1, frame.step)}): choose one of its times."
         )
     return rows
 

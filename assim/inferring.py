@@ -26,8 +26,10 @@ from assim.tree import (
     arrays_dataset,
     fingerprint,
     model_attrs,
+    require_key,
     restore,
     sites_dataset,
+    stored,
     tree_of,
 )
 from assim.types import Key
@@ -67,8 +69,9 @@ def infer(
 
     Raises:
         ValueError: a record that cannot be fitted, and why.
-        TypeError: a method that cannot serve the model; it names those that can.
+        TypeError: a method that cannot serve the model; it names those that can. A seed in place of a key.
     """
+    require_key(key)
     watch = Watch(progress, None if checkpoint is None else _writable(checkpoint))
     earlier = None if init is None else _earlier(init, model)
     k_pose, k_run, k_judge = jax.random.split(key, 3)
@@ -125,13 +128,13 @@ def infer(
 
 
 def _earlier(init: xr.DataTree, model: AbstractModel) -> Fitted:
-    earlier = restore(init, model=model)
-    if settings_of(model) != json.loads(init.attrs["model"]):
+    told, mine = stored(init, "model") if "model" in init.attrs else {}, settings_of(model)
+    if told.get("type") == mine["type"] and told != mine:
         raise ValueError(
             "init= holds the posterior of the same family with other settings: "
             "start from a tree of the same settings, or use restore(init).model."
         )
-    return earlier
+    return restore(init, model=model)
 
 
 def _writable(checkpoint: str | Path) -> Path:

@@ -8,19 +8,27 @@ import datetime
 import hashlib
 import importlib.metadata
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
+from reprlib import repr as in_short
 from typing import Any
 
+import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from numpyro import handlers
 
+from assim.data.calendar import CalendarFeatures
 from assim.data.framing import Frame
-from assim.model import AbstractModel, bind
+from assim.data.scaling import Scaling
+from assim.model import AbstractModel, AbstractPointwise, bind
 from assim.registry import made_from, settings_of
-from assim.series import Layout
+from assim.series import Layout, Series, Stream, windows
 from assim.statespace import AbstractStateSpace
 from assim.types import Key, Sites
 
@@ -88,6 +96,21 @@ def model_attrs(model: AbstractModel, layout: Layout, frame: dict, key: Key) -> 
     }
 
 
+def require_key(key: Key) -> None:
+    """Refuse what is not one random key.
+
+    Raises:
+        TypeError: a seed, several keys, or anything else.
+    """
+    try:
+        jax.random.fold_in(key, 0)
+    except (TypeError, ValueError) as error:
+        seed = key if isinstance(key, int) else 0
+        raise TypeError(
+            f"key={in_short(key)} is not a random key: give key=jax.random.key({seed})."
+        ) from error
+
+
 def sites_dataset(sites: dict[str, np.ndarray]) -> xr.Dataset:
     """Draws (chain, draw, ...) with a dimension of its own for each further axis."""
     return xr.Dataset({name: _drawn(name, np.asarray(value)) for name, value in sites.items()})
@@ -135,11 +158,16 @@ def restore(tree: xr.DataTree | str | Path, model: AbstractModel | None = None) 
             f"The tree has schema {tree.attrs['schema']} (written by assim "
             f"{tree.attrs.get('assim_version', '?')}) and this version reads schema {SCHEMA}: fit again."
         )
-    stored = _stored(tree, "model")
-    if model is not None and type(model).__name__ != stored["type"]:
-        raise ValueError(
-            f"The tree holds a {stored['type']} and you gave a {type(model).__name__}."
-        )
+    told, columns, frame = (stored(tree, name) for name in ("model", "layout", "scaling"))
+    given = model is not None
+    if given and type(model).__name__ != told["type"]:
+        raise ValueError(f"The tree holds a {told['type']} and you gave a {type(model).__name__}.")
+    with _damage(tree, "attribute 'model'"):
+        model = made_from(told) if model is None else model
+    with _damage(tree, "attribute 'layout'"):
+        layout = Layout.from_dict(columns)
+    with _damage(tree, "attribute 'scaling'"):
+        _require_agreement(layout, frame)
     empty = xr.DataTree(name="constant_parameters")
     fixed = tree.children.get("constant_parameters", empty).to_dataset()
     parts: dict[str, Sites] = {"constants": {}, "centre": {}}
@@ -150,15 +178,11 @@ def restore(tree: xr.DataTree | str | Path, model: AbstractModel | None = None) 
     sites: dict[str, Any] = {
         str(k): v.values for k, v in tree["posterior"].to_dataset().data_vars.items()
     }
-    return Fitted(
-        model=made_from(stored) if model is None else model,
-        layout=Layout.from_dict(_stored(tree, "layout")),
-        frame=_stored(tree, "scaling"),
-        constants=parts["constants"],
-        sites=sites,
-        centre=parts["centre"] or None,
-        tail=_tail(tree),
+    fitted = Fitted(
+        model, layout, frame, parts["constants"], sites, parts["centre"] or None, _tail(tree)
     )
+    _require_whole(tree, fitted, given=given)
+    return fitted
 
 
 def read_tree(path: str | Path) -> xr.DataTree:
@@ -174,6 +198,10 @@ def read_tree(path: str | Path) -> xr.DataTree:
     try:
         if path.is_dir():
             return xr.open_datatree(path, engine="zarr", consolidated=False)
+        with h5py.File(path) as file:
+            dict(
+                file.attrs
+            )  # h5netcdf cannot close a file again whose attributes it could not read
         with xr.open_datatree(path, engine="h5netcdf") as tree:
             return tree.load()
     except Exception as error:
@@ -184,21 +212,132 @@ def read_tree(path: str | Path) -> xr.DataTree:
         ) from error
 
 
-def _stored(tree: xr.DataTree, name: str) -> dict:
+def stored(tree: xr.DataTree, name: str) -> dict:
+    """What an attribute of the root holds: "model", "layout" or "scaling".
+
+    Raises:
+        ValueError: it is damaged.
+    """
     needed = {
         "model": {"type"},
         "layout": {f.name for f in fields(Layout)},
-        "scaling": {"channels", "step", "calendar", "scaling", "control_scaling", "stations"},
+        "scaling": {
+            *("channels", "step", "calendar", "scaling", "control_scaling"),
+            *("stations", "instance", "attrs"),
+        },
     }[name]
+    with _damage(tree, f"attribute '{name}'"):
+        found = json.loads(tree.attrs[name])
+        lacking = sorted(needed - set(found if isinstance(found, dict) else ()))
+        if lacking:
+            raise ValueError(f"it lacks {', '.join(lacking)}")
+    return found
+
+
+@contextmanager
+def _damage(tree: xr.DataTree, part: str, *, given: bool = False) -> Iterator[None]:
+    """What damage to a part of the tree leads to, as one sentence; `given` where the model is the user's own."""
     try:
-        stored = json.loads(tree.attrs[name])
-    except (TypeError, ValueError):
-        stored = None
-    if not isinstance(stored, dict) or not needed <= set(stored):
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        text = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        if text.startswith("The file was made"):  # by another version: that is told already
+            raise
+        what = "is damaged, or not of the model that you gave" if given else "is damaged"
+        cure = "give the model as it was fitted, or" if given else "or"
+        place = tree.encoding.get("source")
         raise ValueError(
-            f"The attribute '{name}' of the tree is damaged: take a whole copy of the file, or fit again."
-        )
-    return stored
+            f"The tree {f'{place} ' if place else ''}{what}: its {part} cannot be used "
+            f"({f'it lacks {text}' if isinstance(error, KeyError) else text}); "
+            f"take a whole copy of the file, {cure} fit again."
+        ) from error
+
+
+def _require_whole(tree: xr.DataTree, fitted: Fitted, *, given: bool) -> None:
+    """Refuse arrays that are not those the model counts and samples on such a layout."""
+    model, layout, constants, sites = fitted.model, fitted.layout, fitted.constants, fitted.sites
+    with _damage(tree, "group 'constant_parameters'", given=given):
+        _require(constants, dict.fromkeys(_counted(model, layout)))
+        shapes = tuple((name, v.shape, str(v.dtype)) for name, v in constants.items())
+        sampled = _sampled(model, layout, shapes)
+    with _damage(tree, "group 'posterior'", given=given):
+        drawn = tuple(tree["posterior"].sizes.get(d, 0) for d in ("chain", "draw"))
+        _require(sites, {name: (*drawn, *shape) for name, shape in sampled.items()})
+        more = sorted(set(sites) - set(sampled))
+        if more and type(model).likelihood is AbstractPointwise.likelihood:  # it samples nothing
+            raise ValueError(f"the model has no {', '.join(more)}")
+    if fitted.centre is not None:
+        with _damage(tree, "group 'constant_parameters'", given=given):
+            _require(fitted.centre, sampled)
+
+
+def _require_agreement(layout: Layout, frame: dict) -> None:
+    """Refuse a layout and a scaling that are not of one fit, or numbers that scale nothing."""
+    scaling = Scaling.from_dict(frame["scaling"])
+    controls = np.asarray(frame["control_scaling"], float).reshape(2, -1)
+    calendar = CalendarFeatures(tuple(frame["calendar"])).names
+    channels, runs = len(layout.channels), len(frame["stations"] or [""])
+    for name, mine, other in (
+        ("channels", tuple(frame["channels"]), layout.channels),
+        ("supports", scaling.supports, layout.supports),
+        ("step", frame["step"], layout.step),
+        ("calendar", calendar, layout.inputs[layout.num_controls :]),
+        ("centre", scaling.centre.shape, (runs, channels)),
+        ("scale", scaling.scale.shape, (runs, channels)),
+        ("power", scaling.power.shape, (channels,)),
+        ("controls", controls.shape, (2, layout.num_controls)),
+    ):
+        if mine != other:
+            raise ValueError(f"{name} and layout disagree")
+    numbers = (scaling.centre, scaling.scale, scaling.power, controls)
+    if not all(np.isfinite(n).all() for n in numbers) or not (scaling.scale > 0).all():
+        raise ValueError("its numbers are not finite, or its scales not positive")
+
+
+def _require(held: Sites, wanted: Mapping[str, tuple[int, ...] | None]) -> None:
+    """Refuse arrays of which one is not there, has not the shape wanted (None: any), or is not finite."""
+    for name, shape in wanted.items():
+        if name not in held:
+            raise ValueError(f"it lacks {name}")
+        if shape not in (None, held[name].shape):
+            raise ValueError(f"{name} has the shape {held[name].shape} in place of {shape}")
+        if not np.isfinite(held[name]).all():
+            raise ValueError(f"{name} holds values that are not finite")
+
+
+@lru_cache(maxsize=64)
+def _counted(model: AbstractModel, layout: Layout) -> tuple[str, ...]:
+    """Names of what the model counts, found without counting."""
+    needs = model.needs()
+
+    def count() -> Sites:
+        y = jnp.zeros((1, 2, len(layout.channels)))
+        stream = Stream(jnp.zeros((1, 2), jnp.int32), y[..., 0], y, y == 0, y)
+        inputs = jnp.zeros((1, 2, len(layout.inputs)))
+        series = Series({"main": stream}, inputs, jnp.ones((1, 2), bool))
+        size: dict[str, Any] = {"context": needs.context, "horizon": needs.horizon}
+        pairs = jnp.zeros((2, 2), jnp.int32)
+        return model.constants(windows(series, pairs, step=layout.step, **size), layout)
+
+    return tuple(jax.eval_shape(count))
+
+
+@lru_cache(maxsize=64)
+def _sampled(
+    model: AbstractModel, layout: Layout, constants: tuple[tuple[str, tuple[int, ...], str], ...]
+) -> dict[str, tuple[int, ...]]:
+    """Shapes of the sites of the prior, found without sampling; `constants` as name, shape and dtype."""
+
+    def draw(constants: Sites) -> Sites:
+        traced = handlers.trace(handlers.seed(model.prior, 0)).get_trace(layout, constants)
+        return {
+            name: site["value"]
+            for name, site in traced.items()
+            if site["type"] == "sample" and not site["is_observed"]
+        }
+
+    given = {name: jax.ShapeDtypeStruct(shape, dtype) for name, shape, dtype in constants}
+    return {name: site.shape for name, site in jax.eval_shape(draw, given).items()}
 
 
 def _tail(tree: xr.DataTree) -> xr.Dataset | None:

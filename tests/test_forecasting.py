@@ -136,7 +136,7 @@ class TestOrigins:
     @pytest.mark.parametrize(
         ("origins", "words"),
         [
-            ([TIME[520] + STEP // 2], "not on the clock of the record"),
+            ([TIME[520] + STEP // 2], "not on the clock of the record .*every 10 min"),
             ([TIME[-1] + STEP], "not on the clock of the record"),
             (["then"], "are no times"),
             ([], "asks for no forecast"),
@@ -306,7 +306,7 @@ class TestRefused:
         ("horizon", "words"),
         [
             ("soon", "horizon='soon' is not a duration"),
-            ("5min", "shorter than one step"),
+            ("5min", "shorter than one step of 10 min"),
             (0, "shorter than one step"),
             (None, "horizon"),
         ],
@@ -324,9 +324,13 @@ class TestRefused:
         post = fit(model, mast()[["t"]].isel(time=slice(0, 100)), inference.Prior(2), pointwise=0)
         assert predict(post, None, np.int64(4))["predictions"].sizes["lead_time"] == 4
         with pytest.raises(
-            ValueError, match="fitted for 4 leads and 6 are asked for.*0 days 00:40:00"
+            ValueError, match="fitted for 4 leads and 6 are asked for: ask for at most 40 min, or"
         ):
             predict(post, None, "1h")
+
+    def test_a_seed_in_place_of_a_key(self, prior):
+        with pytest.raises(TypeError, match=r"key=7 is not .* give key=jax\.random\.key\(7\)"):
+            assim.forecast(prior, key=7)
 
     def test_no_draws(self, prior):
         with pytest.raises(ValueError, match="num_draws=0"):

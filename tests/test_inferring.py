@@ -258,13 +258,22 @@ def irregular(ds):
         (VAR(1, covariates=("t", "w")), lambda ds: ds, "none to forecast"),
         (VAR(60), lambda ds: ds, "0 usable windows"),
         (VAR(1), lambda ds: ds.rename(time="when"), "no 'time' dimension"),
+        (VAR(1, controls="t", covariates="t"), lambda ds: ds, "'t' is named as a control and"),
+        (VAR(1, targets="t", covariates="t"), lambda ds: ds, "'t' is named as a covariate and"),
+        (VAR(1, calendar=("moon",)), lambda ds: ds, "'moon'.* is unknown"),
     ],
-    ids=range(9),
+    ids=range(12),
 )
 def test_what_cannot_be_fitted_is_refused_in_one_sentence(model, change, words):
     with pytest.raises(ValueError, match=words) as caught:
         assim.infer(model, damaged(change), key=jax.random.key(0))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", [0, None, jax.random.split(jax.random.key(0), 2)], ids=repr)
+def test_what_is_no_key_is_refused_before_the_fit(key):
+    with pytest.raises(TypeError, match=r"is not a random key: give key=jax\.random\.key\(0\)"):
+        assim.infer(VAR(1), xr.Dataset(), key=key)
 
 
 def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_fit(tmp_path):

@@ -14,7 +14,7 @@ import typer
 
 from assim.cli.asking import Quiet
 from assim.cli.fitting import Seed
-from assim.cli.judging import show_scores, write_scores
+from assim.cli.judging import TABLES, save_scores, show_scores
 from assim.cli.plots import draw_all
 from assim.cli.speaking import note, say, watched
 from assim.cli.writing import save, written
@@ -73,8 +73,9 @@ def demo(
         )
         _write(forecasts[name], out / f"{name}_forecast.nc")
     scores = compare(forecasts, test, baseline="persistence", seed=seed)
-    write_scores(scores, out / "scores.nc")
-    write_scores(scores, out / "scores.csv")
+    for ending in TABLES:
+        with written(out / f"scores{ending}") as unfinished:
+            save_scores(scores, unfinished)
     plots = draw_all(forecasts, fits["autoregressive"], ds, scores, out)
     report(out, out / "report.html")
     show_scores(scores)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,8 @@ from assim.cli.fitting import Output, Seed
 from assim.cli.kinds import read
 from assim.cli.opening import Quality, open_record
 from assim.cli.speaking import note, say, watched
-from assim.cli.writing import save, written
+from assim.cli.writing import require_place_of_file, save, written
+from assim.data.atomic import replacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,46 +60,51 @@ def forecast(
     from assim.tree import restore
     from assim.verifying import lead_words
 
-    post = read(tree, "a fit")
-    fitted = restore(post)
-    ds = None
-    if files:
-        needed = {n.partition("@")[0] for n in fitted.layout.channels}
-        needed |= set(fitted.layout.inputs[: fitted.layout.num_controls])
-        ds = open_record(
-            files,
-            variables=sorted(needed),
-            qc=qc,
-            step=step,
-            like=("the fit", fitted.frame["step"]),
-            quiet=quiet,
-        )
-        ds, new = _unseen(ds, fitted.tail, quiet=quiet)
-        if not new and origins is None:
-            note(
-                "The fit has seen all of the record: one forecast, from its last time.", quiet=quiet
+    store = output.suffix == ".zarr"
+    if cf is not None:
+        require_place_of_file(cf)
+    with replacing(output) if store else written(output) as unfinished:
+        post = read(tree, "a fit")
+        fitted = restore(post)
+        ds = None
+        if files:
+            needed = {n.partition("@")[0] for n in fitted.layout.channels}
+            needed |= set(fitted.layout.inputs[: fitted.layout.num_controls])
+            ds = open_record(
+                files,
+                variables=sorted(needed),
+                qc=qc,
+                step=step,
+                like=("the fit", fitted.frame["step"]),
+                quiet=quiet,
             )
-            origins = "last"
-    settings: dict[str, Any] = {
-        "horizon": int(horizon) if horizon.isdigit() else horizon,
-        "origins": "last" if ds is None else origins,
-        "num_draws": draws,
-        "progress": watched(quiet),
-        "key": jax.random.key(seed),
-    }
-    if output.suffix == ".zarr":
-        made = forecast_from(post, ds, to=output, **settings)
-    else:
-        with written(output) as unfinished:
-            made = forecast_from(post, ds, **settings)
+            ds, new = _unseen(ds, fitted.tail, quiet=quiet)
+            if not new and origins is None:
+                note(
+                    "The fit has seen all of the record: one forecast, from its last time.",
+                    quiet=quiet,
+                )
+                origins = "last"
+        made = forecast_from(
+            post,
+            ds,
+            int(horizon) if horizon.isdigit() else horizon,
+            key=jax.random.key(seed),
+            origins="last" if ds is None else origins,
+            num_draws=draws,
+            to=unfinished if store else None,
+            progress=watched(quiet),
+        )
+        if not store:
             save(made, unfinished)
-    predicted = made["predictions"].to_dataset()
-    starts, ahead = predicted["init_time"].values, lead_words(predicted["lead_time"].values[-1])
+        if cf is not None:
+            data.to_cf(made, cf)
+        predicted = made["predictions"].to_dataset()
+        starts, ahead = predicted["init_time"].values, lead_words(predicted["lead_time"].values[-1])
     count = "1 forecast" if len(starts) == 1 else f"{len(starts)} forecasts"
     until = "" if len(starts) == 1 else f" to {_stamp(starts[-1])}"
     say(f"{count}, {ahead} ahead, from {_stamp(starts[0])}{until} in {output}.", quiet=quiet)
     if cf is not None:
-        data.to_cf(made, cf)
         say(f"The same as a flat CF file in {cf}.", quiet=quiet)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +12,13 @@ from assim.cli.asking import Quiet, Screen, Step
 from assim.cli.kinds import another, read
 from assim.cli.opening import Quality, open_record
 from assim.cli.speaking import note, say, show
-from assim.cli.writing import save, written
+from assim.cli.writing import require_place_of_file, save, written
 
 if TYPE_CHECKING:
     import xarray as xr
 
 FEW_LEADS = 4
+TABLES = (".nc", ".csv")
 
 
 def compare(
@@ -49,26 +51,32 @@ def compare(
     from assim.comparing import compare as score
     from assim.report.collecting import step_of
 
-    trees, records = _sorted(forecasts)
-    if records:
-        note(f"Taken as more of the truth: {', '.join(records)}.", quiet=quiet)
-    channels = {
-        str(n).partition("@")[0] for t in trees.values() for n in t["predictions"].data_vars
-    }
-    seen = open_record(
-        list(dict.fromkeys([*truth, *records])),
-        variables=sorted(channels),
-        qc=qc,
-        step=step,
-        like=None if step is not None else ("the forecasts", step_of(trees)),
-        quiet=quiet,
-    )
-    scores = score(trees, seen, baseline=baseline, seed=seed, in_sample=in_sample)
+    if output is not None and output.suffix.lower() not in TABLES:
+        raise ValueError(
+            f"The scores cannot be written as {output}: give -o a name that ends in {' or '.join(TABLES)}."
+        )
+    with nullcontext() if output is None else written(output) as unfinished:
+        trees, records = _sorted(forecasts)
+        if records:
+            note(f"Taken as more of the truth: {', '.join(records)}.", quiet=quiet)
+        channels = {
+            str(n).partition("@")[0] for t in trees.values() for n in t["predictions"].data_vars
+        }
+        seen = open_record(
+            list(dict.fromkeys([*truth, *records])),
+            variables=sorted(channels),
+            qc=qc,
+            step=step,
+            like=None if step is not None else ("the forecasts", step_of(trees)),
+            quiet=quiet,
+        )
+        scores = score(trees, seen, baseline=baseline, seed=seed, in_sample=in_sample)
+        if unfinished is not None:
+            save_scores(scores, unfinished)
     show_scores(scores)
     for sentence in filter(None, scores.attrs["dropped"].splitlines()):
         say(f"- {sentence}", quiet=quiet)
     if output is not None:
-        write_scores(scores, output)
         say(f"The scores at all leads are in {output}.", quiet=quiet)
 
 
@@ -89,11 +97,13 @@ def report(
     from assim.report import report as write_report
     from assim.report.collecting import collect, lacking
 
+    page = run_dir / "report.html" if output is None else output
+    if output is not None:
+        require_place_of_file(output)
     held = collect(run_dir)
     for sentence in (*held.left_out, *lacking(held)):
         note(sentence, quiet=quiet)
-    path = write_report(held, run_dir / "report.html" if output is None else output)
-    say(f"The report is in {path}.", quiet=quiet)
+    say(f"The report is in {write_report(held, page)}.", quiet=quiet)
 
 
 def show_scores(scores: xr.Dataset) -> None:
@@ -120,15 +130,14 @@ def show_scores(scores: xr.Dataset) -> None:
     show(columns, rows)
 
 
-def write_scores(scores: xr.Dataset, path: Path) -> None:
+def save_scores(scores: xr.Dataset, path: Path) -> None:
     """Write the table of scores, as netCDF or, by the name's ending, as CSV."""
     from assim.comparing import table
 
-    with written(path) as unfinished:
-        if path.suffix == ".csv":
-            table(scores).to_csv(unfinished)
-        else:
-            save(scores, unfinished)
+    if path.suffix.lower() == ".csv":
+        table(scores).to_csv(path)
+    else:
+        save(scores, path)
 
 
 def _skill(cell: xr.Dataset) -> str:

@@ -17,7 +17,7 @@ import typer
 
 from assim.cli.application import app
 from assim.cli.speaking import complain, one_sentence
-from assim.cli.stopping import Interrupted
+from assim.cli.stopping import INTERRUPTED, NOTHING_LEFT, Interrupted
 
 PACKAGE = Path(__file__).resolve().parent.parent
 MISTAKES = (ValueError, OSError, MemoryError)
@@ -25,7 +25,6 @@ REFUSALS = (TypeError, FloatingPointError, ImportError)
 """Mistakes in the input where this package itself raised them, faults where another did."""
 # The classes are those of click, or of the copy that typer carries.
 USAGE: Any = typer.BadParameter.__mro__[2]
-INTERRUPTED = 130
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -65,7 +64,7 @@ def run(arguments: Sequence[str]) -> int:
         except Exception:
             return _show_fault()
         if code == INTERRUPTED:  # typer makes an exit code of Ctrl-C by itself
-            complain("Interrupted; nothing was left half-written.")
+            complain(NOTHING_LEFT)
     return code if isinstance(code, int) else 0
 
 

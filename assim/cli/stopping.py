@@ -1,4 +1,7 @@
-"""Ctrl-C with something to say."""
+"""Ctrl-C: its exit code, and what is said of it."""
+
+INTERRUPTED = 130
+NOTHING_LEFT = "Interrupted; nothing was left half-written."
 
 
 class Interrupted(Exception):

@@ -7,10 +7,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assim.data.atomic import replacing
+from assim.data.atomic import replacing, require_place
 
 if TYPE_CHECKING:
     import xarray as xr
+
+
+def require_place_of_file(path: Path) -> None:
+    """Refuse a place where no file can be written, before the work begins.
+
+    Args:
+        path: the file that is to be written.
+
+    Raises:
+        OSError: a folder in its place, no folder around it, no permission.
+    """
+    if path.is_dir():
+        raise OSError(f"{path} is a folder: name a file to write, for example {path / 'out.nc'}.")
+    require_place(path)
 
 
 @contextmanager
@@ -23,8 +37,7 @@ def written(path: Path) -> Iterator[Path]:
     Raises:
         OSError: a folder in its place, no folder around it, no permission, no room.
     """
-    if path.is_dir():
-        raise OSError(f"{path} is a folder: name a file to write, for example {path / 'out.nc'}.")
+    require_place_of_file(path)
     with replacing(path) as temporary:
         yield temporary
 

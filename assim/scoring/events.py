@@ -22,7 +22,7 @@ def probability(members: xr.DataArray, threshold: float, side: str = "above") ->
         side: "above" or "below".
 
     Returns:
-        (..., lead_time), non-decreasing in the lead.
+        (..., lead_time), non-decreasing in the lead; its attributes say of which channel and threshold.
 
     Raises:
         ValueError: for a direction, which has no above and below, or another side.
@@ -30,8 +30,9 @@ def probability(members: xr.DataArray, threshold: float, side: str = "above") ->
     passed = _beyond(members, threshold, side).transpose(..., "lead_time", "member")
     passed = passed.copy(data=np.maximum.accumulate(passed.values, axis=-2))
     share = passed.mean("member").where(members.notnull().all("member"))
-    words = f"probability of {members.name or 'the path'} {side} {threshold:g} within the lead time"
-    return share.rename("probability").assign_attrs(long_name=words, units="1")
+    about = _about(members, threshold, side)
+    share.attrs = about | {"long_name": f"probability of {about['long_name']}"}
+    return share.rename("probability")
 
 
 def happened(truth: xr.DataArray, threshold: float, side: str = "above") -> xr.DataArray:
@@ -50,7 +51,9 @@ def happened(truth: xr.DataArray, threshold: float, side: str = "above") -> xr.D
     passed = np.maximum.accumulate(_beyond(truth, threshold, side).values, axis=-1)
     unknown = np.maximum.accumulate(np.isnan(truth.values), axis=-1)
     values = np.where(passed, 1.0, np.where(unknown, np.nan, 0.0))
-    return truth.copy(data=values).rename("happened").assign_attrs(units="1")
+    event = truth.copy(data=values).rename("happened")
+    event.attrs = _about(truth, threshold, side)
+    return event
 
 
 def event_scores(foretold: xr.DataArray, event: xr.DataArray, size: int) -> xr.Dataset:
@@ -131,12 +134,19 @@ def event_reliability(foretold: xr.DataArray, event: xr.DataArray, bins: int = 1
     )
 
 
+def _about(channel: xr.DataArray, threshold: float, side: str) -> dict[str, str | float]:
+    """Describe an event by attributes of its own, those of its channel being none of it."""
+    level = f"{threshold:g} {channel.attrs.get('units', '')}".strip()
+    words = f"{channel.name or 'the path'} {side} {level} within the lead time"
+    return {"long_name": words, "units": "1", "threshold": float(threshold)}
+
+
 def _beyond(values: xr.DataArray, threshold: float, side: str) -> xr.DataArray:
     """Compare with a threshold on the side that is asked for."""
     if period(values) is not None:
         raise ValueError(
             f"'{values.name}' is a direction, which has no above and below; "
-            "ask for a channel on a line."
+            "ask for another channel."
         )
     if side not in ("above", "below"):
         raise ValueError(f"Got side='{side}', expected 'above' or 'below'.")

@@ -106,16 +106,15 @@ def members(predicted: xr.DataArray) -> xr.DataArray:
         predicted: one channel on (chain, draw, ...), in its own units.
 
     Returns:
-        (..., member) in float64, with the attributes of the channel.
+        (..., member) in float64, with the name and attributes of the channel.
     """
     cells = [dim for dim in predicted.dims if dim not in MEMBERS]
     values = np.asarray(predicted.transpose(*cells, *MEMBERS).values, dtype=float)
     coords = {
         name: coord for name, coord in predicted.coords.items() if set(coord.dims) <= set(cells)
     }
-    return xr.DataArray(
-        values.reshape(*values.shape[:-2], -1), coords, [*cells, "member"], attrs=predicted.attrs
-    )
+    flat = values.reshape(*values.shape[:-2], -1)
+    return xr.DataArray(flat, coords, [*cells, "member"], predicted.name, predicted.attrs)
 
 
 def common(
@@ -277,6 +276,8 @@ def _match_places(predicted: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
             )
         truth = truth.squeeze(dim, drop=True)
     for dim in places:
+        if dim not in truth.dims and dim in truth.coords:  # a record of one station keeps its label
+            truth = truth.expand_dims(dim)
         if dim not in truth.dims:
             raise ValueError(
                 f"The forecast of '{predicted.name}' has the dimension '{dim}', but the truth has "

@@ -111,6 +111,11 @@ def test_trees_that_are_none(mistake, run_dir, tmp_path):
     old.attrs["schema"] = "0"
     old.to_netcdf(tmp_path / "old.nc", engine="h5netcdf")
     assert "schema 0" in mistake("forecast", tmp_path / "old.nc", truth, "-o", out)
+    less = xr.open_datatree(run_dir / "ar.nc", engine="h5netcdf").load()
+    less["posterior"] = xr.DataTree(less["posterior"].to_dataset().drop_vars("net.skip.bias"))
+    less.to_netcdf(tmp_path / "less.nc", engine="h5netcdf")
+    said = mistake("forecast", tmp_path / "less.nc", truth, "-o", out)
+    assert f"The tree {tmp_path / 'less.nc'} is damaged" in said and "lacks net.skip.bias" in said
     assert not out.exists()
 
 
@@ -153,6 +158,49 @@ def test_an_output_that_cannot_be_written_is_known_at_once(place, mistake, tmp_p
     assert "does not exist" in said or "is a folder" in said
 
 
+@pytest.fixture
+def idle(monkeypatch):
+    """No command comes to its work."""
+
+    def worked(*args: object, **more: object) -> None:
+        raise AssertionError("the place was not asked for first")
+
+    for verb in ("tree.read_tree", "report.collecting.collect", "data.open_dataset"):
+        monkeypatch.setattr(f"assim.{verb}", worked)
+
+
+@pytest.mark.parametrize("place", ["absent/a.nc", "."])
+def test_every_other_place_is_asked_for_at_once(place, mistake, idle, run_dir, tmp_path):
+    tree, truth, bad = run_dir / "ar.nc", run_dir / "truth.nc", tmp_path / place
+    for argv in (
+        ("forecast", tree, truth, "-o", tmp_path / "fc.nc", "--cf", bad),
+        ("forecast", tree, truth, "-o", tmp_path / "fc.zarr", "--cf", bad),
+        ("forecast", tree, truth, "-o", tmp_path / "absent" / "fc.zarr"),
+        ("compare", run_dir / "persistence.nc", "--truth", truth, "-o", bad),
+        ("report", run_dir, "-o", bad),
+    ):
+        said = mistake(*argv)
+        assert "does not exist" in said or "is a folder" in said or "ends in .nc or .csv" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["fc.nc", "fc.zarr"])
+def test_a_flat_file_that_fails_leaves_no_forecast(name, mistake, run_dir, tmp_path, monkeypatch):
+    def full(*args: object) -> None:
+        raise OSError("There is no room left.")
+
+    monkeypatch.setattr("assim.data.to_cf", full)
+    argv = ["forecast", run_dir / "ar.nc", "-o", tmp_path / name, "--cf", tmp_path / "flat.nc"]
+    assert "no room" in mistake(*argv, "--horizon", "1", "--draws", "2")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["s.txt", "scores", "s.zarr"])
+def test_scores_go_to_netcdf_or_csv(name, mistake, idle, run_dir, tmp_path):
+    argv = ["compare", run_dir / "persistence.nc", "--truth", run_dir / "truth.nc"]
+    assert "a name that ends in .nc or .csv" in mistake(*argv, "-o", tmp_path / name)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_no_permission_is_a_sentence(mistake, run_dir, tmp_path):
     closed = tmp_path / "closed"
@@ -171,7 +219,22 @@ def test_a_full_disk_leaves_nothing(tmp_path):
     done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("assim: ") and done.stderr.count("\n") == 1
+    assert f"({tmp_path / 'mast.nc'})" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_while_the_program_still_loads():
+    code = (
+        "import sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'assim.cli.application': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "from assim.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "check"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "assim: Interrupted; nothing was left half-written.\n"
 
 
 def test_ctrl_c_keeps_the_state_and_the_same_command_goes_on(run_dir, tmp_path, capsys):

@@ -89,9 +89,21 @@ def test_no_room(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_another_fault_is_told_as_it_is(tmp_path):
-    with pytest.raises(OSError, match="odd"), replacing(tmp_path / "a.nc"):
-        raise OSError(errno.EIO, "odd")
+@pytest.mark.parametrize("inside", [None, "", "/c/0"])
+def test_a_fault_of_the_system_names_the_place(tmp_path, inside):
+    """Not the temporary one, and not none."""
+    place = tmp_path / "a.nc"
+    with pytest.raises(OSError, match="odd") as caught, replacing(place) as temporary:
+        raise OSError(errno.EFBIG, "odd", *([] if inside is None else [f"{temporary}{inside}"]))
+    assert (caught.value.filename, caught.value.errno) == (str(place), errno.EFBIG)
+
+
+def test_a_fault_elsewhere_is_told_as_it_is(tmp_path):
+    with pytest.raises(FileNotFoundError, match="none") as caught, replacing(tmp_path / "a.nc"):
+        open(tmp_path / "none.nc")
+    assert str(caught.value.filename) == str(tmp_path / "none.nc")
+    with pytest.raises(OSError, match=r"^a sentence\.$"), replacing(tmp_path / "a.nc"):
+        raise OSError("a sentence.")
 
 
 def test_a_directory_of_the_user_s_is_not_replaced(tmp_path):

@@ -233,6 +233,23 @@ def test_what_cannot_be_framed_is_refused_in_a_sentence(change, selection, sente
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("named", "sentence"),
+    [
+        (
+            {"controls": ("a", "u"), "covariates": ("u",)},
+            "'u' .* a control and as a covariate: leave",
+        ),
+        ({"controls": ("u",), "targets": ("t", "u")}, "'u' .* a control and as a target: leave"),
+        ({"covariates": ("u",), "targets": ("u",)}, "'u' .* a covariate and as a target: leave"),
+        ({"calendar": ("day", "moon")}, r"calendar=\['moon'\] is unknown; choose from"),
+    ],
+)
+def test_a_variable_has_one_role_and_cycles_are_known(named, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Selection(**named)
+
+
 def test_readings_beyond_a_bound_are_told():
     ds = record()
     ds["wind"][:3] = -1.0

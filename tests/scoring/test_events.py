@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from assim import scoring
+from assim import exceedance, scoring
+from tests.synthetic import make_forecast, make_truth
 
 LEADS = np.arange(1, 4) * np.timedelta64(1, "h").astype("timedelta64[ns]")
 
@@ -60,6 +61,24 @@ def test_reliability_of_events_counts_every_known_cell():
     at_half = curve.isel(lead_time=1, bin=2)
     assert float(at_half["observed_frequency"]) == 0.5
     assert float(curve.isel(lead_time=2, bin=3)["forecast_probability"]) == 1.0
+
+
+def test_an_event_has_attributes_of_its_own():
+    attrs = {"units": "m s-1", "standard_name": "wind_speed", "support": "lower", "n_missing": "3"}
+    said = {"long_name": "x below 2.5 m s-1 within the lead time", "units": "1", "threshold": 2.5}
+    members = paths(np.zeros((1, 3, 2)), **attrs)
+    assert scoring.happened(members.isel(member=0), 2.5, "below").attrs == said
+    chance = scoring.probability(members, 2.5, "below")
+    assert chance.attrs == said | {"long_name": f"probability of {said['long_name']}"}
+
+
+def test_a_forecast_of_an_event_names_its_channel():
+    forecast = make_forecast(make_truth(hours=20))
+    chance = exceedance(forecast, "wind_speed", 1.0)
+    words = "probability of wind_speed above 1 m s-1 within the lead time"
+    assert chance.attrs == {"long_name": words, "units": "1", "threshold": 1.0}
+    with pytest.raises(ValueError, match="'direction' is a direction"):
+        exceedance(forecast, "direction", 180.0)
 
 
 def test_a_direction_has_no_threshold_and_sides_are_two():

@@ -199,3 +199,12 @@ def test_means_are_not_judged_by_the_readings_within():
         scoring.pair(predicted, fine)
     coarse = assim.align(fine, "2h")
     assert scoring.pair(predicted, coarse)["temperature"].notnull().any()
+
+
+def test_the_truth_of_one_station_is_that_station():
+    truth = make_truth(hours=60, stations=2)
+    predicted = scoring.predictions(make_forecast(truth))
+    both = scoring.pair(predicted, truth)["temperature"]
+    one = scoring.pair(predicted, truth.isel(station=1))["temperature"]
+    xr.testing.assert_equal(one.isel(station=1), both.isel(station=1))
+    assert one.isel(station=0).isnull().all()
