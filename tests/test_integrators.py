@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from assim.integrators import etd2rk, euler_maruyama, rk4
+from assim.integrators import etd2rk, etdrk4, euler_maruyama, rk4
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -35,6 +35,49 @@ def test_etd2rk_is_of_second_order():
         return abs(end - 0.1 * np.exp(2) / (1 + 0.1 * (np.exp(2) - 1)))
 
     assert order(error, [20, 40, 80, 160]) == pytest.approx(2, abs=0.1)
+
+
+@pytest.mark.parametrize("rate", [-1.0, -1e-6, -0.5 + 2j])
+def test_etdrk4_is_of_fourth_order(rate):
+    """Whatever part of the rate is called linear, x' = x - x^2."""
+
+    def error(count):
+        def step(x):
+            return etdrk4(jnp.array(rate), lambda v: (1 - rate) * v - v**2, x, 2.0 / count)
+
+        end = repeated(step, jnp.array(0.1 + 0 * rate), count)
+        return abs(end - 0.1 * np.exp(2) / (1 + 0.1 * (np.exp(2) - 1)))
+
+    assert order(error, [10, 20, 40, 80]) == pytest.approx(4, abs=0.2)
+
+
+@pytest.mark.parametrize("z", [0.0, 1e-9, -1e-4, 0.3, -0.999, -1.001, 1.001, -7.0, -500.0, 3j])
+def test_etdrk4_weighs_its_stages_by_their_integrals(z):
+    """N is 1 at one stage alone: its weight is phi_1 - 3 phi_2 + 4 phi_3 and so on, by Gauss and Legendre."""
+    tau, w = np.polynomial.legendre.leggauss(200)
+    t, w = (tau + 1) / 2, w / 2
+    grown = np.exp(z * (1 - t))
+    one, two, three = (w * grown).sum(), (w * grown * t).sum(), (w * grown * t**2 / 2).sum()
+
+    def weight(stage):
+        calls = iter(range(4))
+        return etdrk4(
+            jnp.array(z),
+            lambda v: jnp.ones_like(v) * (next(calls) == stage),
+            jnp.array(0.0 * z),
+            1.0,
+        )
+
+    np.testing.assert_allclose(weight(0), one - 3 * two + 4 * three, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(weight(1), 2 * two - 4 * three, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(weight(2), 2 * two - 4 * three, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(weight(3), 4 * three - two, rtol=1e-12, atol=1e-14)
+
+
+def test_etdrk4_has_a_finite_slope_however_stiff():
+    rates = jnp.array([0.0, -1e-3, -1.0, -1e6])
+    slope = jax.jacrev(lambda dt: etdrk4(rates, lambda v: -(v**2), jnp.ones(4), dt))(0.1)
+    assert np.isfinite(slope).all()
 
 
 @pytest.mark.parametrize("rate", [0.0, 1e-9, -0.003, 0.05, -1.0, -300.0, 2j, -0.5 + 3j])

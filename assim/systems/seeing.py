@@ -1,23 +1,31 @@
 """What sensors between the places of a periodic grid read: the field interpolated linearly."""
 
+from itertools import product
+
 import jax.numpy as jnp
 
 from assim.types import Array, Float
 
 
 def at_sensors(
-    field: Float[Array, " place"], where: Float[Array, "channel 1"]
+    field: Float[Array, "..."], where: Float[Array, "channel coordinate"]
 ) -> Float[Array, " channel"]:
-    """A ring read at any positions.
+    """A periodic grid read at any positions.
 
     Args:
-        field: value at each place, shape (place,).
-        where: positions in units of the grid, shape (channel, 1), periodic.
+        field: value at each place, one axis a coordinate.
+        where: positions in units of the grid, shape (channel, coordinate), periodic.
 
     Returns:
         Shape (channel,).
     """
-    position = jnp.mod(where[:, 0], field.shape[0])
-    left = jnp.floor(position).astype(int) % field.shape[0]
+    size = jnp.array(field.shape)
+    position = jnp.mod(where, size)
+    left = jnp.floor(position).astype(int)
     share = position - jnp.floor(position)
-    return (1.0 - share) * field[left] + share * field[(left + 1) % field.shape[0]]
+    seen = jnp.zeros(where.shape[0], field.dtype)
+    for corner in product((0, 1), repeat=field.ndim):
+        step = jnp.array(corner)
+        weight = jnp.where(step == 1, share, 1.0 - share).prod(axis=1)
+        seen = seen + weight * field[tuple(((left + step) % size).T)]
+    return seen
