@@ -29,7 +29,7 @@ from assim.model import AbstractModel, AbstractPointwise, Needs, Problem, pose
 from assim.pointwise import Cells, judge, newest_cells
 from assim.registry import made_from
 from assim.series import Layout, Series, origins_with_truth
-from assim.tree import Fitted, fingerprint, restore, sites_dataset, tree_of
+from assim.tree import Fitted, fingerprint, require_key, restore, sites_dataset, tree_of
 from assim.types import Key
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def lfo_cv(
     """
     import arviz as az
 
+    require_key(key)
     k_full, k_refit = jax.random.split(key)
     given = post_or_model
     model = _scorable(given if isinstance(given, AbstractModel) else restore(given).model)

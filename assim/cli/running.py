@@ -53,16 +53,15 @@ def run(arguments: Sequence[str]) -> int:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
-        except MISTAKES as error:
-            complain(one_sentence(_words(error)))
-            return 2
-        except REFUSALS as error:
-            if not _raised_here(error.__traceback__):
+        except Exception as error:
+            refused = isinstance(error, REFUSALS) and _raised_here(error.__traceback__)
+            if _stopped(error):
+                code = INTERRUPTED
+            elif isinstance(error, MISTAKES) or refused:
+                complain(one_sentence(_words(error)))
+                return 2
+            else:
                 return _show_fault()
-            complain(one_sentence(_words(error)))
-            return 2
-        except Exception:
-            return _show_fault()
         if code == INTERRUPTED:  # typer makes an exit code of Ctrl-C by itself
             complain(NOTHING_LEFT)
     return code if isinstance(code, int) else 0
@@ -76,6 +75,13 @@ def _words(error: BaseException) -> str:
         place = "" if error.filename is None else f" ({error.filename})"
         return f"{error.strerror}{place}: check the name, the permissions and the room left."
     return str(error) or f"{type(error).__name__}, without a word."
+
+
+def _stopped(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is the cause: an extension that it meets while it loads makes an ImportError of it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__
+    return error is not None
 
 
 def _raised_here(trace: TracebackType | None) -> bool:

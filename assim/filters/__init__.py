@@ -2,13 +2,19 @@
 
 from assim.filters.denkf import DEnKF
 from assim.filters.enkf import EnKF
+from assim.filters.enkf_n import EnKFN
+from assim.filters.enks import EnKS
+from assim.filters.enrts import EnRTS
 from assim.filters.etkf import ETKF
 from assim.filters.extended import ExtendedKalman
+from assim.filters.four_d_var import FourDVar
+from assim.filters.ienks import IEnKS
 from assim.filters.inflation import RTPS, Additive, Multiplicative
 from assim.filters.kalman import Kalman
 from assim.filters.letkf import LETKF
 from assim.filters.localization import GreatCircle, Straight
 from assim.filters.particle import Particle
+from assim.filters.three_d_var import ThreeDVar
 
 __all__ = [
     "ETKF",
@@ -17,10 +23,16 @@ __all__ = [
     "Additive",
     "DEnKF",
     "EnKF",
+    "EnKFN",
+    "EnKS",
+    "EnRTS",
     "ExtendedKalman",
+    "FourDVar",
     "GreatCircle",
+    "IEnKS",
     "Kalman",
     "Multiplicative",
     "Particle",
     "Straight",
+    "ThreeDVar",
 ]

@@ -103,6 +103,10 @@ class AbstractFilter(eqx.Module):
     def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Belief:
         """The belief before the first cycle, from the distribution of the first state."""
 
+    def ready(self, belief: Belief, cycles: Cycle) -> Belief:
+        """The belief with room for what it will remember of cycles like these; most remember none."""
+        return belief
+
     @abstractmethod
     def forecast(self, dynamics: Dynamics, belief: Belief, cycle: Cycle, *, key: Key) -> Belief:
         """The belief after the span of a cycle: the background."""
@@ -169,4 +173,4 @@ def run(
         return after, Told(background, after, innovation)
 
     numbers = first_step + jnp.arange(cycles.mask.shape[0])
-    return jax.lax.scan(step, belief, (numbers, cycles))
+    return jax.lax.scan(step, chosen.ready(belief, cycles), (numbers, cycles))

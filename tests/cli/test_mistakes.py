@@ -237,6 +237,15 @@ def test_ctrl_c_while_the_program_still_loads():
     assert done.stderr == "assim: Interrupted; nothing was left half-written.\n"
 
 
+def test_ctrl_c_that_an_extension_takes_for_a_fault_of_its_own(run_dir, capsys, monkeypatch):
+    def load(*args: object) -> None:
+        raise ImportError("Encountered an error.") from KeyboardInterrupt()
+
+    monkeypatch.setattr("assim.report.report", load)
+    assert run(["report", str(run_dir), "-q"]) == 130
+    assert capsys.readouterr().err == "assim: Interrupted; nothing was left half-written.\n"
+
+
 def test_ctrl_c_keeps_the_state_and_the_same_command_goes_on(run_dir, tmp_path, capsys):
     argv = ["fit", str(run_dir / "truth.nc"), "--method", "svi", "-q", "--set", "hidden="]
     argv += ["--set", "num_steps=20", "--set", "ascent.num_steps=600", "--set", "num_draws=5"]

@@ -2,15 +2,18 @@
 
 from dataclasses import dataclass
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 from scipy.linalg import block_diag
 
-from assim.filters.base import Cycle, Dynamics
-from assim.statespace import Span
+from assim.filters.base import Cycle, Dynamics, run
+from assim.statespace import Span, regular_spans, simulate
 from assim.systems.linear_gaussian import LinearGaussian
+from assim.systems.ornstein_uhlenbeck import OrnsteinUhlenbeck
 
 
 @dataclass
@@ -98,6 +101,53 @@ def dense(ssm, dt, y, mask, sd):
         (np.array([m[s] for s in here]), np.array([c[s, s] for s in here])),
         float(told),
     )
+
+
+@dataclass
+class Calm:
+    """A linear model without noise of its own, its prior, and a record with gaps."""
+
+    dynamics: Dynamics
+    prior: dist.Distribution
+    cycles: Cycle
+
+
+@pytest.fixture
+def calm(x64) -> Calm:
+    rng = np.random.default_rng(3)
+    size, times = 3, 9
+    ssm = OrnsteinUhlenbeck(
+        mean=jnp.asarray(rng.normal(size=size)),
+        sd=jnp.zeros(size),
+        tau=jnp.asarray(rng.uniform(0.5, 4.0, size)),
+        error=jnp.asarray(rng.uniform(0.3, 0.8, size)),
+    )
+    mask = rng.random((times, size)) < 0.7
+    mask[times // 2] = False
+    y = np.where(mask, rng.normal(size=(times, size)), 0.0)
+    spans = Span(jnp.asarray(rng.uniform(0.1, 1.0, times)), jnp.zeros((times, 0)))
+    sd = jnp.asarray(rng.uniform(0.0, 0.5, (times, size)))
+    return Calm(
+        Dynamics(ssm),
+        dist.MultivariateNormal(jnp.zeros(size), scale_tril=jnp.eye(size) + 0.3 * jnp.tri(size)),
+        Cycle(spans, jnp.asarray(y), jnp.asarray(mask), sd),
+    )
+
+
+def scored(chosen, ssm, step: float, times: int, key) -> float:
+    """Root mean square error of the analysis over the state, its mean over time but the first tenth."""
+    k_first, k_path, k_start, k_run = jax.random.split(key, 4)
+    spans = regular_spans(step, times)
+    x, y = jax.jit(lambda: simulate(ssm, ssm.init().sample(k_first), spans, key=k_path))()
+    cycles = Cycle(spans, y, jnp.ones_like(y, bool), jnp.zeros_like(y))
+    belief = chosen.start(Dynamics(ssm), ssm.init(), key=k_start)
+    _, told = eqx.filter_jit(run)(chosen, Dynamics(ssm), belief, cycles, key=k_run)
+    return float(np.sqrt(((told.analysis[0] - x) ** 2).mean(axis=1))[times // 10 :].mean())
+
+
+@pytest.fixture
+def score():
+    return scored
 
 
 @pytest.fixture

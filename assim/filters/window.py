@@ -1,0 +1,70 @@
+"""The last cycles that a filter remembers: the way from the state where it corrects to the present.
+
+A belief is started before any cycle is known, so its window is opened by `AbstractFilter.ready`. Until as many
+cycles have passed as it holds, the window grows and its beginning stays; then both move on, one cycle at a time.
+"""
+
+from typing import Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from assim.filters.base import Cycle
+from assim.filters.variational import Move
+from assim.types import Array, Bool, Int, PyTree
+
+
+class Window(eqx.Module):
+    """The last cycles, the oldest first.
+
+    Args:
+        cycles: stacked on a leading axis as long as the window.
+        count: how many have come yet; they are the last ones, shape ().
+    """
+
+    cycles: Cycle
+    count: Int[Array, ""]
+
+    @classmethod
+    def opened(cls, cycles: Cycle, lag: int) -> Self:
+        """Room for `lag` cycles like those of a record."""
+
+        def empty(leaf: Array) -> Array:
+            return jnp.zeros((lag, *leaf.shape[1:]), leaf.dtype)
+
+        return cls(jax.tree.map(empty, cycles), jnp.zeros((), int))
+
+    def slid(self, cycle: Cycle) -> "Window":
+        """The window with one more cycle, the oldest dropped where there is no room."""
+        lag = self.cycles.mask.shape[0]
+
+        def push(ring: Array, leaf: Array) -> Array:
+            return jnp.concatenate([ring[1:], leaf[None]])
+
+        count = jnp.minimum(self.count + 1, lag)
+        return Window(jax.tree.map(push, self.cycles, cycle), count)
+
+    @property
+    def full(self) -> Bool[Array, ""]:
+        """Whether the next cycle pushes the oldest out."""
+        return self.count == self.cycles.mask.shape[0]
+
+    def advanced(self, move: Move, x: PyTree) -> PyTree:
+        """The state at the beginning of the window once the next cycle has come."""
+        oldest = jax.tree.map(lambda leaf: leaf[0], self.cycles)
+        return _where(self.full, move(x, oldest), x)
+
+    def through(self, move: Move, x: PyTree) -> PyTree:
+        """The state at the end of the window, from that at its beginning."""
+        lag = self.cycles.mask.shape[0]
+
+        def step(x: PyTree, at: tuple[Array, Cycle]) -> tuple[PyTree, None]:
+            number, cycle = at
+            return _where(number >= lag - self.count, move(x, cycle), x), None
+
+        return jax.lax.scan(step, x, (jnp.arange(lag), self.cycles))[0]
+
+
+def _where(chosen: Array, a: PyTree, b: PyTree) -> PyTree:
+    return jax.tree.map(lambda a, b: jnp.where(chosen, a, b), a, b)
