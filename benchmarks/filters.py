@@ -45,7 +45,7 @@ ROWS: list[tuple[str, str, tuple, AbstractFilter, float, float, int]] = [
         ETKF(10, Multiplicative(1.02), True),
         0.567,
         0.03,
-        CYCLES,
+        10 * CYCLES,
     ),
     ("Lorenz-63", "EnKF N=100 1.01", L63, EnKF(100, Multiplicative(1.01)), 0.564, 0.02, CYCLES),
     ("Lorenz-63", "Particle N=800", L63, Particle(800, 0.5, 0.5), 0.28, 0.03, 2000),

@@ -337,7 +337,8 @@ def test_flipped_bytes_are_read_or_refused_without_a_word_beside(file, monkeypat
             restore(file)
         except ValueError as error:
             assert "\n" not in str(error)
-        gc.collect()
+        if number % 8 == 7:  # destructors speak when they run
+            gc.collect()
     assert beside == []
     assert capfd.readouterr() == ("", "")
 
