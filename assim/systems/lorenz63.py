@@ -11,6 +11,7 @@ import numpyro.distributions as dist
 
 from assim.integrators import rk4, walked
 from assim.statespace import AbstractAdditiveNoise, Context, Span
+from assim.systems.noising import independent
 from assim.types import Array, Float, Key
 
 CENTRE = (1.509, -1.531, 25.46)
@@ -52,7 +53,7 @@ class Lorenz63(AbstractAdditiveNoise):
 
     def process_noise(self, x: Array, span: Span) -> dist.Distribution:
         """Independent, its variance in proportion to the span."""
-        return dist.Normal(jnp.zeros(3), self.noise * jnp.sqrt(span.dt) * jnp.ones(3)).to_event(1)
+        return independent(self.noise * jnp.sqrt(span.dt) * jnp.ones(3))
 
     def transition(self, x: Array, span: Span, u: Array | None = None, *, key: Key) -> Array:
         """The flow and the noise."""

@@ -12,6 +12,7 @@ import numpyro.distributions as dist
 
 from assim.integrators import rk4, walked
 from assim.statespace import AbstractAdditiveNoise, AbstractField, Context, Span
+from assim.systems.noising import independent
 from assim.systems.seeing import at_sensors
 from assim.types import Array, Float, Key
 
@@ -52,7 +53,7 @@ class Lorenz96(AbstractAdditiveNoise, AbstractField):
     def process_noise(self, x: Array, span: Span) -> dist.Distribution:
         """Independent at each place, its variance in proportion to the span."""
         sd = self.noise * jnp.sqrt(span.dt) * jnp.ones(self.size)
-        return dist.Normal(jnp.zeros(self.size), sd).to_event(1)
+        return independent(sd)
 
     def transition(self, x: Array, span: Span, u: Array | None = None, *, key: Key) -> Array:
         """The flow and the noise."""

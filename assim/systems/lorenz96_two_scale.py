@@ -14,6 +14,7 @@ import numpyro.distributions as dist
 
 from assim.integrators import rk4, walked
 from assim.statespace import AbstractAdditiveNoise, AbstractField, Context, Span
+from assim.systems.noising import independent
 from assim.systems.seeing import at_sensors
 from assim.types import Array, Float, Key
 
@@ -69,7 +70,7 @@ class TwoScaleLorenz96(AbstractAdditiveNoise, AbstractField):
         """Independent at each place, its variance in proportion to the span; 1 / b as large at the fast ones."""
         fast = jnp.full(self.size * self.fast, 1.0 / jnp.asarray(self.amplitude))
         sd = self.noise * jnp.sqrt(span.dt) * jnp.concatenate([jnp.ones(self.size), fast])
-        return dist.Normal(jnp.zeros_like(sd), sd).to_event(1)
+        return independent(sd)
 
     def transition(self, x: Array, span: Span, u: Array | None = None, *, key: Key) -> Array:
         """The flow and the noise."""
