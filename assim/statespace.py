@@ -111,6 +111,10 @@ class AbstractAdditiveNoise(AbstractStateSpace):
     def process_noise(self, x: State, span: Span) -> Distribution:
         """The distribution of what is added to the flow over `span`."""
 
+    def transition(self, x: State, span: Span, u: Array | None = None, *, key: Key) -> State:
+        """The flow and the noise."""
+        return self.flow(x, span, u) + self.process_noise(x, span).sample(key)
+
 
 class AbstractLatentLinear(AbstractStateSpace):
     """Linear-Gaussian dynamics in closed form over any span, seen through any emission."""

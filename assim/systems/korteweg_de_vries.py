@@ -77,10 +77,6 @@ class KortewegDeVries(AbstractAdditiveNoise, AbstractField):
         sd = self.noise * jnp.sqrt(span.dt) * jnp.ones(self.size)
         return independent(sd)
 
-    def transition(self, x: Array, span: Span, u: Array | None = None, *, key: Key) -> Array:
-        """The flow and the noise."""
-        return self.flow(x, span, u) + self.process_noise(x, span).sample(key)
-
     def observation(
         self,
         x: Array,

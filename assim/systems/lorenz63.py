@@ -55,10 +55,6 @@ class Lorenz63(AbstractAdditiveNoise):
         """Independent, its variance in proportion to the span."""
         return independent(self.noise * jnp.sqrt(span.dt) * jnp.ones(3))
 
-    def transition(self, x: Array, span: Span, u: Array | None = None, *, key: Key) -> Array:
-        """The flow and the noise."""
-        return self.flow(x, span, u) + self.process_noise(x, span).sample(key)
-
     def observation(
         self,
         x: Array,

@@ -52,10 +52,6 @@ class OrnsteinUhlenbeck(AbstractLinearGaussian, AbstractAdditiveNoise):
         gained = self.sd * jnp.sqrt(-jnp.expm1(-2.0 * span.dt / self.tau))
         return dist.Normal(jnp.zeros_like(gained), gained).to_event(1)
 
-    def transition(self, x: Array, span: Span, u: Array | None = None, *, key: Key) -> Array:
-        """A sample of the state after `span`."""
-        return self.flow(x, span) + self.process_noise(x, span).sample(key)
-
     def observation(
         self,
         x: Array,
