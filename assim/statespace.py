@@ -144,6 +144,18 @@ class AbstractField(AbstractStateSpace):
         """Coordinates of each channel at the sensors `where`, None for those that stay where they are."""
 
 
+class AbstractNamed(AbstractStateSpace):
+    """A model whose state and channels have names: what a labelled result is called."""
+
+    @abstractmethod
+    def components(self) -> tuple[str, ...]:
+        """One name for a field, else one for each component of the state."""
+
+    @abstractmethod
+    def channels(self) -> tuple[str, ...]:
+        """One name for a field, else one for each channel."""
+
+
 class AbstractObserver(AbstractStateSpace):
     """A model with a learned gain that corrects its own state by what is observed."""
 

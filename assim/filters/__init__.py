@@ -10,7 +10,7 @@ from assim.filters.extended import ExtendedKalman
 from assim.filters.four_d_var import FourDVar
 from assim.filters.ienks import IEnKS
 from assim.filters.inflation import RTPS, Additive, Multiplicative
-from assim.filters.kalman import Kalman
+from assim.filters.kalman import RTS, Kalman
 from assim.filters.letkf import LETKF
 from assim.filters.localization import GreatCircle, Straight
 from assim.filters.particle import Particle
@@ -19,6 +19,7 @@ from assim.filters.three_d_var import ThreeDVar
 __all__ = [
     "ETKF",
     "LETKF",
+    "RTS",
     "RTPS",
     "Additive",
     "DEnKF",

@@ -60,10 +60,20 @@ class Dynamics(eqx.Module):
     Args:
         ssm: the model; with `each`, a batch of them on a leading member axis.
         each: whether every member has parameters of its own.
+        where: coordinates of sensors that stay, shape (channel, coordinate); a cycle may bring others.
     """
 
     ssm: AbstractStateSpace
     each: bool = eqx.field(static=True, default=False)
+    where: Float[Array, "channel coordinate"] | None = None
+
+    def sight(self, ssm: AbstractStateSpace, x: Array, cycle: Cycle) -> Distribution:
+        """p(y | x) of one state at the end of a cycle."""
+        return ssm.observation(x, cycle.span, self.positions(cycle), cycle.sd, cycle.u)
+
+    def positions(self, cycle: Cycle) -> Array | None:
+        """Where the sensors are at a cycle, or None where the channels say it all."""
+        return self.where if cycle.where is None else cycle.where
 
     def moved(self, ensemble: Array, cycle: Cycle, *, keys: Keys) -> Array:
         """Every member (member, state) after the span of a cycle."""
@@ -77,7 +87,7 @@ class Dynamics(eqx.Module):
         """What each member would be read as, and the variance of the error, each shape (member, channel)."""
 
         def see(ssm: AbstractStateSpace, x: Array) -> tuple[Array, Array]:
-            density = ssm.observation(x, cycle.span, cycle.where, cycle.sd, cycle.u)
+            density = self.sight(ssm, x, cycle)
             return density.mean, density.variance
 
         return eqx.filter_vmap(see, in_axes=(self._axis, 0))(self.ssm, ensemble)
@@ -86,8 +96,7 @@ class Dynamics(eqx.Module):
         """Log density of the readings given each member, shape (member, channel); 0 where missing."""
 
         def tell(ssm: AbstractStateSpace, x: Array) -> Array:
-            density = ssm.observation(x, cycle.span, cycle.where, cycle.sd, cycle.u)
-            return jnp.where(cycle.mask, density.log_prob(cycle.y), 0.0)
+            return jnp.where(cycle.mask, self.sight(ssm, x, cycle).log_prob(cycle.y), 0.0)
 
         return eqx.filter_vmap(tell, in_axes=(self._axis, 0))(self.ssm, ensemble)
 
@@ -102,10 +111,6 @@ class AbstractFilter(eqx.Module):
     @abstractmethod
     def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Belief:
         """The belief before the first cycle, from the distribution of the first state."""
-
-    def ready(self, belief: Belief, cycles: Cycle) -> Belief:
-        """The belief with room for what it will remember of cycles like these; most remember none."""
-        return belief
 
     @abstractmethod
     def forecast(self, dynamics: Dynamics, belief: Belief, cycle: Cycle, *, key: Key) -> Belief:
@@ -122,6 +127,36 @@ class AbstractFilter(eqx.Module):
         """Mean and standard deviation of the state."""
 
 
+class AbstractEnsemble(AbstractFilter):
+    """A filter whose belief is a sample: members may have parameters of their own, and are told as they are."""
+
+    size: eqx.AbstractVar[int]
+
+    @abstractmethod
+    def members(
+        self, belief: Belief
+    ) -> tuple[Float[Array, "member state"], Float[Array, " member"]]:
+        """The members, and the log of the weight of each."""
+
+
+class AbstractGaussian(AbstractFilter):
+    """A filter whose belief is a Gaussian: of one model, never of one for each member."""
+
+    @abstractmethod
+    def gaussian(
+        self, belief: Belief
+    ) -> tuple[Float[Array, " state"], Float[Array, "state control"]]:
+        """The mean, and a root of the covariance."""
+
+
+class AbstractRemembering(AbstractFilter):
+    """A filter that looks back over cycles, and needs room for them before the first."""
+
+    @abstractmethod
+    def opened(self, belief: Belief, cycles: Cycle) -> Belief:
+        """The belief with room for cycles like these, or as it is where it has room already."""
+
+
 class Told(eqx.Module):
     """What a filter says at the end of a cycle.
 
@@ -134,6 +169,26 @@ class Told(eqx.Module):
     background: Belief
     analysis: Belief
     innovation: Innovation
+
+
+def opened(chosen: AbstractFilter, belief: Belief, cycles: Cycle) -> Belief:
+    """The belief before a record, with room for what the filter will remember of it."""
+    return chosen.opened(belief, cycles) if isinstance(chosen, AbstractRemembering) else belief
+
+
+def cycled(
+    chosen: AbstractFilter,
+    dynamics: Dynamics,
+    belief: Belief,
+    cycle: Cycle,
+    number: int | Array,
+    *,
+    key: Key,
+) -> Told:
+    """One cycle: forecast and analysis, their keys folded from its absolute number."""
+    k_forecast, k_analysis = jax.random.split(jax.random.fold_in(key, number))
+    background = chosen.forecast(dynamics, belief, cycle, key=k_forecast)
+    return Told(background, *chosen.analysis(dynamics, background, cycle, key=k_analysis))
 
 
 def run(
@@ -163,14 +218,12 @@ def run(
         The last belief, and for every cycle what was kept, on a leading time axis.
     """
 
-    def step(belief: Belief, at: tuple[Array, Cycle]) -> tuple[Belief, PyTree]:
-        number, cycle = at
-        k_forecast, k_analysis = jax.random.split(jax.random.fold_in(key, number))
-        background = chosen.forecast(dynamics, belief, cycle, key=k_forecast)
-        after, innovation = chosen.analysis(dynamics, background, cycle, key=k_analysis)
-        if keep is None:
-            return after, Told(chosen.moments(background), chosen.moments(after), innovation)
-        return after, Told(background, after, innovation)
+    def step(belief: Belief, at: tuple[Array, Cycle]) -> tuple[Belief, Told]:
+        told = cycled(chosen, dynamics, belief, at[1], at[0], key=key)
+        if keep is not None:
+            return told.analysis, told
+        means = (chosen.moments(told.background), chosen.moments(told.analysis))
+        return told.analysis, Told(*means, told.innovation)
 
     numbers = first_step + jnp.arange(cycles.mask.shape[0])
-    return jax.lax.scan(step, chosen.ready(belief, cycles), (numbers, cycles))
+    return jax.lax.scan(step, opened(chosen, belief, cycles), (numbers, cycles))

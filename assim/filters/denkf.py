@@ -7,16 +7,15 @@ Kalman filter, beyond it larger, which is an inflation of its own.
 """
 
 import equinox as eqx
-from numpyro.distributions import Distribution
 
 from assim.filters import ensemble
-from assim.filters.base import AbstractFilter, Cycle, Dynamics, Innovation
-from assim.filters.ensemble import Ensemble
-from assim.filters.inflation import AbstractInflation, Multiplicative
-from assim.types import Array, Float, Key
+from assim.filters.base import Cycle, Dynamics, Innovation
+from assim.filters.ensemble import AbstractPlain, Ensemble
+from assim.filters.inflation import AbstractInflation, inflating
+from assim.types import Key
 
 
-class DEnKF(AbstractFilter):
+class DEnKF(AbstractPlain):
     """The deterministic ensemble Kalman filter.
 
     Args:
@@ -25,15 +24,7 @@ class DEnKF(AbstractFilter):
     """
 
     size: int = eqx.field(static=True, default=40)
-    inflation: AbstractInflation = Multiplicative(1.0)
-
-    def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Ensemble:
-        """Members drawn from the prior."""
-        return ensemble.start(prior, self.size, key=key)
-
-    def forecast(self, dynamics: Dynamics, belief: Ensemble, cycle: Cycle, *, key: Key) -> Ensemble:
-        """Every member moved."""
-        return ensemble.moved(dynamics, belief, cycle, key=key)
+    inflation: AbstractInflation = eqx.field(converter=inflating, default=1.0)
 
     def analysis(
         self, dynamics: Dynamics, belief: Ensemble, cycle: Cycle, *, key: Key
@@ -47,7 +38,3 @@ class DEnKF(AbstractFilter):
         after = belief.members + ensemble.weighed(white.anomalies, lag) @ anomalies
         after = self.inflation(belief.members, after, key=key)
         return Ensemble(ensemble.unless_blind(cycle.mask, after, belief.members)), innovation
-
-    def moments(self, belief: Ensemble) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
-        """Mean and standard deviation over members."""
-        return ensemble.moments(belief)

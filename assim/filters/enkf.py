@@ -9,16 +9,15 @@ The solve is in the space of the readings or of the members, whichever is smalle
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from numpyro.distributions import Distribution
 
 from assim.filters import ensemble
-from assim.filters.base import AbstractFilter, Cycle, Dynamics, Innovation
-from assim.filters.ensemble import Ensemble
-from assim.filters.inflation import AbstractInflation, Multiplicative
-from assim.types import Array, Float, Key
+from assim.filters.base import Cycle, Dynamics, Innovation
+from assim.filters.ensemble import AbstractPlain, Ensemble
+from assim.filters.inflation import AbstractInflation, inflating
+from assim.types import Key
 
 
-class EnKF(AbstractFilter):
+class EnKF(AbstractPlain):
     """The ensemble Kalman filter with perturbed observations.
 
     Args:
@@ -27,15 +26,7 @@ class EnKF(AbstractFilter):
     """
 
     size: int = eqx.field(static=True, default=40)
-    inflation: AbstractInflation = Multiplicative(1.0)
-
-    def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Ensemble:
-        """Members drawn from the prior."""
-        return ensemble.start(prior, self.size, key=key)
-
-    def forecast(self, dynamics: Dynamics, belief: Ensemble, cycle: Cycle, *, key: Key) -> Ensemble:
-        """Every member moved."""
-        return ensemble.moved(dynamics, belief, cycle, key=key)
+    inflation: AbstractInflation = eqx.field(converter=inflating, default=1.0)
 
     def analysis(
         self, dynamics: Dynamics, belief: Ensemble, cycle: Cycle, *, key: Key
@@ -51,7 +42,3 @@ class EnKF(AbstractFilter):
         after = belief.members + ensemble.weighed(white.anomalies, lag) @ anomalies
         after = self.inflation(belief.members, after, key=k_inflate)
         return Ensemble(ensemble.unless_blind(cycle.mask, after, belief.members)), innovation
-
-    def moments(self, belief: Ensemble) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
-        """Mean and standard deviation over members."""
-        return ensemble.moments(belief)

@@ -16,11 +16,10 @@ multiplies both: above 1 for a model that is nearly linear, whose members are no
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from numpyro.distributions import Distribution
 
 from assim.filters import ensemble
-from assim.filters.base import AbstractFilter, Cycle, Dynamics, Innovation
-from assim.filters.ensemble import Ensemble, Whitened
+from assim.filters.base import Cycle, Dynamics, Innovation
+from assim.filters.ensemble import AbstractPlain, Ensemble, Whitened
 from assim.types import Array, Float, Key
 
 HALVINGS = 40
@@ -28,7 +27,7 @@ MOST = 100.0
 """The largest inflation looked for."""
 
 
-class EnKFN(AbstractFilter):
+class EnKFN(AbstractPlain):
     """The ensemble Kalman filter of finite size.
 
     Args:
@@ -40,14 +39,6 @@ class EnKFN(AbstractFilter):
     size: int = eqx.field(static=True, default=40)
     certainty: Float[Array, ""] | float = 1.0
     rotate: bool = eqx.field(static=True, default=False)
-
-    def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Ensemble:
-        """Members drawn from the prior."""
-        return ensemble.start(prior, self.size, key=key)
-
-    def forecast(self, dynamics: Dynamics, belief: Ensemble, cycle: Cycle, *, key: Key) -> Ensemble:
-        """Every member moved."""
-        return ensemble.moved(dynamics, belief, cycle, key=key)
 
     def analysis(
         self, dynamics: Dynamics, belief: Ensemble, cycle: Cycle, *, key: Key
@@ -64,10 +55,6 @@ class EnKFN(AbstractFilter):
         weights = shift + (self.size - 1) ** 0.5 * transform
         after = mean + factor * weights @ anomalies
         return Ensemble(ensemble.unless_blind(cycle.mask, after, belief.members)), innovation
-
-    def moments(self, belief: Ensemble) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
-        """Mean and standard deviation over members."""
-        return ensemble.moments(belief)
 
 
 def coefficients(

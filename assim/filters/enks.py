@@ -9,17 +9,15 @@ members of then and now vary together. With few members that is true of the near
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from numpyro.distributions import Distribution
 
-from assim.filters import ensemble
 from assim.filters.base import Cycle, Dynamics
 from assim.filters.ensemble import Ensemble
-from assim.filters.inflation import AbstractInflation, Multiplicative
-from assim.filters.smoother import AbstractSmoother, Forward, forward
-from assim.types import Array, Key
+from assim.filters.inflation import AbstractInflation, inflating
+from assim.filters.smoother import AbstractEnsembleSmoother, Passed
+from assim.types import Array
 
 
-class EnKS(AbstractSmoother):
+class EnKS(AbstractEnsembleSmoother):
     """The ensemble Kalman smoother.
 
     Args:
@@ -30,35 +28,36 @@ class EnKS(AbstractSmoother):
 
     size: int = eqx.field(static=True, default=40)
     lag: int | None = eqx.field(static=True, default=10)
-    inflation: AbstractInflation = Multiplicative(1.0)
+    inflation: AbstractInflation = eqx.field(converter=inflating, default=1.0)
 
-    def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Ensemble:
-        """Members drawn from the prior."""
-        return ensemble.start(prior, self.size, key=key)
+    @property
+    def reach(self) -> int | None:
+        """The lag."""
+        return self.lag
 
-    def smoothed(
-        self, dynamics: Dynamics, belief: Ensemble, cycles: Cycle, *, key: Key
-    ) -> tuple[Ensemble, Forward]:
+    def back(
+        self, dynamics: Dynamics, passed: Passed, cycles: Cycle, later: Array | None
+    ) -> tuple[Array, Ensemble]:
         """Every analysis, corrected by those of the cycles that follow."""
-        told = forward(dynamics, belief, cycles, self.inflation, key=key)
-        times = cycles.mask.shape[0]
-        if self.lag is None or self.lag >= times:
-            return Ensemble(_by_all(told)), told
-        none = jnp.broadcast_to(jnp.eye(self.size, dtype=told.weights.dtype), told.weights.shape)
-        padded = jnp.concatenate([told.weights, none[: self.lag]])
+        none = jnp.eye(self.size, dtype=passed.weights.dtype)
+        if self.lag is None:
+            product, members = _by_all(passed, none if later is None else later)
+            return product, Ensemble(members)
+        following = jnp.broadcast_to(none, (self.lag, *none.shape)) if later is None else later
+        weights, times = jnp.concatenate([passed.weights, following]), cycles.mask.shape[0]
 
         def correct(ahead: Array, members: Array) -> Array:
-            return jax.lax.dynamic_slice_in_dim(padded, ahead, times) @ members
+            return jax.lax.dynamic_slice_in_dim(weights, ahead, times) @ members
 
-        return Ensemble(jax.lax.fori_loop(1, self.lag + 1, correct, told.analysis)), told
+        members = jax.lax.fori_loop(1, self.lag + 1, correct, passed.analysis)
+        return weights[: self.lag], Ensemble(members)
 
 
-def _by_all(told: Forward) -> Array:
+def _by_all(passed: Passed, later: Array) -> tuple[Array, Array]:
     """Backwards, with the product of all later matrices."""
 
     def back(later: Array, at: tuple[Array, Array]) -> tuple[Array, Array]:
         weights, analysis = at
         return later @ weights, later @ analysis
 
-    none = jnp.eye(told.weights.shape[-1], dtype=told.weights.dtype)
-    return jax.lax.scan(back, none, (told.weights, told.analysis), reverse=True)[1]
+    return jax.lax.scan(back, later, (passed.weights, passed.analysis), reverse=True)

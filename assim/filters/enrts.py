@@ -10,17 +10,28 @@ are those before their inflation, which would be met again at every step back an
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from numpyro.distributions import Distribution
 
 from assim.filters import ensemble
 from assim.filters.base import Cycle, Dynamics
 from assim.filters.ensemble import Ensemble
-from assim.filters.inflation import AbstractInflation, Multiplicative
-from assim.filters.smoother import AbstractSmoother, Forward, forward
-from assim.types import Array, Key
+from assim.filters.inflation import AbstractInflation, inflating
+from assim.filters.smoother import AbstractEnsembleSmoother, Passed
+from assim.types import Array, Float
 
 
-class EnRTS(AbstractSmoother):
+class Next(eqx.Module):
+    """What an earlier ensemble is corrected by.
+
+    Args:
+        members: the next one given all readings, shape (member, state), internal units.
+        background: the same before its own readings, shape (member, state), internal units.
+    """
+
+    members: Float[Array, "member state"]
+    background: Float[Array, "member state"]
+
+
+class EnRTS(AbstractEnsembleSmoother):
     """The ensemble smoother of Rauch, Tung and Striebel, over a whole record.
 
     Args:
@@ -29,27 +40,32 @@ class EnRTS(AbstractSmoother):
     """
 
     size: int = eqx.field(static=True, default=40)
-    inflation: AbstractInflation = Multiplicative(1.0)
+    inflation: AbstractInflation = eqx.field(converter=inflating, default=1.0)
 
-    def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Ensemble:
-        """Members drawn from the prior."""
-        return ensemble.start(prior, self.size, key=key)
+    @property
+    def reach(self) -> None:
+        """All readings that follow."""
+        return None
 
-    def smoothed(
-        self, dynamics: Dynamics, belief: Ensemble, cycles: Cycle, *, key: Key
-    ) -> tuple[Ensemble, Forward]:
+    def back(
+        self, dynamics: Dynamics, passed: Passed, cycles: Cycle, later: Next | None
+    ) -> tuple[Next, Ensemble]:
         """Every analysis, corrected by the smoothed members of the next cycle."""
-        told = forward(dynamics, belief, cycles, self.inflation, key=key)
 
-        def back(later: Array, at: tuple[Array, Array]) -> tuple[Array, Array]:
+        def step(later: Next, at: tuple[Array, Array]) -> tuple[Next, Array]:
             analysis, background = at
-            _, ahead = ensemble.centred(background)
+            _, ahead = ensemble.centred(later.background)
             _, here = ensemble.centred(analysis)
-            members = analysis + (later - background) @ (jnp.linalg.pinv(ahead) @ here)
-            return members, members
+            change = later.members - later.background
+            members = analysis + change @ (jnp.linalg.pinv(ahead) @ here)
+            return Next(members, background), members
 
-        last = told.analysis[-1]
-        plain = told.weights @ told.background
-        parts = (plain[:-1], told.background[1:])
-        _, earlier = jax.lax.scan(back, last, parts, reverse=True)
-        return Ensemble(jnp.concatenate([earlier, last[None]])), told
+        plain = passed.weights @ passed.background
+        rows = (plain, passed.background)
+        if later is not None:
+            first, members = jax.lax.scan(step, later, rows, reverse=True)
+            return first, Ensemble(members)
+        last = Next(passed.analysis[-1], passed.background[-1])
+        before = jax.tree.map(lambda leaf: leaf[:-1], rows)
+        first, earlier = jax.lax.scan(step, last, before, reverse=True)
+        return first, Ensemble(jnp.concatenate([earlier, last.members[None]]))

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import cho_factor, cho_solve
 from numpyro.distributions import Distribution, Normal
 
-from assim.filters.base import Cycle, Dynamics, Innovation
+from assim.filters.base import AbstractEnsemble, Cycle, Dynamics, Innovation
 from assim.types import Array, Bool, Float, Key
 
 
@@ -40,20 +40,47 @@ class Whitened(eqx.Module):
     noise: Float[Array, " channel"]
 
 
+class AbstractPlain(AbstractEnsemble):
+    """A filter of members alone: drawn from the prior, each moved by itself; what remains is the analysis."""
+
+    def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Ensemble:
+        """Members drawn from the prior."""
+        return start(prior, self.size, key=key)
+
+    def forecast(self, dynamics: Dynamics, belief: Ensemble, cycle: Cycle, *, key: Key) -> Ensemble:
+        """Every member moved."""
+        keys = jax.random.split(key, self.size)
+        return Ensemble(dynamics.moved(belief.members, cycle, keys=keys))
+
+    def moments(self, belief: Ensemble) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
+        """Mean and standard deviation over members."""
+        return moments(belief.members)
+
+    def members(
+        self, belief: Ensemble
+    ) -> tuple[Float[Array, "member state"], Float[Array, " member"]]:
+        """The members, all of one weight."""
+        return alike(belief.members)
+
+
 def start(prior: Distribution, size: int, *, key: Key) -> Ensemble:
     """`size` members drawn from the distribution of the first state."""
     return Ensemble(prior.sample(key, (size,)))
 
 
-def moved(dynamics: Dynamics, belief: Ensemble, cycle: Cycle, *, key: Key) -> Ensemble:
-    """Every member after the span of the cycle, each with a key of its own."""
-    keys = jax.random.split(key, belief.members.shape[0])
-    return Ensemble(dynamics.moved(belief.members, cycle, keys=keys))
-
-
-def moments(belief: Ensemble) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
+def moments(
+    members: Float[Array, "member state"],
+) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
     """Mean and standard deviation over members."""
-    return belief.members.mean(axis=0), belief.members.std(axis=0, ddof=1)
+    return members.mean(axis=0), members.std(axis=0, ddof=1)
+
+
+def alike(
+    members: Float[Array, "member state"],
+) -> tuple[Float[Array, "member state"], Float[Array, " member"]]:
+    """Members all of one weight, and its log."""
+    size = members.shape[0]
+    return members, jnp.full(size, -jnp.log(size), members.dtype)
 
 
 def centred(members: Float[Array, "member n"]) -> tuple[Array, Array]:

@@ -9,16 +9,15 @@ spoils smoothers, so none of those uses it.
 """
 
 import equinox as eqx
-from numpyro.distributions import Distribution
 
 from assim.filters import ensemble
-from assim.filters.base import AbstractFilter, Cycle, Dynamics, Innovation
-from assim.filters.ensemble import Ensemble
-from assim.filters.inflation import AbstractInflation, Multiplicative
-from assim.types import Array, Float, Key
+from assim.filters.base import Cycle, Dynamics, Innovation
+from assim.filters.ensemble import AbstractPlain, Ensemble
+from assim.filters.inflation import AbstractInflation, inflating
+from assim.types import Key
 
 
-class ETKF(AbstractFilter):
+class ETKF(AbstractPlain):
     """The ensemble transform Kalman filter.
 
     Args:
@@ -28,16 +27,8 @@ class ETKF(AbstractFilter):
     """
 
     size: int = eqx.field(static=True, default=40)
-    inflation: AbstractInflation = Multiplicative(1.0)
+    inflation: AbstractInflation = eqx.field(converter=inflating, default=1.0)
     rotate: bool = eqx.field(static=True, default=False)
-
-    def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Ensemble:
-        """Members drawn from the prior."""
-        return ensemble.start(prior, self.size, key=key)
-
-    def forecast(self, dynamics: Dynamics, belief: Ensemble, cycle: Cycle, *, key: Key) -> Ensemble:
-        """Every member moved."""
-        return ensemble.moved(dynamics, belief, cycle, key=key)
 
     def analysis(
         self, dynamics: Dynamics, belief: Ensemble, cycle: Cycle, *, key: Key
@@ -52,7 +43,3 @@ class ETKF(AbstractFilter):
         after = mean + shift @ anomalies + (self.size - 1) ** 0.5 * transform @ anomalies
         after = self.inflation(belief.members, after, key=key)
         return Ensemble(ensemble.unless_blind(cycle.mask, after, belief.members)), innovation
-
-    def moments(self, belief: Ensemble) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
-        """Mean and standard deviation over members."""
-        return ensemble.moments(belief)

@@ -10,14 +10,14 @@ import jax
 import jax.numpy as jnp
 from numpyro.distributions import Distribution, MultivariateNormal
 
-from assim.filters.base import AbstractFilter, Cycle, Dynamics, Innovation
+from assim.filters.base import AbstractGaussian, Cycle, Dynamics, Innovation
 from assim.filters.gaussian import Gaussian, conditioned
 from assim.linalg import tria
 from assim.statespace import AbstractAdditiveNoise
 from assim.types import Array, Float, Key
 
 
-class ExtendedKalman(AbstractFilter):
+class ExtendedKalman(AbstractGaussian):
     """The extended Kalman filter.
 
     Args:
@@ -50,7 +50,7 @@ class ExtendedKalman(AbstractFilter):
         """The conditional Gaussian of the linearised readings."""
 
         def see(x: Array) -> tuple[Array, Array]:
-            density = dynamics.ssm.observation(x, cycle.span, cycle.where, cycle.sd, cycle.u)
+            density = dynamics.sight(dynamics.ssm, x, cycle)
             return density.mean, density.variance
 
         slope, variance = jax.jacfwd(see, has_aux=True)(belief.mean)
@@ -60,6 +60,12 @@ class ExtendedKalman(AbstractFilter):
     def moments(self, belief: Gaussian) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
         """Mean and standard deviation."""
         return belief.moments()
+
+    def gaussian(
+        self, belief: Gaussian
+    ) -> tuple[Float[Array, " state"], Float[Array, "state state"]]:
+        """The mean, and a root of the covariance."""
+        return belief.mean, belief.root
 
 
 def _smooth(dynamics: Dynamics) -> AbstractAdditiveNoise:

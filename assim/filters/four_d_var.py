@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from numpyro.distributions import Distribution
 
-from assim.filters.base import AbstractFilter, Cycle, Dynamics, Innovation
+from assim.filters.base import AbstractGaussian, AbstractRemembering, Cycle, Dynamics, Innovation
 from assim.filters.variational import Tangent, fitted, flowing
 from assim.filters.window import Window
 from assim.types import Array, Float, Key
@@ -38,7 +38,7 @@ class Slid(eqx.Module):
     window: Window | None
 
 
-class FourDVar(AbstractFilter):
+class FourDVar(AbstractGaussian, AbstractRemembering):
     """Four-dimensional variational assimilation.
 
     Args:
@@ -58,7 +58,7 @@ class FourDVar(AbstractFilter):
         flowing(dynamics, "FourDVar")
         return Slid(prior.mean, prior.mean, self._root, None)
 
-    def ready(self, belief: Slid, cycles: Cycle) -> Slid:
+    def opened(self, belief: Slid, cycles: Cycle) -> Slid:
         """The belief with a window."""
         if belief.window is not None:
             return belief
@@ -98,6 +98,12 @@ class FourDVar(AbstractFilter):
     def moments(self, belief: Slid) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
         """Mean and standard deviation, at the present."""
         return belief.late, jnp.sqrt((belief.root**2).sum(axis=1))
+
+    def gaussian(
+        self, belief: Slid
+    ) -> tuple[Float[Array, " state"], Float[Array, "state control"]]:
+        """The mean, and a root of the covariance, at the present."""
+        return belief.late, belief.root
 
     @property
     def _root(self) -> Float[Array, "state state"]:

@@ -21,9 +21,9 @@ import jax.numpy as jnp
 from numpyro.distributions import Distribution
 
 from assim.filters import ensemble
-from assim.filters.base import AbstractFilter, Cycle, Dynamics, Innovation
+from assim.filters.base import AbstractEnsemble, AbstractRemembering, Cycle, Dynamics, Innovation
 from assim.filters.ensemble import Whitened
-from assim.filters.inflation import AbstractInflation, Multiplicative
+from assim.filters.inflation import AbstractInflation, inflating
 from assim.filters.variational import Move, flowing, stepped
 from assim.filters.window import Window
 from assim.types import Array, Float, Key
@@ -43,7 +43,7 @@ class Spanning(eqx.Module):
     window: Window | None
 
 
-class IEnKS(AbstractFilter):
+class IEnKS(AbstractEnsemble, AbstractRemembering):
     """The iterative ensemble Kalman smoother, as a filter.
 
     Args:
@@ -58,7 +58,7 @@ class IEnKS(AbstractFilter):
     size: int = eqx.field(static=True, default=40)
     lag: int = eqx.field(static=True, default=1)
     iterations: int = eqx.field(static=True, default=3)
-    inflation: AbstractInflation = Multiplicative(1.0)
+    inflation: AbstractInflation = eqx.field(converter=inflating, default=1.0)
     rotate: bool = eqx.field(static=True, default=False)
     bundle: Float[Array, ""] | float = 0.01
 
@@ -68,7 +68,7 @@ class IEnKS(AbstractFilter):
         members = prior.sample(key, (self.size,))
         return Spanning(members, members, None)
 
-    def ready(self, belief: Spanning, cycles: Cycle) -> Spanning:
+    def opened(self, belief: Spanning, cycles: Cycle) -> Spanning:
         """The belief with a window."""
         if belief.window is not None:
             return belief
@@ -117,7 +117,13 @@ class IEnKS(AbstractFilter):
 
     def moments(self, belief: Spanning) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
         """Mean and standard deviation over members, at the present."""
-        return belief.late.mean(axis=0), belief.late.std(axis=0, ddof=1)
+        return ensemble.moments(belief.late)
+
+    def members(
+        self, belief: Spanning
+    ) -> tuple[Float[Array, "member state"], Float[Array, " member"]]:
+        """The members at the present, all of one weight."""
+        return ensemble.alike(belief.late)
 
 
 def _every(dynamics: Dynamics) -> Move:

@@ -93,3 +93,8 @@ class Additive(AbstractInflation):
         """Members with noise that leaves their mean where it is."""
         noise = jax.random.normal(key, analysis.shape, analysis.dtype)
         return analysis + self.sd * (noise - noise.mean(axis=0))
+
+
+def inflating(given: AbstractInflation | float) -> AbstractInflation:
+    """An inflation as it is; a number as that factor of anomalies."""
+    return given if isinstance(given, AbstractInflation) else Multiplicative(given)

@@ -8,19 +8,33 @@ with $P = L L^\top$ throughout, so that no covariance loses its definiteness to 
 dropped exactly. Backwards in time, the smoother of Rauch, Tung and Striebel (1965) in the same roots.
 """
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from numpyro.distributions import Distribution
 
-from assim.filters.base import AbstractFilter, Cycle, Dynamics, Innovation, Told
+from assim.filters.base import AbstractGaussian, Cycle, Dynamics, Innovation, Told, run
 from assim.filters.gaussian import Gaussian, conditioned
+from assim.filters.smoother import AbstractSmoother
 from assim.linalg import tria
-from assim.statespace import AbstractLinearGaussian
+from assim.statespace import AbstractLinearGaussian, Span
 from assim.types import Array, Float, Key
 
 
-class Kalman(AbstractFilter):
+class Later(eqx.Module):
+    """What an earlier belief is corrected by.
+
+    Args:
+        belief: the next one, given all readings.
+        span: that leads to it.
+    """
+
+    belief: Gaussian
+    span: Span
+
+
+class Kalman(AbstractGaussian):
     """The exact filter of a linear-Gaussian model, over spans of any length."""
 
     def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Gaussian:
@@ -38,7 +52,7 @@ class Kalman(AbstractFilter):
         self, dynamics: Dynamics, belief: Gaussian, cycle: Cycle, *, key: Key
     ) -> tuple[Gaussian, Innovation]:
         """The conditional Gaussian given the readings."""
-        h, offset, error = _linear(dynamics).emission(cycle.span, cycle.where)
+        h, offset, error = _linear(dynamics).emission(cycle.span, dynamics.positions(cycle))
         error = tria(jnp.concatenate([error, jnp.diag(cycle.sd)], axis=1))
         return conditioned(belief, cycle, h @ belief.mean + offset, h, error)
 
@@ -46,40 +60,70 @@ class Kalman(AbstractFilter):
         """Mean and standard deviation."""
         return belief.moments()
 
+    def gaussian(
+        self, belief: Gaussian
+    ) -> tuple[Float[Array, " state"], Float[Array, "state state"]]:
+        """The mean, and a root of the covariance."""
+        return belief.mean, belief.root
 
-def smoothed(dynamics: Dynamics, told: Told, cycles: Cycle) -> Gaussian:
-    r"""The beliefs given all readings, earlier and later: the recursion of Rauch, Tung and Striebel.
+
+class RTS(AbstractSmoother):
+    r"""The smoother of Rauch, Tung and Striebel: exact beliefs given all readings, earlier and later.
 
     $$G = P^a F^\top (P^b)^{-1}, \qquad m^s = m^a + G\,(m^{s\prime} - m^{b\prime}), \qquad
     L^s = \operatorname{tria}[(I - G F) L^a,\ G Q^{1/2},\ G L^{s\prime}]$$
-
-    Args:
-        dynamics: the model.
-        told: whole beliefs of every cycle, stacked on a leading time axis, from `run(..., keep=Told)`.
-        cycles: the same record.
-
-    Returns:
-        Beliefs after every cycle, stacked on a leading time axis.
     """
-    ssm = _linear(dynamics)
-    spans = jax.tree.map(lambda leaf: leaf[1:], cycles.span)
-    analyses = jax.tree.map(lambda leaf: leaf[:-1], told.analysis)
-    last = jax.tree.map(lambda leaf: leaf[-1], told.analysis)
 
-    def back(later: Gaussian, at: tuple) -> tuple[Gaussian, Gaussian]:
-        span, analysis = at
-        move, offset, noise = ssm.matrices(span)
-        foreseen = tria(jnp.concatenate([move @ analysis.root, noise], axis=1))
-        crossed = move @ analysis.root @ analysis.root.T
-        half = solve_triangular(foreseen, crossed, lower=True)
-        gain = solve_triangular(foreseen.T, half, lower=False).T
-        mean = analysis.mean + gain @ (later.mean - move @ analysis.mean - offset)
-        parts = [analysis.root - gain @ (move @ analysis.root), gain @ noise, gain @ later.root]
-        here = Gaussian(mean, tria(jnp.concatenate(parts, axis=1)), analysis.log_density)
-        return here, here
+    @property
+    def reach(self) -> None:
+        """All readings that follow."""
+        return None
 
-    _, earlier = jax.lax.scan(back, last, (spans, analyses), reverse=True)
-    return jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), earlier, last)
+    def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Gaussian:
+        """The prior, taken for a Gaussian by its mean and covariance."""
+        return Kalman().start(dynamics, prior, key=key)
+
+    def forward(
+        self, dynamics: Dynamics, belief: Gaussian, cycles: Cycle, *, key: Key, first_step: int = 0
+    ) -> tuple[Gaussian, Told]:
+        """The Kalman filter, whole beliefs kept."""
+        return run(Kalman(), dynamics, belief, cycles, key=key, first_step=first_step, keep=Told)
+
+    def back(
+        self, dynamics: Dynamics, passed: Told, cycles: Cycle, later: Later | None
+    ) -> tuple[Later, Gaussian]:
+        """Beliefs after every cycle, the last first."""
+        ssm, analyses, spans = _linear(dynamics), passed.analysis, cycles.span
+
+        def step(later: Later, at: tuple[Gaussian, Span]) -> tuple[Later, Gaussian]:
+            here = _earlier(ssm, at[0], later)
+            return Later(here, at[1]), here
+
+        if later is not None:
+            whole: tuple[Later, Gaussian] = jax.lax.scan(
+                step, later, (analyses, spans), reverse=True
+            )
+            return whole
+        last = jax.tree.map(lambda leaf: leaf[-1], (analyses, spans))
+        before = jax.tree.map(lambda leaf: leaf[:-1], (analyses, spans))
+        first, earlier = jax.lax.scan(step, Later(*last), before, reverse=True)
+        return first, jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), earlier, last[0])
+
+    def moments(self, belief: Gaussian) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
+        """Mean and standard deviation."""
+        return belief.moments()
+
+
+def _earlier(ssm: AbstractLinearGaussian, analysis: Gaussian, later: Later) -> Gaussian:
+    """The belief before a span, given all readings after it."""
+    move, offset, noise = ssm.matrices(later.span)
+    foreseen = tria(jnp.concatenate([move @ analysis.root, noise], axis=1))
+    crossed = move @ analysis.root @ analysis.root.T
+    half = solve_triangular(foreseen, crossed, lower=True)
+    gain = solve_triangular(foreseen.T, half, lower=False).T
+    mean = analysis.mean + gain @ (later.belief.mean - move @ analysis.mean - offset)
+    parts = [analysis.root - gain @ (move @ analysis.root), gain @ noise, gain @ later.belief.root]
+    return Gaussian(mean, tria(jnp.concatenate(parts, axis=1)), analysis.log_density)
 
 
 def _linear(dynamics: Dynamics) -> AbstractLinearGaussian:

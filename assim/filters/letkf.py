@@ -17,8 +17,8 @@ import numpy as np
 from numpyro.distributions import Distribution
 
 from assim.filters import ensemble
-from assim.filters.base import AbstractFilter, Cycle, Dynamics, Innovation
-from assim.filters.inflation import AbstractInflation, Multiplicative
+from assim.filters.base import AbstractEnsemble, Cycle, Dynamics, Innovation
+from assim.filters.inflation import AbstractInflation, inflating
 from assim.filters.localization import HALF_SUPPORT, AbstractDistance, Straight, taper
 from assim.statespace import AbstractField
 from assim.types import Array, Float, Int, Key
@@ -38,7 +38,7 @@ class Local(eqx.Module):
     weight: Float[Array, "state near"]
 
 
-class LETKF(AbstractFilter):
+class LETKF(AbstractEnsemble):
     """The local ensemble transform Kalman filter.
 
     Args:
@@ -53,7 +53,7 @@ class LETKF(AbstractFilter):
     size: int = eqx.field(static=True, default=10)
     radius: Float[Array, ""] | float = 4.0
     distance: AbstractDistance = Straight()
-    inflation: AbstractInflation = Multiplicative(1.0)
+    inflation: AbstractInflation = eqx.field(converter=inflating, default=1.0)
     rotate: bool = eqx.field(static=True, default=False)
     most: int | None = eqx.field(static=True, default=None)
 
@@ -65,7 +65,7 @@ class LETKF(AbstractFilter):
         """
         members = prior.sample(key, (self.size,))
         apart = np.asarray(
-            self.distance(_places(dynamics)[:, None], _sensors(dynamics, None)[None])
+            self.distance(_places(dynamics)[:, None], _sensors(dynamics, dynamics.where)[None])
         )
         reach = 2.0 * HALF_SUPPORT * float(np.max(np.asarray(self.radius)))
         count = max(int((apart < reach).sum(axis=1).max()), 1)
@@ -106,7 +106,13 @@ class LETKF(AbstractFilter):
 
     def moments(self, belief: Local) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
         """Mean and standard deviation over members."""
-        return belief.members.mean(axis=0), belief.members.std(axis=0, ddof=1)
+        return ensemble.moments(belief.members)
+
+    def members(
+        self, belief: Local
+    ) -> tuple[Float[Array, "member state"], Float[Array, " member"]]:
+        """The members, all of one weight."""
+        return ensemble.alike(belief.members)
 
     def _near(self, dynamics: Dynamics, cycle: Cycle) -> tuple[Array, Array]:
         sensors = _sensors(dynamics, cycle.where)

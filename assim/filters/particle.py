@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from numpyro.distributions import Distribution
 
-from assim.filters.base import AbstractFilter, Cycle, Dynamics, Innovation
+from assim.filters.base import AbstractEnsemble, Cycle, Dynamics, Innovation
 from assim.types import Array, Float, Int, Key
 
 
@@ -28,7 +28,7 @@ class Particles(eqx.Module):
     log_weight: Float[Array, " member"]
 
 
-class Particle(AbstractFilter):
+class Particle(AbstractEnsemble):
     """The bootstrap particle filter.
 
     Args:
@@ -81,6 +81,12 @@ class Particle(AbstractFilter):
         weight = jnp.exp(belief.log_weight)
         mean = weight @ belief.members
         return mean, jnp.sqrt(weight @ (belief.members - mean) ** 2)
+
+    def members(
+        self, belief: Particles
+    ) -> tuple[Float[Array, "member state"], Float[Array, " member"]]:
+        """The particles, and the log of the weight of each."""
+        return belief.members, belief.log_weight
 
 
 def systematic(weight: Float[Array, " member"], *, key: Key) -> Int[Array, " member"]:

@@ -13,13 +13,13 @@ import jax.numpy as jnp
 from numpyro.distributions import Distribution
 
 from assim.filters import ensemble
-from assim.filters.base import Cycle, Dynamics, Innovation
+from assim.filters.base import Belief, Cycle, Dynamics, Innovation
 from assim.filters.ensemble import Ensemble
 from assim.filters.inflation import AbstractInflation
-from assim.types import Array, Float, Key
+from assim.types import Array, Float, Key, PyTree
 
 
-class Forward(eqx.Module):
+class Passed(eqx.Module):
     r"""What the way forward leaves behind; of a record, stacked on a leading time axis.
 
     Args:
@@ -36,40 +36,96 @@ class Forward(eqx.Module):
 
 
 class AbstractSmoother(eqx.Module):
-    """A way to learn of earlier states from later readings."""
+    """A way to learn of earlier states from later readings: once through the record, and back over it.
+
+    A long record goes through in stretches: what `back` says of one is what it needs for the one before.
+    """
+
+    @property
+    @abstractmethod
+    def reach(self) -> int | None:
+        """How many later cycles correct a state; None for all."""
 
     @abstractmethod
-    def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Ensemble:
+    def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Belief:
         """The belief before the first cycle, from the distribution of the first state."""
 
     @abstractmethod
-    def smoothed(
-        self, dynamics: Dynamics, belief: Ensemble, cycles: Cycle, *, key: Key
-    ) -> tuple[Ensemble, Forward]:
-        """Members after every cycle given later readings too, and the way forward; by a time axis."""
+    def forward(
+        self, dynamics: Dynamics, belief: Belief, cycles: Cycle, *, key: Key, first_step: int = 0
+    ) -> tuple[Belief, PyTree]:
+        """The belief after a stretch of cycles, and what the way back needs of it, by a time axis."""
+
+    @abstractmethod
+    def back(
+        self, dynamics: Dynamics, passed: PyTree, cycles: Cycle, later: PyTree | None
+    ) -> tuple[PyTree, Belief]:
+        """What the stretch before needs, and the beliefs after every cycle given later readings too.
+
+        Args:
+            dynamics: the model.
+            passed: what `forward` said of the stretch.
+            cycles: the stretch.
+            later: what `back` said of the one that follows; None where none does.
+        """
+
+    @abstractmethod
+    def moments(self, belief: Belief) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
+        """Mean and standard deviation of the state."""
 
 
-def forward(
-    dynamics: Dynamics, belief: Ensemble, cycles: Cycle, inflation: AbstractInflation, *, key: Key
-) -> Forward:
-    """A record filtered by the symmetric ETKF, with the keys of `base.run`."""
-    size = belief.members.shape[0]
+class AbstractEnsembleSmoother(AbstractSmoother):
+    """A smoother of members, whose way forward is the symmetric ETKF."""
 
-    def step(members: Array, at: tuple[Array, Cycle]) -> tuple[Array, Forward]:
-        number, cycle = at
-        k_move, k_inflate = jax.random.split(jax.random.fold_in(key, number))
-        background = dynamics.moved(members, cycle, keys=jax.random.split(k_move, size))
-        seen, variance = dynamics.seen(background, cycle)
-        white, innovation = ensemble.whitened(seen, variance, cycle)
-        shift, transform = ensemble.transformed(white)
-        weights = _affine(shift, transform)
-        after = inflation(background, weights @ background, key=k_inflate)
-        after = ensemble.unless_blind(cycle.mask, after, background)
-        weights = ensemble.unless_blind(cycle.mask, weights, jnp.eye(size, dtype=after.dtype))
-        return after, Forward(background, after, weights, innovation)
+    size: eqx.AbstractVar[int]
+    inflation: eqx.AbstractVar[AbstractInflation]
 
-    numbers = jnp.arange(cycles.mask.shape[0])
-    return jax.lax.scan(step, belief.members, (numbers, cycles))[1]
+    def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Ensemble:
+        """Members drawn from the prior."""
+        return ensemble.start(prior, self.size, key=key)
+
+    def forward(
+        self, dynamics: Dynamics, belief: Ensemble, cycles: Cycle, *, key: Key, first_step: int = 0
+    ) -> tuple[Ensemble, Passed]:
+        """A stretch filtered, with the keys of `base.run`."""
+
+        def step(members: Array, at: tuple[Array, Cycle]) -> tuple[Array, Passed]:
+            number, cycle = at
+            k_move, k_inflate = jax.random.split(jax.random.fold_in(key, number))
+            keys = jax.random.split(k_move, self.size)
+            background = dynamics.moved(members, cycle, keys=keys)
+            seen, variance = dynamics.seen(background, cycle)
+            white, innovation = ensemble.whitened(seen, variance, cycle)
+            weights = _affine(*ensemble.transformed(white))
+            after = self.inflation(background, weights @ background, key=k_inflate)
+            after = ensemble.unless_blind(cycle.mask, after, background)
+            none = jnp.eye(self.size, dtype=after.dtype)
+            weights = ensemble.unless_blind(cycle.mask, weights, none)
+            return after, Passed(background, after, weights, innovation)
+
+        numbers = first_step + jnp.arange(cycles.mask.shape[0])
+        members, passed = jax.lax.scan(step, belief.members, (numbers, cycles))
+        return Ensemble(members), passed
+
+    def moments(self, belief: Ensemble) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
+        """Mean and standard deviation over members."""
+        return ensemble.moments(belief.members)
+
+
+def smoothed(
+    chosen: AbstractSmoother, dynamics: Dynamics, belief: Belief, cycles: Cycle, *, key: Key
+) -> tuple[Belief, PyTree]:
+    """A whole record at once: beliefs after every cycle given all that reach it, and the way forward.
+
+    Args:
+        chosen: the smoother.
+        dynamics: the model.
+        belief: before the first span.
+        cycles: stacked on a leading time axis.
+        key: all randomness.
+    """
+    _, passed = chosen.forward(dynamics, belief, cycles, key=key)
+    return chosen.back(dynamics, passed, cycles, None)[1], passed
 
 
 def _affine(shift: Array, transform: Array) -> Array:

@@ -11,14 +11,14 @@ import equinox as eqx
 import jax.numpy as jnp
 from numpyro.distributions import Distribution
 
-from assim.filters.base import AbstractFilter, Cycle, Dynamics, Innovation
+from assim.filters.base import AbstractGaussian, Cycle, Dynamics, Innovation
 from assim.filters.gaussian import Gaussian
 from assim.filters.variational import Tangent, fitted, flowing
 from assim.linalg import tria
 from assim.types import Array, Float, Key
 
 
-class ThreeDVar(AbstractFilter):
+class ThreeDVar(AbstractGaussian):
     """Three-dimensional variational assimilation.
 
     Args:
@@ -64,3 +64,9 @@ class ThreeDVar(AbstractFilter):
     def moments(self, belief: Gaussian) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
         """Mean and standard deviation."""
         return belief.moments()
+
+    def gaussian(
+        self, belief: Gaussian
+    ) -> tuple[Float[Array, " state"], Float[Array, "state state"]]:
+        """The mean, and a root of the covariance."""
+        return belief.mean, belief.root

@@ -65,7 +65,7 @@ def sighted(dynamics: Dynamics, tangent: Tangent, cycle: Cycle) -> tuple[Whitene
     """Readings and their slopes in units of their error, and the innovation, scored as a Gaussian."""
 
     def see(x: Array) -> tuple[Array, Array]:
-        density = dynamics.ssm.observation(x, cycle.span, cycle.where, cycle.sd, cycle.u)
+        density = dynamics.sight(dynamics.ssm, x, cycle)
         return density.mean, density.variance
 
     seen, slope, variance = jax.linearize(see, tangent.state, has_aux=True)

@@ -1,7 +1,8 @@
 """The last cycles that a filter remembers: the way from the state where it corrects to the present.
 
-A belief is started before any cycle is known, so its window is opened by `AbstractFilter.ready`. Until as many
-cycles have passed as it holds, the window grows and its beginning stays; then both move on, one cycle at a time.
+A belief is started before any cycle is known, so its window is opened by `AbstractRemembering.opened`. Until as
+many cycles have passed as it holds, the window grows and its beginning stays; then both move on, one cycle at a
+time.
 """
 
 from typing import Self

@@ -7,9 +7,9 @@ import numpy as np
 import numpyro.distributions as dist
 import pytest
 
-from assim.filters import Kalman
+from assim.filters import RTS, Kalman
 from assim.filters.base import Dynamics, Told, run
-from assim.filters.kalman import smoothed
+from assim.filters.smoother import smoothed
 from assim.systems import VanDerPol
 
 
@@ -32,8 +32,8 @@ def test_the_filter_is_the_conditional_gaussian(exact, key):
 
 
 def test_the_smoother_is_the_conditional_gaussian(exact, key):
-    _, told = filtered(exact, key, keep=Told)
-    found = smoothed(exact.dynamics, told, exact.cycles)
+    belief = RTS().start(exact.dynamics, exact.dynamics.ssm.init(), key=key)
+    found, _ = smoothed(RTS(), exact.dynamics, belief, exact.cycles, key=key)
     mean, cov = exact.smoothed
     np.testing.assert_allclose(found.mean, mean, rtol=1e-9, atol=1e-10)
     np.testing.assert_allclose(covariance(found), cov, rtol=1e-8, atol=1e-10)

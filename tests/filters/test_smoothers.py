@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from assim.filters import ETKF, EnKS, EnRTS, Multiplicative
+from assim.filters import ETKF, RTS, EnKS, EnRTS, Multiplicative, smoother
 from assim.filters.base import Cycle, Dynamics, run
 from assim.statespace import regular_spans, simulate
 from assim.systems.lorenz96 import SAKOV2008, SAKOV2008_STEP
@@ -20,7 +20,7 @@ IDS = ["EnKS", "EnKS of a lag", "EnRTS"]
 def smoothed(chosen, case, key):
     k_start, k_run = jax.random.split(key)
     belief = chosen.start(case.dynamics, case.dynamics.ssm.init(), key=k_start)
-    return eqx.filter_jit(chosen.smoothed)(case.dynamics, belief, case.cycles, key=k_run)
+    return eqx.filter_jit(smoother.smoothed)(chosen, case.dynamics, belief, case.cycles, key=k_run)
 
 
 @pytest.mark.slow
@@ -96,10 +96,32 @@ def test_it_scores_what_other_codes_do(chosen, expected, tolerance, x64, key):
     x, y = simulate(SAKOV2008, SAKOV2008.init().sample(k_first), spans, key=k_path)
     cycles = Cycle(spans, y, jnp.ones_like(y, bool), jnp.zeros_like(y))
     belief = chosen.start(Dynamics(SAKOV2008), SAKOV2008.init(), key=key)
-    found, told = eqx.filter_jit(chosen.smoothed)(Dynamics(SAKOV2008), belief, cycles, key=key)
+    whole = eqx.filter_jit(smoother.smoothed)
+    found, told = whole(chosen, Dynamics(SAKOV2008), belief, cycles, key=key)
     rmse, before = (
         np.sqrt(((members.mean(axis=1) - x) ** 2).mean(axis=1))[200:-10].mean()
         for members in (found.members, told.analysis)
     )
     assert rmse == pytest.approx(expected, abs=tolerance)
     assert before < 0.215  # 0.201 by the other code
+
+
+@pytest.mark.parametrize("chosen", [*EVERY, RTS()], ids=[*IDS, "RTS"])
+def test_a_record_in_stretches_is_the_whole(chosen, exact, key):
+    whole, _ = smoothed(chosen, exact, key)
+    k_start, k_run = jax.random.split(key)
+    belief = chosen.start(exact.dynamics, exact.dynamics.ssm.init(), key=k_start)
+    at, passed = [slice(0, 5), slice(5, 9), slice(9, 12)], []
+    for part in at:
+        cycles = jax.tree.map(lambda leaf, part=part: leaf[part], exact.cycles)
+        belief, told = eqx.filter_jit(chosen.forward)(
+            exact.dynamics, belief, cycles, key=k_run, first_step=part.start
+        )
+        passed.append((told, cycles))
+    later, found = None, []
+    for told, cycles in reversed(passed):
+        later, beliefs = eqx.filter_jit(chosen.back)(exact.dynamics, told, cycles, later)
+        found.insert(0, beliefs)
+    joined = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *found)
+    for one, other in zip(jax.tree.leaves(joined), jax.tree.leaves(whole), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
