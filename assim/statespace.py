@@ -144,6 +144,34 @@ class AbstractField(AbstractStateSpace):
         """Coordinates of each channel at the sensors `where`, None for those that stay where they are."""
 
 
+class AbstractConstrained(AbstractStateSpace):
+    """A model whose state obeys rules that a linear correction breaks."""
+
+    @abstractmethod
+    def settled(self, x: State) -> State:
+        """The state that obeys them, nearest to a corrected one."""
+
+
+class AbstractTurning(AbstractStateSpace):
+    """A model with directions, of which those a turn apart are the same."""
+
+    @abstractmethod
+    def beside(self, x: State, other: State) -> State:
+        """The same state, its directions counted from within half a turn of those of another."""
+
+    @abstractmethod
+    def facing(self, seen: Float[Array, " channel"], y: Float[Array, " channel"]) -> Array:
+        """The same readings, directions counted from within half a turn of others."""
+
+
+class AbstractCorrelated(AbstractStateSpace):
+    """A model whose errors of reading go together: `observation` tells of each channel alone."""
+
+    @abstractmethod
+    def error_root(self, span: Span, where: Array | None = None) -> Float[Array, "channel channel"]:
+        """A Cholesky factor of the covariance of the model's own error, beside which comes the file's."""
+
+
 class AbstractNamed(AbstractStateSpace):
     """A model whose state and channels have names: what a labelled result is called."""
 
@@ -164,6 +192,25 @@ class AbstractObserver(AbstractStateSpace):
         """The state after the observation y (channel,) where `mask` (channel,) holds."""
 
 
+def read(
+    ssm: AbstractStateSpace,
+    x: State,
+    span: Span,
+    where: Array | None = None,
+    sd: Array | None = None,
+    u: Array | None = None,
+    *,
+    key: Key,
+) -> PyTree:
+    """A sample of the readings of a state, of errors that go together where the model says so."""
+    density = ssm.observation(x, span, where, sd, u)
+    if not isinstance(ssm, AbstractCorrelated):
+        return density.sample(key)
+    root = ssm.error_root(span, where)
+    own, known = jax.random.normal(key, (2, root.shape[0]), root.dtype)
+    return density.mean + root @ own + (0.0 if sd is None else sd * known)
+
+
 def simulate(
     ssm: AbstractStateSpace,
     x0: State,
@@ -172,6 +219,8 @@ def simulate(
     *,
     key: Key,
     first_step: int | Array = 0,
+    where: Float[Array, "time channel coordinate"] | None = None,
+    sd: Float[Array, "time channel"] | None = None,
 ) -> tuple[State, PyTree]:
     r"""A path of states and observations, $x_{k+1} \sim p(\cdot \mid x_k)$, $y_{k+1} \sim p(\cdot \mid x_{k+1})$.
 
@@ -184,18 +233,20 @@ def simulate(
         inputs: what holds at the end of each span, shape (time, input), internal units.
         key: randomness of the whole path.
         first_step: absolute number of the first span.
+        where: coordinates of the sensors at the end of each span, shape (time, channel, coordinate); None for the
+            model's own.
+        sd: error beside the model's own, shape (time, channel), internal units; None for none.
 
     Returns:
         The states and the observations at the end of each span, stacked on a leading time axis.
     """
 
-    def step(x: State, at: tuple[Array, Span, Array | None]) -> tuple[State, tuple[State, Array]]:
-        number, span, u = at
+    def step(x: State, at: tuple) -> tuple[State, tuple[State, Array]]:
+        number, span, (u, place, error) = at
         k_move, k_see = jax.random.split(jax.random.fold_in(key, number))
         x = ssm.transition(x, span, u, key=k_move)
-        y = ssm.observation(x, span, u=u).sample(k_see)
-        return x, (x, y)
+        return x, (x, read(ssm, x, span, place, error, u, key=k_see))
 
     numbers = first_step + jnp.arange(spans.dt.shape[0])
-    _, path = jax.lax.scan(step, x0, (numbers, spans, inputs))
+    _, path = jax.lax.scan(step, x0, (numbers, spans, (inputs, where, sd)))
     return path

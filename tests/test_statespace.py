@@ -105,3 +105,38 @@ def test_spans_of_any_length_are_taken(key):
     spans = Span(jnp.array([1.0, 100.0]), jnp.zeros((2, 0)))
     x, _ = simulate(Walk(a=0.0), jnp.zeros(20_000), spans, key=key)
     assert float(x[1].std() / x[0].std()) == pytest.approx(10, rel=0.03)
+
+
+class Sighted(AbstractStateSpace):
+    """x' = x + dt, y = x + where + sd noise."""
+
+    def init(self, context, *, key):
+        return dist.Delta(jnp.zeros(1), event_dim=1)
+
+    def transition(self, x, span, u=None, *, key):
+        return x + span.dt
+
+    def observation(self, x, span, where=None, sd=None, u=None):
+        at = jnp.zeros(2) if where is None else where[:, 0]
+        return dist.Normal(x + at, jnp.zeros(2) if sd is None else sd)
+
+
+def test_sensors_are_where_they_are_at_the_end_of_each_span(key):
+    spans, where = regular_spans(1.0, 4), 10.0 * jnp.arange(8.0).reshape(4, 2, 1)
+    x, y = simulate(Sighted(), jnp.zeros(1), spans, key=key, where=where)
+    np.testing.assert_array_equal(y, x + where[..., 0])
+    _, still = simulate(Sighted(), jnp.zeros(1), spans, key=key)
+    np.testing.assert_array_equal(still, jnp.broadcast_to(x, (4, 2)))
+
+
+def test_an_error_of_the_file_is_that_of_its_span_and_channel(key):
+    spans, sd = (
+        regular_spans(0.0, 20_000),
+        jnp.tile(jnp.array([[0.0, 1.0], [2.0, 3.0]]), (10_000, 1)),
+    )
+    _, y = simulate(Sighted(), jnp.zeros(1), spans, key=key, sd=sd)
+    spread = y.reshape(10_000, 2, 2).std(axis=0)
+    np.testing.assert_allclose(spread, [[0.0, 1.0], [2.0, 3.0]], rtol=0.03)
+    tail = jax.tree.map(lambda v: v[5:], spans)
+    _, again = simulate(Sighted(), jnp.zeros(1), tail, key=key, sd=sd[5:], first_step=5)
+    np.testing.assert_array_equal(again, y[5:])

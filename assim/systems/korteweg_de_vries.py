@@ -17,13 +17,13 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from assim.integrators import etdrk4, walked
-from assim.statespace import AbstractAdditiveNoise, AbstractField, Context, Span
+from assim.statespace import AbstractAdditiveNoise, AbstractField, AbstractNamed, Context, Span
 from assim.systems.noising import independent
 from assim.systems.seeing import at_sensors
 from assim.types import Array, Float, Key
 
 
-class KortewegDeVries(AbstractAdditiveNoise, AbstractField):
+class KortewegDeVries(AbstractAdditiveNoise, AbstractField, AbstractNamed):
     """The waves on a periodic grid, each place seen with an error.
 
     Args:
@@ -97,6 +97,14 @@ class KortewegDeVries(AbstractAdditiveNoise, AbstractField):
     def sensors(self, where: Array | None = None) -> Float[Array, "channel 1"]:
         """Where the sensors are, units of the grid."""
         return self.places() if where is None else where
+
+    def components(self) -> tuple[str, ...]:
+        """The field."""
+        return ("u",)
+
+    def channels(self) -> tuple[str, ...]:
+        """The field."""
+        return ("u",)
 
     def _wavenumbers(self) -> Float[Array, " wave"]:
         """The shortest wave of an even grid has no slope at its places."""

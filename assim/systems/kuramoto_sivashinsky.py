@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from assim.integrators import etdrk4, walked
-from assim.statespace import AbstractAdditiveNoise, AbstractField, Context, Span
+from assim.statespace import AbstractAdditiveNoise, AbstractField, AbstractNamed, Context, Span
 from assim.systems.noising import independent
 from assim.systems.seeing import at_sensors
 from assim.types import Array, Float, Key
@@ -23,7 +23,7 @@ from assim.types import Array, Float, Key
 BURN_IN = 150.0
 
 
-class KuramotoSivashinsky(AbstractAdditiveNoise, AbstractField):
+class KuramotoSivashinsky(AbstractAdditiveNoise, AbstractField, AbstractNamed):
     """The front on a periodic grid, each place seen with an error.
 
     Args:
@@ -82,6 +82,14 @@ class KuramotoSivashinsky(AbstractAdditiveNoise, AbstractField):
     def sensors(self, where: Array | None = None) -> Float[Array, "channel 1"]:
         """Where the sensors are, units of the grid."""
         return self.places() if where is None else where
+
+    def components(self) -> tuple[str, ...]:
+        """The field."""
+        return ("u",)
+
+    def channels(self) -> tuple[str, ...]:
+        """The field."""
+        return ("u",)
 
     def _wavenumbers(self) -> Float[Array, " wave"]:
         return 2.0 * jnp.pi / self.length * jnp.arange(self.size // 2 + 1)

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax.scipy.linalg import expm
 
-from assim.statespace import AbstractLinearGaussian, Context, Span
+from assim.statespace import AbstractLinearGaussian, AbstractNamed, Context, Span
 from assim.types import Array, Float, Key
 
 
-class LinearGaussian(AbstractLinearGaussian):
+class LinearGaussian(AbstractLinearGaussian, AbstractNamed):
     """A linear stochastic differential equation, seen through a matrix.
 
     Args:
@@ -72,3 +72,11 @@ class LinearGaussian(AbstractLinearGaussian):
         known = 0.0 if sd is None else sd
         own = (self.error**2).sum(axis=1)
         return dist.Normal(self.observing @ x, jnp.sqrt(own + known**2))
+
+    def components(self) -> tuple[str, ...]:
+        """x0, x1 and so on."""
+        return tuple(f"x{i}" for i in range(self.mean.shape[-1]))
+
+    def channels(self) -> tuple[str, ...]:
+        """y0, y1 and so on."""
+        return tuple(f"y{i}" for i in range(self.observing.shape[-2]))

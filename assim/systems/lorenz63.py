@@ -10,14 +10,14 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from assim.integrators import rk4, walked
-from assim.statespace import AbstractAdditiveNoise, Context, Span
+from assim.statespace import AbstractAdditiveNoise, AbstractNamed, Context, Span
 from assim.systems.noising import independent
 from assim.types import Array, Float, Key
 
 CENTRE = (1.509, -1.531, 25.46)
 
 
-class Lorenz63(AbstractAdditiveNoise):
+class Lorenz63(AbstractAdditiveNoise, AbstractNamed):
     """The convection of Lorenz, each coordinate seen with an error.
 
     Args:
@@ -66,6 +66,14 @@ class Lorenz63(AbstractAdditiveNoise):
         """All three coordinates."""
         known = 0.0 if sd is None else sd
         return dist.Normal(x, jnp.sqrt(jnp.asarray(self.error) ** 2 + known**2))
+
+    def components(self) -> tuple[str, ...]:
+        """The three coordinates."""
+        return ("x", "y", "z")
+
+    def channels(self) -> tuple[str, ...]:
+        """The three coordinates."""
+        return ("x", "y", "z")
 
 
 SAKOV2012 = Lorenz63()

@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from assim.integrators import rk4, walked
-from assim.statespace import AbstractAdditiveNoise, AbstractField, Context, Span
+from assim.statespace import AbstractAdditiveNoise, AbstractField, AbstractNamed, Context, Span
 from assim.systems.noising import independent
 from assim.systems.seeing import at_sensors
 from assim.types import Array, Float, Key
 
 
-class Lorenz96(AbstractAdditiveNoise, AbstractField):
+class Lorenz96(AbstractAdditiveNoise, AbstractField, AbstractNamed):
     """The ring of Lorenz, each place seen with an error.
 
     Args:
@@ -75,6 +75,14 @@ class Lorenz96(AbstractAdditiveNoise, AbstractField):
     def sensors(self, where: Array | None = None) -> Float[Array, "channel 1"]:
         """Where the sensors are, units of the grid."""
         return self.places() if where is None else where
+
+    def components(self) -> tuple[str, ...]:
+        """The field."""
+        return ("x",)
+
+    def channels(self) -> tuple[str, ...]:
+        """The field."""
+        return ("x",)
 
 
 SAKOV2008 = Lorenz96()

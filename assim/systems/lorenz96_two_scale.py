@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from assim.integrators import rk4, walked
-from assim.statespace import AbstractAdditiveNoise, AbstractField, Context, Span
+from assim.statespace import AbstractAdditiveNoise, AbstractField, AbstractNamed, Context, Span
 from assim.systems.noising import independent
 from assim.systems.seeing import at_sensors
 from assim.types import Array, Float, Key
 
 
-class TwoScaleLorenz96(AbstractAdditiveNoise, AbstractField):
+class TwoScaleLorenz96(AbstractAdditiveNoise, AbstractField, AbstractNamed):
     """The rings of Lorenz, each slow place seen with an error.
 
     Args:
@@ -95,6 +95,14 @@ class TwoScaleLorenz96(AbstractAdditiveNoise, AbstractField):
     def sensors(self, where: Array | None = None) -> Float[Array, "channel 1"]:
         """Where the sensors are, units of the slow grid."""
         return self.places()[: self.size] if where is None else where
+
+    def components(self) -> tuple[str, ...]:
+        """The field, slow and fast."""
+        return ("x",)
+
+    def channels(self) -> tuple[str, ...]:
+        """The slow field."""
+        return ("x",)
 
 
 LORENZ1996 = TwoScaleLorenz96(size=36, fast=10, forcing=10.0)

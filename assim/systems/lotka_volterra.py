@@ -19,13 +19,13 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from assim.integrators import euler_maruyama
-from assim.statespace import AbstractStateSpace, Context, Span
+from assim.statespace import AbstractNamed, Context, Span
 from assim.types import Array, Float, Key
 
 PREY, PREDATORS = (5.0, 5.1), (4.0, 4.1)
 
 
-class LotkaVolterra(AbstractStateSpace):
+class LotkaVolterra(AbstractNamed):
     """The logarithms of prey and predators, both populations seen with an error.
 
     Args:
@@ -80,6 +80,14 @@ class LotkaVolterra(AbstractStateSpace):
         """Both populations."""
         known = 0.0 if sd is None else sd
         return dist.Normal(jnp.exp(x), jnp.sqrt(jnp.asarray(self.error) ** 2 + known**2))
+
+    def components(self) -> tuple[str, ...]:
+        """The logarithms."""
+        return ("log_prey", "log_predator")
+
+    def channels(self) -> tuple[str, ...]:
+        """The populations."""
+        return ("prey", "predator")
 
 
 SHEN2025 = LotkaVolterra()

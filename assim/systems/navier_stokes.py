@@ -19,14 +19,14 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from assim.integrators import etdrk4, walked
-from assim.statespace import AbstractAdditiveNoise, AbstractField, Context, Span
+from assim.statespace import AbstractAdditiveNoise, AbstractField, AbstractNamed, Context, Span
 from assim.systems.isotropic import Isotropic
 from assim.systems.noising import independent
 from assim.systems.seeing import at_sensors
 from assim.types import Array, Float, Key
 
 
-class NavierStokes2D(AbstractAdditiveNoise, AbstractField):
+class NavierStokes2D(AbstractAdditiveNoise, AbstractField, AbstractNamed):
     """The vorticity of a flow on a periodic grid, each place seen with an error.
 
     Args:
@@ -108,6 +108,14 @@ class NavierStokes2D(AbstractAdditiveNoise, AbstractField):
     def sensors(self, where: Array | None = None) -> Float[Array, "channel 2"]:
         """Where the sensors are, units of the grid."""
         return self.places() if where is None else where
+
+    def components(self) -> tuple[str, ...]:
+        """The field."""
+        return ("vorticity",)
+
+    def channels(self) -> tuple[str, ...]:
+        """The field."""
+        return ("vorticity",)
 
     def _wavenumbers(self) -> tuple[Float[Array, "wave 1"], Float[Array, " half"]]:
         k = jnp.fft.fftfreq(self.size, 1.0 / self.size)

@@ -9,11 +9,17 @@ x(t+\Delta) \mid x(t) \sim \mathcal N\big(\mu + e^{-\Delta/\tau}(x - \mu),\; \si
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from assim.statespace import AbstractAdditiveNoise, AbstractLinearGaussian, Context, Span
+from assim.statespace import (
+    AbstractAdditiveNoise,
+    AbstractLinearGaussian,
+    AbstractNamed,
+    Context,
+    Span,
+)
 from assim.types import Array, Float, Key
 
 
-class OrnsteinUhlenbeck(AbstractLinearGaussian, AbstractAdditiveNoise):
+class OrnsteinUhlenbeck(AbstractLinearGaussian, AbstractAdditiveNoise, AbstractNamed):
     """Independent processes, each component seen with an error.
 
     Args:
@@ -63,3 +69,11 @@ class OrnsteinUhlenbeck(AbstractLinearGaussian, AbstractAdditiveNoise):
         """Every component, with its error and the file's own."""
         known = 0.0 if sd is None else sd
         return dist.Normal(x, jnp.sqrt(self.error**2 + known**2))
+
+    def components(self) -> tuple[str, ...]:
+        """x0, x1 and so on."""
+        return tuple(f"x{i}" for i in range(self.mean.shape[-1]))
+
+    def channels(self) -> tuple[str, ...]:
+        """Every component."""
+        return self.components()

@@ -18,14 +18,14 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from assim.integrators import euler_maruyama
-from assim.statespace import AbstractStateSpace, Context, Span
+from assim.statespace import AbstractNamed, Context, Span
 from assim.types import Array, Float, Key
 
 MESSENGERS = ((1.0, 1.1), (1.0, 1.1), (2.0, 2.1))
 PROTEINS = (0.0, 0.1)
 
 
-class Repressilator(AbstractStateSpace):
+class Repressilator(AbstractNamed):
     """The logarithms of the concentrations in the ring, the messengers seen with an error.
 
     Args:
@@ -91,6 +91,15 @@ class Repressilator(AbstractStateSpace):
         """The three messengers."""
         known = 0.0 if sd is None else sd
         return dist.Normal(jnp.exp(x[:3]), jnp.sqrt(jnp.asarray(self.error) ** 2 + known**2))
+
+    def components(self) -> tuple[str, ...]:
+        """The logarithms of messengers and proteins."""
+        proteins = ("log_p1", "log_p2", "log_p3") if self.proteins else ()
+        return ("log_m1", "log_m2", "log_m3", *proteins)
+
+    def channels(self) -> tuple[str, ...]:
+        """The messengers."""
+        return ("m1", "m2", "m3")
 
 
 SHEN2025 = Repressilator(proteins=False)

@@ -28,11 +28,11 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
-from assim.statespace import AbstractStateSpace, Context, Span
+from assim.statespace import AbstractNamed, Context, Span
 from assim.types import Array, Float, Key
 
 
-class VanDerPol(AbstractStateSpace):
+class VanDerPol(AbstractNamed):
     """One noise-driven oscillator; its state is (eta, d eta/dt), in pressure units and those per second.
 
     Args:
@@ -81,6 +81,14 @@ class VanDerPol(AbstractStateSpace):
         """The displacement eta, seen by one sensor; the file's own error `sd` (1,) adds in squares."""
         known = jnp.zeros(1) if sd is None else sd
         return dist.Normal(x[..., :1], jnp.sqrt(jnp.asarray(self.error) ** 2 + known**2))
+
+    def components(self) -> tuple[str, ...]:
+        """The displacement and its rate."""
+        return ("eta", "rate")
+
+    def channels(self) -> tuple[str, ...]:
+        """The displacement."""
+        return ("eta",)
 
     def growth(self, u: Array | None = None) -> Float[Array, ""]:
         """The growth rate under the inputs `u` (input,), 1/s."""

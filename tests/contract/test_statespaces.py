@@ -19,7 +19,9 @@ from assim.model import AbstractModel, pose
 from assim.series import Layout, Series, cut, origins_with_truth
 from assim.statespace import (
     AbstractAdditiveNoise,
+    AbstractField,
     AbstractForecaster,
+    AbstractNamed,
     AbstractPredictive,
     AbstractStateSpace,
     Context,
@@ -27,10 +29,24 @@ from assim.statespace import (
     regular_spans,
     simulate,
 )
-from assim.systems import VanDerPol
+from assim.systems import (
+    KortewegDeVries,
+    KuramotoSivashinsky,
+    LinearGaussian,
+    Lorenz63,
+    Lorenz96,
+    LotkaVolterra,
+    NavierStokes2D,
+    OrnsteinUhlenbeck,
+    Repressilator,
+    TwoScaleLorenz96,
+    VanDerPol,
+)
+from assim.types import State
 from tests.contract.members import OTHERS, autoregression, record_for
 
-STEPS, FIRST, DRAWS = 6, 2, 3
+STEPS, DRAWS = 6, 3
+KEY = jax.random.key(7)
 
 
 class Entry(eqx.Module):
@@ -72,23 +88,42 @@ def of_model(model: AbstractModel) -> Entry:
     )
 
 
-def of_system(system: type[AbstractStateSpace], channels: int, dt: float, **spread: float) -> Entry:
-    """A system whose named parameters differ a little between draws."""
+def of_system(system: AbstractStateSpace, channels: int, dt: float) -> Entry:
+    """A system whose parameters differ a little between draws."""
 
     def draw(key: jax.Array) -> AbstractStateSpace:
-        return system(**{k: v * (1 + 0.05 * jax.random.normal(key)) for k, v in spread.items()})
+        share = 1 + 0.05 * jax.random.normal(key)
+        return jax.tree.map(lambda leaf: leaf * share, system)
 
     none = jnp.zeros((1, 0))
     context = Context(jnp.zeros((1, channels)), jnp.ones((1, channels), bool), none, none)
     return Entry(draw, context, regular_spans(dt, STEPS), None, channels)
 
 
+SEEN_THROUGH_A_MATRIX = LinearGaussian(
+    drift=jnp.array([[0.0, 1.0], [-1.0, -0.2]]),
+    diffusion=jnp.array([[0.0], [0.5]]),
+    observing=jnp.array([[2.0, 1.0]]),
+    error=jnp.array([[0.3]]),
+    mean=jnp.array([1.0, 0.0]),
+    root=jnp.eye(2),
+)
 ENTRIES = {
     "stepped": lambda: of_model(autoregression("linear", "iterated", "fixed")),
     "stepped-network": lambda: of_model(autoregression("network", "iterated", "student")),
     "direct-network": lambda: of_model(autoregression("network", "direct", "normal")),
     **{name: lambda model=model: of_model(model) for name, model in OTHERS.items()},
-    "van-der-pol": lambda: of_system(VanDerPol, 1, 1e-3, nu=5.0, kappa=4.0),
+    "van-der-pol": lambda: of_system(VanDerPol(longest=1e-3), 1, 1e-3),
+    "lorenz-63": lambda: of_system(Lorenz63(noise=0.5), 3, 0.05),
+    "lorenz-96": lambda: of_system(Lorenz96(6, noise=0.5), 6, 0.05),
+    "lorenz-96-two-scale": lambda: of_system(TwoScaleLorenz96(4, 3, noise=0.5), 4, 0.01),
+    "kuramoto-sivashinsky": lambda: of_system(KuramotoSivashinsky(16, 22.0, noise=0.1), 16, 0.5),
+    "korteweg-de-vries": lambda: of_system(KortewegDeVries(16, noise=0.1, substeps=4), 16, 0.01),
+    "navier-stokes": lambda: of_system(NavierStokes2D(8, noise=0.1, substeps=2), 64, 0.1),
+    "ornstein-uhlenbeck": lambda: of_system(OrnsteinUhlenbeck(*jnp.ones((4, 3))), 3, 0.5),
+    "linear-gaussian": lambda: of_system(SEEN_THROUGH_A_MATRIX, 1, 0.5),
+    "lotka-volterra": lambda: of_system(LotkaVolterra(substeps=5), 2, 0.1),
+    "repressilator": lambda: of_system(Repressilator(substeps=5), 3, 0.1),
 }
 
 
@@ -101,29 +136,34 @@ def exercise(entry: Entry, ssm: AbstractStateSpace, key: jax.Array) -> dict:
     start = ssm.init(entry.context, key=k_start)
     assert isinstance(start, Distribution)
     x = start.sample(k_start)
-    moved = ssm.transition(x, first, u, key=k_move)
+    keys = {"moved": k_move, "again": k_move, "other": k_other}
+    steps = jax.lax.map(
+        lambda k: ssm.transition(x, first, u, key=k), jnp.stack(list(keys.values()))
+    )
+    told = {name: jax.tree.map(lambda leaf, i=i: leaf[i], steps) for i, name in enumerate(keys)}
+    moved = told["moved"]
     seen = ssm.observation(moved, first, u=u)
     wide = ssm.observation(moved, first, u=u, sd=jnp.full(entry.channels, 0.3))
     assert isinstance(seen, Distribution)
     assert (seen.batch_shape, seen.event_shape) == ((entry.channels,), ())
     y = seen.sample(k_start)
-    told = {
+    told |= {
         "x": x,
-        "moved": moved,
-        "again": ssm.transition(x, first, u, key=k_move),
-        "other": ssm.transition(x, first, u, key=k_other),
         "y": y,
         "log_prob": seen.log_prob(y),
         "widened": wide.variance - seen.variance,
     }
-    parts = {"whole": (0, STEPS), "head": (0, FIRST), "tail": (FIRST, STEPS)}
-    for name, (begin, end) in parts.items():
-        part = jax.tree.map(lambda leaf, b=begin, e=end: leaf[b:e], entry.spans)
-        inputs = None if entry.inputs is None else entry.inputs[begin:end]
-        at = x
-        if name == "tail":
-            at = jax.tree.map(lambda leaf: leaf[-1], told["head"][0])
-        told[name] = simulate(ssm, at, part, inputs, key=k_path, first_step=begin)
+    told["whole"] = simulate(ssm, x, entry.spans, entry.inputs, key=k_path)
+
+    def half(x: State, at: tuple) -> tuple[State, tuple]:
+        number, spans, inputs = at
+        path = simulate(ssm, x, spans, inputs, key=k_path, first_step=number * STEPS // 2)
+        return jax.tree.map(lambda leaf: leaf[-1], path[0]), path
+
+    halves = jax.tree.map(
+        lambda leaf: leaf.reshape(2, STEPS // 2, *leaf.shape[1:]), (entry.spans, entry.inputs)
+    )
+    told["halves"] = jax.lax.scan(half, x, (jnp.arange(2), *halves))[1]
     if isinstance(ssm, AbstractPredictive):
         ahead = ssm.predictive(x, first, u)
         assert (ahead.batch_shape, ahead.event_shape) == ((entry.channels,), ())
@@ -138,6 +178,10 @@ def exercise(entry: Entry, ssm: AbstractStateSpace, key: jax.Array) -> dict:
     if isinstance(ssm, AbstractAdditiveNoise):
         told["flow"] = ssm.flow(x, first, u)
         told["noise"] = ssm.process_noise(x, first).sample(k_move)
+    if isinstance(ssm, AbstractField):
+        told["places"], told["sensors"] = ssm.places(), ssm.sensors()
+        told["seen"] = seen.mean
+        told["there"] = ssm.observation(moved, first, told["sensors"]).mean
     return told
 
 
@@ -147,13 +191,22 @@ def entry(request):
 
 
 @pytest.fixture(scope="module")
-def told(entry):
+def batch(entry):
+    """Many draws of the state space."""
+    return eqx.filter_jit(eqx.filter_vmap(entry.draw))(jax.random.split(KEY, DRAWS))
+
+
+@pytest.fixture(scope="module")
+def alone(batch):
+    """The first of them."""
+    return jax.tree.map(lambda leaf: leaf[0] if eqx.is_array(leaf) else leaf, batch)
+
+
+@pytest.fixture(scope="module")
+def told(entry, alone, batch):
     """What one draw and what many draws under vmap say."""
-    key = jax.random.key(7)
-    batch = eqx.filter_jit(eqx.filter_vmap(entry.draw))(jax.random.split(key, DRAWS))
-    alone = jax.tree.map(lambda leaf: leaf[0] if eqx.is_array(leaf) else leaf, batch)
-    one = exercise(entry, alone, key)
-    many = eqx.filter_vmap(lambda ssm: exercise(entry, ssm, key))(batch)
+    one = exercise(entry, alone, KEY)
+    many = eqx.filter_vmap(lambda ssm: exercise(entry, ssm, KEY))(batch)
     return one, many
 
 
@@ -179,16 +232,37 @@ def test_each_channel_is_seen_with_an_error(entry, told):
 
 def test_two_halves_are_the_whole(told):
     one, _ = told
-    whole, head, tail = (one[k] for k in ("whole", "head", "tail"))
-    joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), head, tail)
-    assert eqx.tree_equal(whole, joined)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(whole))
+    joined = jax.tree.map(lambda leaf: leaf.reshape(STEPS, *leaf.shape[2:]), one["halves"])
+    assert eqx.tree_equal(one["whole"], joined)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(joined))
 
 
 def test_what_it_can_do_beyond_is_finite(told):
     one, _ = told
     for name in {"ahead", "path", "flow", "noise"} & set(one):
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(one[name])), name
+
+
+def test_names_are_as_many_as_what_they_name(entry, alone, batch, told):
+    if not isinstance(alone, AbstractNamed):
+        pytest.skip("a learned family takes its names from the file")
+    one, _ = told
+    field = isinstance(alone, AbstractField)
+    sizes = {"components": one["x"].shape[0], "channels": entry.channels}
+    for what, size in sizes.items():
+        names = getattr(alone, what)()
+        assert len(names) == len(set(names)) == (1 if field else size)
+        assert all(name.isidentifier() and not name.endswith("_sd") for name in names)
+        assert getattr(batch, what)() == names
+
+
+def test_a_field_lies_at_places_and_is_read_at_sensors(entry, told):
+    one, _ = told
+    if "places" not in one:
+        pytest.skip("its state lies nowhere")
+    assert one["places"].shape[0] == one["x"].shape[0]
+    assert one["sensors"].shape == (entry.channels, one["places"].shape[1])
+    np.testing.assert_allclose(one["there"], one["seen"], rtol=1e-5, atol=1e-6)
 
 
 def test_many_draws_are_as_many_models(told):

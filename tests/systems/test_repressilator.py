@@ -92,6 +92,12 @@ def test_it_starts_in_the_published_box_and_the_messengers_are_seen(key, ssm, si
     np.testing.assert_allclose(y, np.exp(x[:, :3]), atol=0.06)
 
 
+def test_proteins_have_names_where_there_are_any():
+    assert SHEN2025.components() == ("log_m1", "log_m2", "log_m3")
+    assert SHEN2025_PROTEINS.components() == (*SHEN2025.components(), "log_p1", "log_p2", "log_p3")
+    assert SHEN2025.channels() == SHEN2025_PROTEINS.channels() == ("m1", "m2", "m3")
+
+
 def test_slopes_forward_and_backward_agree(x64, key):
     x, v, w = jax.random.normal(key, (3, 6))
 
