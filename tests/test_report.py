@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from assim.cli import kinds
 from assim.comparing import compare
 from assim.report import report
-from assim.report.collecting import collect, lacking
+from assim.report.collecting import collect, kind_of, lacking
 from assim.report.convergence import COLUMNS, convergence
 from assim.report.pages import figure, page, table
 from assim.report.provenance import short_name
+from assim.verifying_assimilation import verify_assimilation
 from tests.synthetic import make_forecast, make_posterior, make_truth
+from tests.synthetic_assimilation import make_assimilation, make_scalars, without_members
 
 CHANNELS = ("temperature", "direction")
 
@@ -293,3 +296,80 @@ def test_settings_have_a_short_name():
     assert short_name('{"type": "NUTS", "num": 3}') == "NUTS"
     assert short_name("plain words") == "plain words"
     assert short_name("") == short_name(None) == "–"
+
+
+def test_assimilations_have_a_section(tmp_path):
+    folder = tmp_path / "twin"
+    folder.mkdir()
+    tree, true = make_assimilation(times=80)
+    tree.to_netcdf(folder / "analysis.nc", engine="h5netcdf")
+    true.to_netcdf(folder / "truth.nc", engine="h5netcdf")
+    held = collect(folder)
+    assert list(held.assimilations) == ["analysis"] and lacking(held) == ()
+    text = report(folder, tmp_path / "r.html").read_text(encoding="utf-8")
+    outline = Outline()
+    outline.feed(text)
+    assert outline.headings[1:] == ["Summary", "Assimilation", "Provenance"]
+    assert "ETKF(size = 20)" in text and "Lorenz96(size = 8)" in text
+    checked = verify_assimilation(tree, true)
+    assert f"<td>{float(checked['mean_square'][0]):.3f}</td>" in text
+    low, high = checked["rmse_interval"].sel(variable="x", stage="analysis").values
+    rmse = float(checked["rmse"].sel(variable="x", stage="analysis"))
+    assert f"{rmse:.3g} [{low:.3g}, {high:.3g}]" in text
+    assert 'class="fine">Nothing in this table is off' in text
+    assert text.count("data:image/png") == 3  # the field, the innovations, spread and ranks
+
+
+def test_an_assimilation_without_truth_and_members_is_reported(tmp_path):
+    tree, _ = make_scalars(times=80)
+    text = report({"mast": without_members(tree)}, tmp_path / "r.html").read_text("utf-8")
+    assert "temperature (degC)" in text and "assimilate with members=None" in text
+    assert "<th>RMSE</th>" not in text
+    assert text.count("data:image/png") == 2  # fans and innovations
+
+
+def test_an_assimilation_that_is_wrong_is_advised(tmp_path):
+    tree, true = make_assimilation(times=200, assumed_noise=0.4)
+    text = report({"run": tree, "truth": true}, tmp_path / "r.html").read_text("utf-8")
+    assert 'class="advice">Innovations of &#x27;x&#x27; are wider than the filter expects' in text
+    assert "Nothing in this table is off" not in text
+
+
+def test_readings_given_as_truth_judge_no_analysis(tmp_path):
+    tree, _ = make_scalars(times=80)
+    readings = tree["observed_data"].to_dataset()
+    text = report({"mast": tree, "truth": readings}, tmp_path / "r.html").read_text("utf-8")
+    assert "Nothing is judged by the truth" in text and "<th>RMSE</th>" not in text
+
+
+def test_an_assimilation_of_no_readings_is_reported_too(tmp_path):
+    tree, true = make_assimilation(times=40)
+    tree["innovation"] = xr.DataTree(tree["innovation"].to_dataset().map(lambda v: v * np.nan))
+    text = report({"run": tree, "truth": true}, tmp_path / "r.html").read_text("utf-8")
+    assert text.count("was read at any time") == 2 and "data:image/png" in text
+
+
+def test_a_reconstruction_is_judged_by_the_truth_alone(tmp_path):
+    tree, true = make_assimilation(times=80)
+    groups = {"smoothed": tree["analysis"].to_dataset()}
+    groups["observed_data"] = tree["observed_data"].to_dataset()
+    smoothed = xr.DataTree.from_dict(groups)
+    assert kind_of(smoothed) == "a reconstruction"
+    text = report({"run": smoothed, "truth": true}, tmp_path / "r.html").read_text("utf-8")
+    assert "<td>smoothed</td>" in text and "<th>mean square</th>" not in text
+    alone = report({"run": smoothed}, tmp_path / "s.html").read_text("utf-8")
+    assert "<th>RMSE</th>" not in alone and alone.count("data:image/png") == 1
+
+
+def test_an_assimilation_is_named_for_what_it_is(tmp_path):
+    tree, _ = make_scalars(times=40)
+    tree.to_netcdf(tmp_path / "an.nc", engine="h5netcdf")
+    assert kind_of(tree) == "an assimilation"
+    with pytest.raises(ValueError, match="is an assimilation, and a fit is wanted"):
+        kinds.read(tmp_path / "an.nc", "a fit")
+    assert "analysis" in kinds.read(tmp_path / "an.nc", "an assimilation").children
+    with pytest.raises(ValueError, match="is an assimilation, and a record is wanted"):
+        kinds.refuse_results([str(tmp_path / "an.nc")])
+    make_posterior().to_netcdf(tmp_path / "ar.nc", engine="h5netcdf")
+    with pytest.raises(ValueError, match="give what assim assimilate wrote"):
+        kinds.read(tmp_path / "ar.nc", "an assimilation")

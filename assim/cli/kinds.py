@@ -1,4 +1,4 @@
-"""The files that go from one command to the next: fits and forecasts; a wrong one is named for what it is."""
+"""The files that go from one command to the next: fits, forecasts, assimilations; a wrong one is named."""
 
 from __future__ import annotations
 
@@ -9,21 +9,28 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import xarray as xr
 
-GROUPS = {"a fit": "posterior", "a forecast": "predictions"}
+GROUPS = {
+    "a fit": "posterior",
+    "a forecast": "predictions",
+    "an assimilation": "analysis",
+    "a reconstruction": "smoothed",
+}
 RESULTS = (*GROUPS, "a table of scores")
 REMEDIES = {
     "a fit": "give what assim fit wrote (assim fit FILE -o FIT)",
     "a forecast": "give what assim forecast wrote (assim forecast FIT FILE -o FORECAST)",
+    "an assimilation": "give what assim assimilate wrote (assim assimilate FIT FILE -o ANALYSIS)",
+    "a reconstruction": "give what assim.reconstruct returned",
     "a record": "give the file of the readings",
 }
 
 
 def read(path: Path, wanted: str) -> xr.DataTree:
-    """A fit or a forecast from its file.
+    """A fit, a forecast or an assimilation from its file.
 
     Args:
         path: the file.
-        wanted: "a fit" or "a forecast".
+        wanted: "a fit", "a forecast" or "an assimilation".
 
     Raises:
         FileNotFoundError: no such file.
@@ -41,7 +48,7 @@ def refuse_results(files: Iterable[str]) -> None:
     """Refuse files that a command wrote where readings are wanted; anything else is let pass.
 
     Raises:
-        ValueError: one is a fit, a forecast or a table of scores, and which.
+        ValueError: one is a fit, a forecast, an assimilation or a table of scores, and which.
     """
     from assim.report.collecting import kind_of
     from assim.tree import read_tree

@@ -53,7 +53,7 @@ def pit(
         ValueError: if the channel, model or lead is not there.
     """
     counts, title = _histogram(scores, variable, model, lead_time)
-    axes = _bars(counts["bin"].values, counts.values, new_axes(ax))
+    axes = bars_of(counts["bin"].values, counts.values, new_axes(ax))
     axes.set(xlim=(0, 1), xlabel="probability integral transform", title=title)
     return axes
 
@@ -90,7 +90,7 @@ def ranks(
     pits = scoring.pit(members, seen, rng=np.random.default_rng(seed))
     bars = size + 1 if size + 1 <= 2 * bins else bins
     counts = scoring.histogram(pits, bars, over=list(map(str, pits.dims)))
-    axes = _bars(counts["bin"].values * (size + 1) - 0.5, counts.values, new_axes(ax))
+    axes = bars_of(counts["bin"].values * (size + 1) - 0.5, counts.values, new_axes(ax))
     axes.set(xlabel=f"rank of the truth among {size} members", title=_title(members))
     return axes
 
@@ -134,6 +134,31 @@ def reliability(
         xlabel="forecast probability of the event" if event else "quantile level of the forecast",
         ylabel="share of times it happened" if event else "share of readings below the quantile",
     )
+    return finish(axes)
+
+
+def bars_of(centres: np.ndarray, counts: np.ndarray, axes: Axes, *, excess: float = 1.0) -> Axes:
+    """Draw bars with the band that a flat histogram keeps to.
+
+    Args:
+        centres: of the bars, evenly spaced.
+        counts: their heights.
+        axes: where to draw.
+        excess: the variance of a count over that of independent cells.
+
+    Returns:
+        The axes.
+    """
+    from scipy import stats
+
+    total, bars = int(counts.sum()), counts.size
+    width = centres[1] - centres[0] if bars > 1 else 1.0
+    band = stats.binom.ppf([0.025, 0.975], total, 1 / bars)
+    low, high = total / bars + excess**0.5 * (band - total / bars)
+    axes.bar(centres, counts, 0.92 * width, color=tint(PALETTE[0], 0.7))
+    axes.axhline(total / bars, label="calibrated", **IDEAL)
+    axes.axhspan(low, high, color=QUIET, alpha=0.4, lw=0, label="95 % of bars\nif calibrated")
+    axes.set_ylabel("cells")
     return finish(axes)
 
 
@@ -217,20 +242,6 @@ def spread_skill(
         ylabel=label("RMSE of the mean", units),
         title=_title(members),
     )
-    return finish(axes)
-
-
-def _bars(centres: np.ndarray, counts: np.ndarray, axes: Axes) -> Axes:
-    """Draw bars with the band that a flat histogram keeps to."""
-    from scipy import stats
-
-    total, bars = int(counts.sum()), counts.size
-    width = centres[1] - centres[0] if bars > 1 else 1.0
-    low, high = stats.binom.ppf([0.025, 0.975], total, 1 / bars)
-    axes.bar(centres, counts, 0.92 * width, color=tint(PALETTE[0], 0.7))
-    axes.axhline(total / bars, label="calibrated", **IDEAL)
-    axes.axhspan(low, high, color=QUIET, alpha=0.4, lw=0, label="95 % of bars\nif calibrated")
-    axes.set_ylabel("cells")
     return finish(axes)
 
 

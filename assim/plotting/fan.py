@@ -9,7 +9,18 @@ import numpy as np
 import xarray as xr
 
 from assim import scoring
-from assim.plotting.style import PALETTE, QUIET, TRUTH, choose, finish, label, new_axes, tint
+from assim.plotting.style import (
+    PALETTE,
+    QUIET,
+    TRUTH,
+    at_place,
+    choose,
+    finish,
+    label,
+    new_axes,
+    time_axis,
+    tint,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +65,7 @@ def fan(
     row = len(origins) // 2
     if init_time is not None:
         row = int(origins.get_indexer([np.datetime64(init_time, "ns")], method="nearest")[0])
-    channel, where = _at_place(channel.isel(init_time=row), place)
+    channel, where = at_place(channel.isel(init_time=row), place, scoring.FORECAST)
     paths = scoring.members(channel.reset_coords(drop=True)).transpose("lead_time", "member").values
     origin = origins[row].to_datetime64()
     times = origin + predicted["lead_time"].values
@@ -83,7 +94,7 @@ def fan(
     axes.set_title(
         ", ".join([f"from {str(origins[row]).removesuffix(':00')}", *map(str, where.values())])
     )
-    _time_axis(axes)
+    time_axis(axes)
     if cycle is not None:
         axes.yaxis.set_major_formatter(lambda value, _: f"{value % cycle:g}")
     return finish(axes)
@@ -124,33 +135,6 @@ def _observations(
             words = "_again"  # no second entry in the legend
 
 
-def _at_place(channel: xr.DataArray, place: str | int) -> tuple[xr.DataArray, dict[str, object]]:
-    """Select one station, trajectory or depth."""
-    where: dict[str, object] = {}
-    for dim in [dim for dim in channel.dims if dim not in scoring.FORECAST]:
-        held = (
-            list(channel[dim].values) if dim in channel.coords else list(range(channel.sizes[dim]))
-        )
-        if isinstance(place, str):
-            index = list(map(str, held)).index(choose(str(dim), list(map(str, held)), place))
-        elif place < channel.sizes[dim]:
-            index = place
-        else:
-            raise ValueError(f"There is no {dim} number {place} to plot, only {held}.")
-        where[str(dim)] = held[index]
-        channel = channel.isel({dim: index})
-    return channel, where
-
-
 def _seconds(times: np.ndarray, origin: np.datetime64) -> np.ndarray:
     """Count seconds since the origin."""
     return (times - origin) / np.timedelta64(1, "s")
-
-
-def _time_axis(axes: Axes) -> None:
-    """Label times briefly."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    locator = AutoDateLocator(minticks=3, maxticks=6)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))

@@ -132,3 +132,44 @@ def choose(what: str, held: Sequence[str], wanted: str | None) -> str:
     if wanted is None or wanted not in held:
         raise ValueError(f"There is no {what} '{wanted}' to plot, only {list(held)}.")
     return wanted
+
+
+def at_place(
+    channel: xr.DataArray, place: str | int, kept: Sequence[str]
+) -> tuple[xr.DataArray, dict[str, object]]:
+    """Select one station, trajectory, depth or sensor.
+
+    Args:
+        channel: on the dimensions `kept` and any places.
+        place: its label or number along every dimension that is not kept.
+        kept: the dimensions that stay.
+
+    Returns:
+        The channel there, and the labels that were chosen.
+
+    Raises:
+        ValueError: if there is no such place.
+    """
+    where: dict[str, object] = {}
+    for dim in [dim for dim in channel.dims if dim not in kept]:
+        held = (
+            list(channel[dim].values) if dim in channel.coords else list(range(channel.sizes[dim]))
+        )
+        if isinstance(place, str):
+            index = list(map(str, held)).index(choose(str(dim), list(map(str, held)), place))
+        elif place < channel.sizes[dim]:
+            index = place
+        else:
+            raise ValueError(f"There is no {dim} number {place} to plot, only {held}.")
+        where[str(dim)] = held[index]
+        channel = channel.isel({dim: index})
+    return channel, where
+
+
+def time_axis(axes: Axes) -> None:
+    """Label times briefly."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(minticks=3, maxticks=6)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))

@@ -1,4 +1,4 @@
-"""One self-contained HTML page about a run: scores, calibration, forecasts, convergence, origin."""
+"""One self-contained HTML page about a run: scores, calibration, forecasts, assimilations, convergence, origin."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import xarray as xr
 from assim.comparing import compare, elpds
 from assim.data.atomic import replacing
 from assim.data.describing import listed
+from assim.report.assimilations import assimilations
 from assim.report.collecting import Result, Run, collect, lacking
 from assim.report.convergence import COLUMNS, convergence
 from assim.report.figures import calibration_figures, fans, score_figures, training_figure
@@ -34,7 +35,7 @@ def report(run: str | Path | Mapping[str, Result] | Run, path: str | Path) -> Pa
     """Write a page about a run, with figures, tables, convergence and provenance inside.
 
     Args:
-        run: a directory with fitted and forecast trees (`*.nc`, `*.zarr`), `scores.nc` and, for
+        run: a directory with fitted, forecast and assimilated trees (`*.nc`, `*.zarr`), `scores.nc` and, for
             observations in the plots, `truth.nc`; or such results by name, as in
             `{"ar": posterior, "ar forecast": forecast, "scores": scores, "truth": dataset}`;
             or what `collect` made of them.
@@ -52,7 +53,7 @@ def report(run: str | Path | Mapping[str, Result] | Run, path: str | Path) -> Pa
     scores = held.scores
     if scores is None and held.truth is not None and held.forecasts:
         scores = compare(held.forecasts, held.truth)
-    trees = held.posteriors | held.forecasts
+    trees = held.posteriors | held.forecasts | held.assimilations
     calibration = ""
     if scores is not None:
         calibration = _coverage(scores) + calibration_figures(scores, held.forecasts, held.truth)
@@ -62,6 +63,7 @@ def report(run: str | Path | Mapping[str, Result] | Run, path: str | Path) -> Pa
         ("Calibration", calibration),
         ("Ranking by log score", _ranking(held)),
         ("Forecasts", fans(held.forecasts, held.truth, _baseline(scores))),
+        ("Assimilation", assimilations(held.assimilations, held.truth)),
         ("Convergence", _convergence(held)),
         ("Provenance", "".join(provenance(name, tree) for name, tree in trees.items())),
         ("Notes", "".join(note(line) for line in (*held.left_out, *lacking(held)))),
@@ -79,6 +81,8 @@ def _summary(held: Run, scores: xr.Dataset | None) -> str:
         ("fits", ", ".join(held.posteriors) or "none"),
         ("forecasts", ", ".join(held.forecasts) or "none"),
     ]
+    if held.assimilations:
+        rows.append(("assimilations", ", ".join(held.assimilations)))
     said = []
     if scores is not None:
         rows += [

@@ -16,6 +16,7 @@ from assim.data.describing import needs_aligning
 from assim.tree import read_tree
 
 Result = xr.DataTree | xr.Dataset
+FILTERED = ("an assimilation", "a reconstruction")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Run:
         truth: what happened, on the clock of the forecasts, or None.
         left_out: a sentence for everything that was not used, or not as it is.
         folder: where they were read from, or None.
+        assimilations: trees of `assim.assimilate` and `assim.reconstruct` by name.
     """
 
     name: str
@@ -39,18 +41,20 @@ class Run:
     truth: xr.Dataset | None = None
     left_out: tuple[str, ...] = ()
     folder: Path | None = None
+    assimilations: dict[str, xr.DataTree] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         """Say whether there is anything to report."""
-        return bool(self.posteriors or self.forecasts or self.scores is not None)
+        trees = self.posteriors or self.forecasts or self.assimilations
+        return bool(trees or self.scores is not None)
 
 
 def collect(run: str | Path | Mapping[str, Result]) -> Run:
     """Gather results from a directory, or sort those that are given.
 
     Every `*.nc` file and `*.zarr` store in the directory is looked at, also one folder down: trees
-    with `predictions` are forecasts, trees with `posterior` are fits, a table with `crps` holds
-    scores, and `truth.nc`, read as `open_dataset` does, holds what happened.
+    with `predictions` are forecasts, with `analysis` or `smoothed` assimilations, with `posterior` fits, a
+    table with `crps` holds scores, and `truth.nc`, read as `open_dataset` does, holds what happened.
 
     Args:
         run: the directory, or results by name.
@@ -64,7 +68,10 @@ def collect(run: str | Path | Mapping[str, Result]) -> Run:
     """
     found: dict[str, Result]
     left_out: list[str] = []
-    folder, expected = None, "trees of assim.infer or assim.forecast, or a table of assim.compare"
+    folder = None
+    expected = (
+        "trees of assim.infer, assim.forecast or assim.assimilate, or a table of assim.compare"
+    )
     if isinstance(run, Mapping):
         found, name, where = dict(run), "Forecast report", "the objects given"
     else:
@@ -77,7 +84,8 @@ def collect(run: str | Path | Mapping[str, Result]) -> Run:
         name, where = folder.resolve().name, f"'{run}'"
         expected = (
             f"fits (assim fit FILE -o {folder}/fit.nc), forecasts (assim forecast FIT FILE -o "
-            f"{folder}/forecast.nc) or scores (assim compare FORECAST --truth FILE -o {folder}/scores.nc)"
+            f"{folder}/forecast.nc), assimilations (assim assimilate FIT FILE -o {folder}/analysis.nc) or scores "
+            f"(assim compare FORECAST --truth FILE -o {folder}/scores.nc)"
         )
     collected = replace(_sort(name, found, left_out), folder=folder)
     if not collected:
@@ -89,6 +97,8 @@ def collect(run: str | Path | Mapping[str, Result]) -> Run:
 def lacking(run: Run) -> tuple[str, ...]:
     """A sentence for every file that a whole report would need and the directory does not hold: what makes it."""
     if run.folder is None:
+        return ()
+    if not run.forecasts and run.assimilations:
         return ()
     if not run.forecasts:
         made = "make one with assim forecast FIT FILE -o"
@@ -116,6 +126,10 @@ def kind_of(result: Result) -> str:
     groups = result.children if isinstance(result, xr.DataTree) else {}
     if "predictions" in groups:
         return "a forecast"
+    if "analysis" in groups:
+        return "an assimilation"
+    if "smoothed" in groups:
+        return "a reconstruction"
     if "posterior" in groups:
         return "a fit"
     if {"crps", "pit_histogram"} <= set(result.data_vars):
@@ -159,15 +173,18 @@ def _read(folder: Path) -> tuple[dict[str, Result], list[str]]:
 
 
 def _sort(name: str, found: Mapping[str, Result], left_out: list[str]) -> Run:
-    """Tell forecasts, fits, scores and truth apart."""
+    """Tell forecasts, assimilations, fits, scores and truth apart."""
     posteriors: dict[str, xr.DataTree] = {}
     forecasts: dict[str, xr.DataTree] = {}
+    assimilations: dict[str, xr.DataTree] = {}
     scores, truth, said = None, None, list(left_out)
     for label, result in found.items():
         kind = kind_of(result)
         flat = result.to_dataset() if isinstance(result, xr.DataTree) else result
         if isinstance(result, xr.DataTree) and kind == "a forecast":
             forecasts[label] = result
+        elif isinstance(result, xr.DataTree) and kind in FILTERED:
+            assimilations[label] = result
         elif isinstance(result, xr.DataTree) and kind == "a fit":
             posteriors[label] = result
         elif kind == "a table of scores":
@@ -175,11 +192,13 @@ def _sort(name: str, found: Mapping[str, Result], left_out: list[str]) -> Run:
         elif label.split("/")[-1] == "truth" and "time" in flat.dims:
             truth = flat
         else:
-            said.append(f"{label} was left out: it is neither a fit, a forecast nor scores.")
+            said.append(
+                f"{label} was left out: it is neither a fit, a forecast, an assimilation nor scores."
+            )
     if truth is not None and forecasts:
         truth, told = _on_their_clock(truth, forecasts)
         said += told
-    return Run(name, posteriors, forecasts, scores, truth, tuple(said))
+    return Run(name, posteriors, forecasts, scores, truth, tuple(said), assimilations=assimilations)
 
 
 def _on_their_clock(

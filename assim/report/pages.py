@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 STYLE = """
 :root { color-scheme: light; }
@@ -123,13 +124,26 @@ def figure(draws: Sequence[Callable[[Axes], object]], caption: str, *, width: fl
     """
     if not draws:
         return ""
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Sheet
 
     columns = min(len(draws), 3)
     lines = -(-len(draws) // columns)
-    drawn = Figure(figsize=(width * columns, 3.3 * lines), layout="tight", dpi=100)
+    drawn = Sheet(figsize=(width * columns, 3.3 * lines), layout="tight", dpi=100)
     for index, draw in enumerate(draws):
         draw(drawn.add_subplot(lines, columns, index + 1))
+    return image(drawn, caption)
+
+
+def image(drawn: Figure, caption: str) -> str:
+    """Put a drawn figure into the page.
+
+    Args:
+        drawn: the figure.
+        caption: plain text below, and for readers that cannot see the image.
+
+    Returns:
+        HTML.
+    """
     held = io.BytesIO()
     drawn.savefig(held, format="png")
     data = base64.b64encode(held.getvalue()).decode("ascii")

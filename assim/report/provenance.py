@@ -11,6 +11,9 @@ from assim.report.pages import facts, heading
 SHOWN = (
     "model",
     "method",
+    "filter",
+    "assimilated",
+    "update",
     "likelihood",
     "horizon",
     "num_draws",
@@ -25,7 +28,11 @@ SHOWN = (
 
 def provenance(name: str, tree: xr.DataTree) -> str:
     """Write the root attributes of a tree that say how it was made, as HTML."""
-    rows = [(key.replace("_", " "), _plain(tree.attrs[key])) for key in SHOWN if key in tree.attrs]
+    rows = [
+        (key.replace("_", " "), settings_words(tree.attrs[key]))
+        for key in SHOWN
+        if key in tree.attrs
+    ]
     return heading(name) + facts(rows) if rows else ""
 
 
@@ -40,7 +47,7 @@ def short_name(settings: object) -> str:
     return str(held)
 
 
-def _plain(value: object) -> str:
+def settings_words(value: object) -> str:
     """Write JSON settings as "name = value, ..."."""
     try:
         held = json.loads(str(value))

@@ -1,9 +1,27 @@
-"""Scores of labelled forecasts: proper scores, calibration, skill, events.
+"""Scores of labelled forecasts and assimilations: proper scores, calibration, skill, events, innovations.
 
 Everything takes and gives xarray; members lie on the dimension `member`, and the dimensions that
-are averaged are named. `assim.compare` puts it together.
+are averaged are named. `assim.compare` and `assim.verify_assimilation` put it together.
 """
 
+from assim.scoring.assimilated import (
+    channels,
+    difference,
+    held_members,
+    innovation,
+    moments,
+    stages,
+    variables,
+)
+from assim.scoring.assimilated import members as equal_members
+from assim.scoring.assimilation import (
+    assimilation_crps,
+    assimilation_errors,
+    flatness,
+    truth_histogram,
+)
+from assim.scoring.beside import truth_of
+from assim.scoring.blocks import autocorrelation, block_interval, correlation_time, steps_apart
 from assim.scoring.calibration import (
     coverage,
     histogram,
@@ -17,6 +35,11 @@ from assim.scoring.cells import gather_log_scores, score_cells
 from assim.scoring.circular import mean_direction, period, wrap
 from assim.scoring.elpd import elpd
 from assim.scoring.events import event_reliability, event_scores, happened, probability, roc
+from assim.scoring.innovations import (
+    desroziers,
+    innovation_consistency,
+    reading_histogram,
+)
 from assim.scoring.pairing import FORECAST, common, members, pair, predictions
 from assim.scoring.proper import (
     climatological_sd,
@@ -26,28 +49,44 @@ from assim.scoring.proper import (
     mean_error,
     variance,
 )
+from assim.scoring.seen import error_variance, seen_members
 from assim.scoring.skill import block_length, gain, skill
 from assim.scoring.unseen import require_unseen, trained_on
 
 __all__ = [
     "FORECAST",
+    "assimilation_crps",
+    "assimilation_errors",
+    "autocorrelation",
+    "block_interval",
     "block_length",
+    "channels",
     "climatological_sd",
     "common",
+    "correlation_time",
     "coverage",
     "crps",
+    "desroziers",
+    "difference",
     "elpd",
     "energy_score",
+    "equal_members",
+    "error_variance",
     "event_reliability",
     "event_scores",
+    "flatness",
     "gain",
     "gather_log_scores",
     "happened",
+    "held_members",
     "histogram",
+    "innovation",
+    "innovation_consistency",
     "log_scores",
     "mean_direction",
     "mean_error",
     "members",
+    "moments",
     "pair",
     "period",
     "pit",
@@ -55,13 +94,20 @@ __all__ = [
     "probability",
     "rank_histogram",
     "ranks",
+    "reading_histogram",
     "reliability",
     "require_unseen",
     "roc",
     "score_cells",
+    "seen_members",
     "skill",
     "spread_skill",
+    "stages",
+    "steps_apart",
     "trained_on",
+    "truth_histogram",
+    "truth_of",
+    "variables",
     "variance",
     "wrap",
 ]

@@ -88,7 +88,7 @@ def pair(predicted: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
             near = difflib.get_close_matches(str(name), [str(v) for v in truth.data_vars], n=3)
             hint = f"did you mean {near}?" if near else f"it holds {list(truth.data_vars)}."
             raise ValueError(f"The truth has no variable '{name}', which the forecast has; {hint}")
-        known = _match_places(predicted[name], _in_units_of(predicted[name], truth[name]))
+        known = match_places(predicted[name], in_units_of(predicted[name], truth[name]))
         values = known.isel(time=rows.clip(min=0)).where(rows >= 0).reset_coords(drop=True)
         cells = [dim for dim in predicted[name].dims if dim not in MEMBERS]
         # rounded as the members are, so that equal values stay ties
@@ -197,6 +197,82 @@ def origin_blocks(
         yield {"init_time": slice(start, min(start + step, count))}
 
 
+def in_units_of(
+    predicted: xr.DataArray, truth: xr.DataArray, what: str = "forecast"
+) -> xr.DataArray:
+    """Give the truth in the units of a result.
+
+    Args:
+        predicted: one channel of a forecast or an assimilation.
+        truth: the same channel, any units.
+        what: the result, for the message.
+
+    Returns:
+        The truth in the units of the result, as it is where one of the two has none.
+
+    Raises:
+        ValueError: if one cannot be made of the other.
+    """
+    ours, theirs = predicted.attrs.get("units"), truth.attrs.get("units")
+    if ours is None or theirs is None or agree(str(theirs), str(ours)):
+        return truth
+    try:
+        return convert(truth, str(theirs), str(ours))
+    except ValueError as error:
+        raise ValueError(
+            f"The {what} of '{predicted.name}' is in '{ours}' but the truth is in '{theirs}', and one cannot be "
+            "made of the other: correct the attribute 'units'."
+        ) from error
+
+
+def match_places(
+    predicted: xr.DataArray, truth: xr.DataArray, what: str = "forecast"
+) -> xr.DataArray:
+    """Bring the truth onto the stations (or other places) of a result.
+
+    Args:
+        predicted: one channel of a forecast or an assimilation.
+        truth: the same channel on `time` and any places.
+        what: the result, for the message.
+
+    Returns:
+        The truth on `time` and the places of the result.
+
+    Raises:
+        ValueError: if their places do not match.
+    """
+    places = [dim for dim in predicted.dims if dim not in (*FORECAST, "time")]
+    for dim in (dim for dim in truth.dims if dim not in ("time", *places)):
+        if truth.sizes[dim] != 1:
+            raise ValueError(
+                f"The truth of '{predicted.name}' has {truth.sizes[dim]} values along '{dim}', "
+                f"which the {what} does not have; select one, as in truth.isel({dim}=0)."
+            )
+        truth = truth.squeeze(dim, drop=True)
+    for dim in places:
+        if dim not in truth.dims and dim in truth.coords:  # a record of one station keeps its label
+            truth = truth.expand_dims(dim)
+        if dim not in truth.dims:
+            raise ValueError(
+                f"The {what} of '{predicted.name}' has the dimension '{dim}', but the truth has "
+                f"only {list(truth.dims)}; give the truth of every {dim}."
+            )
+        if dim in predicted.indexes and dim in truth.indexes:
+            if not len(predicted.indexes[dim].intersection(truth.indexes[dim])):
+                raise ValueError(
+                    f"No {dim} of the {what} of '{predicted.name}' is in the truth: "
+                    f"{list(predicted[dim].values[:3])} against {list(truth[dim].values[:3])}."
+                )
+            truth = truth.reindex({dim: predicted[dim].values})
+        elif predicted.sizes[dim] != truth.sizes[dim]:
+            raise ValueError(
+                f"The {what} of '{predicted.name}' has {predicted.sizes[dim]} values along "
+                f"'{dim}' and the truth {truth.sizes[dim]}, without labels to match them; "
+                f"give both a coordinate '{dim}'."
+            )
+    return truth
+
+
 def _rows(truth: xr.Dataset, valid: xr.DataArray) -> xr.DataArray:
     """Find the row of the truth at each valid time, -1 where there is none."""
     if "time" not in truth.indexes or truth["time"].dtype.kind != "M":
@@ -249,54 +325,6 @@ def _require_same_units(one: xr.DataArray, other: xr.DataArray) -> None:
         raise ValueError(
             f"The forecasts of '{one.name}' are in '{theirs}' and in '{ours}': fit both to files in the same units."
         )
-
-
-def _in_units_of(predicted: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
-    """The truth in the units of the forecast."""
-    ours, theirs = predicted.attrs.get("units"), truth.attrs.get("units")
-    if ours is None or theirs is None or agree(str(theirs), str(ours)):
-        return truth
-    try:
-        return convert(truth, str(theirs), str(ours))
-    except ValueError as error:
-        raise ValueError(
-            f"The forecast of '{predicted.name}' is in '{ours}' but the truth is in '{theirs}', and one cannot be "
-            "made of the other: correct the attribute 'units'."
-        ) from error
-
-
-def _match_places(predicted: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
-    """Bring the truth onto the stations (or other places) of the forecast."""
-    places = [dim for dim in predicted.dims if dim not in FORECAST]
-    for dim in (dim for dim in truth.dims if dim not in ("time", *places)):
-        if truth.sizes[dim] != 1:
-            raise ValueError(
-                f"The truth of '{predicted.name}' has {truth.sizes[dim]} values along '{dim}', "
-                f"which the forecast does not have; select one, as in truth.isel({dim}=0)."
-            )
-        truth = truth.squeeze(dim, drop=True)
-    for dim in places:
-        if dim not in truth.dims and dim in truth.coords:  # a record of one station keeps its label
-            truth = truth.expand_dims(dim)
-        if dim not in truth.dims:
-            raise ValueError(
-                f"The forecast of '{predicted.name}' has the dimension '{dim}', but the truth has "
-                f"only {list(truth.dims)}; give the truth of every {dim}."
-            )
-        if dim in predicted.indexes and dim in truth.indexes:
-            if not len(predicted.indexes[dim].intersection(truth.indexes[dim])):
-                raise ValueError(
-                    f"No {dim} of the forecast of '{predicted.name}' is in the truth: "
-                    f"{list(predicted[dim].values[:3])} against {list(truth[dim].values[:3])}."
-                )
-            truth = truth.reindex({dim: predicted[dim].values})
-        elif predicted.sizes[dim] != truth.sizes[dim]:
-            raise ValueError(
-                f"The forecast of '{predicted.name}' has {predicted.sizes[dim]} values along "
-                f"'{dim}' and the truth {truth.sizes[dim]}, without labels to match them; "
-                f"give both a coordinate '{dim}'."
-            )
-    return truth
 
 
 def _spans(datasets: Mapping[str, xr.Dataset], dim: str) -> str:

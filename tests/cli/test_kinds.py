@@ -12,21 +12,27 @@ def kinds(run_dir, tmp_path_factory):
     scores = tmp_path_factory.mktemp("scores") / "scores.nc"
     forecast, truth = run_dir / "persistence.nc", run_dir / "truth.nc"
     assert run(["compare", str(forecast), "--truth", str(truth), "-o", str(scores), "-q"]) == 0
+    fit, analysis = run_dir / "ar.nc", scores.with_name("analysis.nc")
+    assert run(["assimilate", str(fit), str(truth), "-o", str(analysis), "-q"]) == 0
     return {
-        "a fit": run_dir / "ar.nc",
+        "a fit": fit,
         "a forecast": forecast,
+        "an assimilation": analysis,
         "a record": truth,
         "a table of scores": scores,
     }
 
 
-KINDS = ("a fit", "a forecast", "a record", "a table of scores")
+KINDS = ("a fit", "a forecast", "an assimilation", "a record", "a table of scores")
 COMMANDS = {
     "check {}": "a record",
     "fit {} -o {out} -q": "a record",
     "fit {record} -o {out} -q --init {}": "a fit",
     "forecast {} {record} -o {out} -q": "a fit",
     "forecast {fit} {} -o {out} -q": "a record",
+    "assimilate {} {record} -o {out} -q": "a fit",
+    "assimilate {fit} {} -o {out} -q": "a record",
+    "assimilate {fit} {record} -o {out} -q --resume {}": "an assimilation",
     "compare {} --truth {record}": "a forecast",
     "compare {forecast} --truth {}": "a record",
 }
