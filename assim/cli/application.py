@@ -6,10 +6,12 @@ from typing import Annotated
 import typer
 
 from assim.cli.asking import check, datasets
+from assim.cli.assimilating import assimilate
 from assim.cli.demo import demo
 from assim.cli.fitting import fit
 from assim.cli.forecasting import forecast
 from assim.cli.judging import compare, report
+from assim.cli.twinning import twin
 
 app = typer.Typer(
     help="From a sensor netCDF to a calibrated probabilistic forecast.",
@@ -35,5 +37,5 @@ def _options(
     pass
 
 
-for command in (check, datasets, fit, forecast, compare, report, demo):
+for command in (check, datasets, fit, forecast, assimilate, compare, report, twin, demo):
     app.command()(command)

@@ -11,6 +11,9 @@ OPTIONS = {
     "origins": "--origins",
     "step": "--step",
     "qc": "--qc",
+    "update": "--update",
+    "since": "--since",
+    "members": "--members",
 }
 
 
@@ -58,6 +61,8 @@ RULES: tuple[tuple[str, str | Callable[[re.Match], str]], ...] = (
     (r", or use restore\(init\)\.model", ""),
     (r", or read it lazily with chunks=", ""),
     (r"\bgive ds=", "give FILE"),
+    (r"(?<![\w./])(resume|update|since)=(?=[\s.:,;]|$)", r"--\1"),
+    (r"\binfer\(init=tree\)", "assim fit --init"),
 )
 
 

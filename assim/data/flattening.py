@@ -17,6 +17,11 @@ from assim.data.spreading import INSTANCES
 from assim.data.support import bounds_of, support_of
 
 DRAWS = ("chain", "draw")
+BELIEVED = {
+    "smoothed": ("Reconstruction", "what was believed given all readings"),
+    "analysis": ("Analysis", "what was believed after each reading"),
+}
+"""Groups of an assimilation, and what they are."""
 
 
 def flattened(
@@ -25,7 +30,7 @@ def flattened(
     """A flat dataset, and what it is in words.
 
     Args:
-        tree: a forecast, or a posterior with `observed_data` and `posterior_predictive`.
+        tree: a forecast, a posterior with `observed_data` and `posterior_predictive`, or an assimilation.
         quantiles: levels in (0, 1), increasing.
         members: whether to keep the draws.
 
@@ -39,10 +44,14 @@ def flattened(
     elif {"observed_data", "posterior_predictive"} <= set(tree.children):
         drawn, out = _fitted(tree)
         kind, words = "Fit", "the one-step-ahead posterior predictive beside what was observed"
+    elif stage := next((g for g in BELIEVED if g in tree.children), None):
+        drawn, out = _believed(tree[stage].to_dataset())
+        kind, words = BELIEVED[stage]
     else:
         raise ValueError(
             f"The tree has the groups {', '.join(tree.children) or 'none'}; a CF file can be written of a forecast "
-            "(predictions), of a fit (observed_data and posterior_predictive) or of a dataset."
+            "(predictions), of a fit (observed_data and posterior_predictive), of an assimilation (analysis or "
+            "smoothed) or of a dataset."
         )
     for name, da in drawn.items():
         attrs = da.attrs | {"coverage_content_type": "modelResult"}
@@ -52,7 +61,10 @@ def flattened(
             out[f"{name}_sd"] = _spread(da)
             out[name].attrs["ancillary_variables"] = f"{name}_sd"
     place = json.loads(str(tree.attrs.get("scaling", "{}"))).get("place", {})
-    return placed(out, place), _words(tree, kind, list(drawn), words, members)
+    names = list(drawn) or [str(n) for n in out.data_vars if not str(n).endswith("_sd")]
+    shape = "draws (realization)" if members else "quantiles and standard deviation"
+    shape = shape if drawn else "mean and standard deviation"
+    return placed(out, place), _words(tree, kind, names, words, shape)
 
 
 def _forecast(ds: xr.Dataset) -> xr.Dataset:
@@ -74,6 +86,24 @@ def _forecast(ds: xr.Dataset) -> xr.Dataset:
     ds = ds.assign_coords({dims[1]: (dims[1], init, {**reference, "axis": "T"})})
     said = {"standard_name": "time", "long_name": "time that the forecast is for"}
     return ds.assign_coords(time=(dims, valid, said))
+
+
+def _believed(ds: xr.Dataset) -> tuple[dict[str, xr.DataArray], xr.Dataset]:
+    """The members of each variable of a state; its moments where members weigh differently or were not kept."""
+    names = [str(n).removesuffix("_mean") for n in ds.data_vars if str(n).endswith("_mean")]
+    if "log_weight" not in ds and all(name in ds for name in names):
+        return {name: ds[name] for name in names}, xr.Dataset()
+    out = {}
+    for name in names:
+        mean, sd = ds[f"{name}_mean"], ds[f"{name}_sd"]
+        if set(DRAWS) <= set(mean.dims):  # a filter for each draw: their mixture
+            sd = ((sd**2).mean(DRAWS) + mean.var(DRAWS)) ** 0.5
+            mean = mean.mean(DRAWS, keep_attrs=True)
+        told = {"coverage_content_type": "modelResult", "ancillary_variables": f"{name}_sd"}
+        out[name] = mean.assign_attrs(ds[f"{name}_mean"].attrs | told)
+        error = {"coverage_content_type": "qualityInformation"}
+        out[f"{name}_sd"] = sd.assign_attrs(ds[f"{name}_sd"].attrs | error)
+    return {}, xr.Dataset(out)
 
 
 def _fitted(tree: xr.DataTree) -> tuple[dict[str, xr.DataArray], xr.Dataset]:
@@ -154,13 +184,11 @@ def _about(da: xr.DataArray, middle: xr.DataArray | float, turn: float | None) -
     return da if turn is None else (da - middle + turn / 2) % turn - turn / 2
 
 
-def _words(
-    tree: xr.DataTree, kind: str, names: list[str], what: str, members: bool
-) -> dict[str, str]:
-    model = json.loads(str(tree.attrs.get("model", "{}"))).get("type", "a model")
-    method = str(tree.attrs.get("method", "")).strip() or "its prior"
+def _words(tree: xr.DataTree, kind: str, names: list[str], what: str, shape: str) -> dict[str, str]:
+    told = tree.attrs.get("model", tree.attrs.get("assimilated", "{}"))
+    model = json.loads(str(told)).get("type", "a model")
+    method = str(tree.attrs.get("method", tree.attrs.get("filter", ""))).strip() or "its prior"
     listed = ", ".join(names)
-    shape = "draws (realization)" if members else "quantiles and standard deviation"
     return {
         "title": f"{kind} of {listed} by {model}",
         "summary": f"{shape.capitalize()} of {what} of {listed}.",

@@ -3,8 +3,16 @@
 import pytest
 from numpyro.infer.autoguide import AutoMultivariateNormal
 
-from assim import inference, models
-from assim.cli.choosing import METHODS, MODELS, chosen
+from assim import filters, inference, models, systems
+from assim.cli.choosing import (
+    FILTERS,
+    METHODS,
+    MODELS,
+    SYSTEMS,
+    chosen,
+    chosen_filter,
+    chosen_system,
+)
 
 
 def test_settings_find_the_model_or_the_method():
@@ -98,3 +106,88 @@ def test_a_wrong_name_or_value_is_one_sentence(model, method, settings, sentence
 def test_a_model_without_controls_says_so():
     with pytest.raises(ValueError, match="persistence takes none"):
         chosen("persistence", None, [], ("valve",))
+
+
+@pytest.mark.parametrize(
+    "name, setting, made",
+    [
+        ("etkf", "size=100", filters.ETKF(100)),
+        ("ETKF", "inflation=1.02", filters.ETKF(inflation=1.02)),
+        ("enkf", "inflation=RTPS(0.3)", filters.EnKF(inflation=filters.RTPS(0.3))),
+        ("enkf", "inflation=rtps", filters.EnKF(inflation=filters.RTPS())),
+        ("denkf", "inflation=Additive(sd=0.2)", filters.DEnKF(inflation=filters.Additive(0.2))),
+        ("letkf", "radius=3", filters.LETKF(radius=3.0)),
+        ("letkf", "distance=great-circle", filters.LETKF(distance=filters.GreatCircle())),
+        ("letkf", "distance=Straight(8, 9)", filters.LETKF(distance=filters.Straight((8.0, 9.0)))),
+        ("letkf", "distance=Straight((8.0,))", filters.LETKF(distance=filters.Straight((8.0,)))),
+        ("letkf", "distance=Straight(periods=8)", filters.LETKF(distance=filters.Straight((8.0,)))),
+        ("letkf", "most=none", filters.LETKF()),
+        ("enkf-n", "rotate=true", filters.EnKFN(rotate=True)),
+        ("extended-kalman", "inflation=2", filters.ExtendedKalman(2.0)),
+        (
+            "gated",
+            "filter=LETKF(5, distance=Straight((8, 8)), inflation=RTPS(0.3))",
+            filters.Gated(
+                filters.LETKF(5, distance=filters.Straight((8.0, 8.0)), inflation=filters.RTPS(0.3))
+            ),
+        ),
+    ],
+)
+def test_a_filter_is_made_as_typed(name, setting, made):
+    assert chosen_filter(name, [setting])[0] == made
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_every_filter_has_a_name(name):
+    settings = ["filter=EnKF"] if name in ("gated", "tolerant") else []
+    assert isinstance(chosen_filter(name, settings)[0], getattr(filters, FILTERS[name]))
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_system_has_a_name(name):
+    numbers = ["mean=0,0", "sd=1,1", "tau=1,2", "error=1,1"]
+    made = chosen_system(name, numbers if name == "ornstein-uhlenbeck" else [])
+    assert isinstance(made, getattr(systems, SYSTEMS[name]))
+
+
+def test_a_name_that_both_have_is_the_filters_unless_it_is_said():
+    settings = ["size=20", "forcing=10", "system.size=12", "filter.rotate=true"]
+    chosen_ones = chosen_filter("etkf", settings, system="lorenz96")
+    assert chosen_ones == (filters.ETKF(20, rotate=True), systems.Lorenz96(size=12, forcing=10.0))
+
+
+@pytest.mark.parametrize(
+    "name, settings, draws, size",
+    [
+        ("etkf", [], 20, 20),
+        ("etkf", [], 500, 100),
+        ("etkf", ["size=7"], 500, 7),
+        ("etkf", [], 0, 40),
+        ("particle", [], 20, 1000),
+    ],
+)
+def test_draws_become_members(name, settings, draws, size):
+    assert chosen_filter(name, settings, draws=draws)[0].size == size
+
+
+@pytest.mark.parametrize(
+    "name, settings, system, sentence",
+    [
+        ("etfk", [], None, "There is no filter 'etfk': choose from etkf, enkf, "),
+        ("etfk", [], None, "; did you mean etkf or letkf?"),
+        ("etkf", [], "lorenz", "; did you mean lorenz-96 or lorenz-63?"),
+        ("etkf", ["infaltion=2"], None, "etkf has no such setting; did you mean inflation?"),
+        ("etkf", ["forcin=2"], "lorenz-96", "etkf and lorenz-96 have no such setting; did you"),
+        (None, ["inflation=2"], None, "a setting of the filters etkf, enkf, denkf, letkf, ienks"),
+        ("etkf", ["size=1"], None, "expected 2 or more"),
+        ("etkf", ["inflation=much"], None, "one of Multiplicative, RTPS, Additive or a number."),
+        ("letkf", ["radius=wide"], None, "--set radius=wide: expected a number."),
+        ("letkf", ["distance=Straight(wide)"], None, "expected numbers with commas"),
+        ("kalman", ["mean=0"], "ornstein-uhlenbeck", "needs sd, tau, error: give --set sd=VALUE"),
+        ("gated", [], None, "gated needs filter"),
+    ],
+)
+def test_a_wrong_filter_or_system_is_one_sentence(name, settings, system, sentence):
+    with pytest.raises(ValueError) as caught:
+        chosen_filter(name, settings, system=system)
+    assert sentence in str(caught.value)

@@ -33,7 +33,8 @@ def quick(argv: list[str]) -> list[str]:
 
 def test_the_page_shows_every_step():
     verbs = [argv[0] for argv in commands()]
-    assert verbs == ["datasets", "check", "fit", "fit", "forecast", "forecast", "compare"]
+    fitted = ["datasets", "check", "fit", "fit", "forecast", "forecast", "compare"]
+    assert verbs == [*fitted, "assimilate", "twin", "assimilate"]
 
 
 def test_the_commands_go_together(tmp_path, monkeypatch):
@@ -43,7 +44,10 @@ def test_the_commands_go_together(tmp_path, monkeypatch):
     made = {path.name for path in tmp_path.iterdir()}
     assert made == {
         *("mast.nc", "ar.nc", "naive.nc", "forecast.nc", "persistence.nc", "scores.csv"),
+        *("analysis.nc", "ring"),
     }
+    made = {path.name for path in (tmp_path / "ring").iterdir()}
+    assert made == {"truth.nc", "readings.nc", "analysis.nc"}
 
 
 @pytest.mark.slow

@@ -1,0 +1,101 @@
+"""What goes into an assimilation from files: a fit, and the record as the fit or a known system reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assim.cli.kinds import read
+from assim.cli.opening import Quality, open_record
+from assim.cli.speaking import note
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+
+    from assim.tree import Fitted
+
+
+def fit_and_files(inputs: list[str]) -> tuple[xr.DataTree, list[str]]:
+    """The fit that comes first, and the files of the record behind it.
+
+    Args:
+        inputs: as typed.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the first is no fit, or it stands alone.
+    """
+    first, *files = inputs
+    if not Path(first).exists():
+        raise FileNotFoundError(
+            f"There is no file {first}: give what assim fit wrote, or name a known system by --system, for "
+            "example --system lorenz-96."
+        )
+    fit = read(Path(first), "a fit")
+    if not files:
+        raise ValueError(f"There is no record: give its files behind {first}.")
+    return fit, files
+
+
+def readings(files: list[str], *, step: str | None, qc: Quality, quiet: bool) -> xr.Dataset:
+    """The record of a known system, what a file calls stations or trajectories as its sensors.
+
+    Args:
+        files: netCDF files, Zarr stores or patterns.
+        step: clock to align to, None for the times as they are.
+        qc: which flagged readings become missing.
+        quiet: whether to keep mends to oneself.
+    """
+    ds = open_record(files, qc=qc, step=step, quiet=quiet)
+    return ds.rename({d: "sensor" for d in ("station", "trajectory") if d in ds.dims})
+
+
+def record(
+    files: list[str], fitted: Fitted, *, step: str | None, qc: Quality, quiet: bool
+) -> xr.Dataset:
+    """The record of a fit, on its clock.
+
+    Args:
+        files: netCDF files, Zarr stores or patterns.
+        fitted: the fit.
+        step: another clock to align to.
+        qc: which flagged readings become missing.
+        quiet: whether to keep mends to oneself.
+    """
+    needed = {n.partition("@")[0] for n in fitted.layout.channels}
+    needed |= set(fitted.layout.inputs[: fitted.layout.num_controls])
+    return open_record(
+        files,
+        variables=sorted(needed),
+        qc=qc,
+        step=step,
+        like=("the fit", fitted.frame["step"]),
+        quiet=quiet,
+    )
+
+
+def unseen(ds: xr.Dataset, fitted: Fitted, *, quiet: bool) -> xr.Dataset:
+    """The part of the record that comes after the training; the whole where none does.
+
+    Args:
+        ds: the record.
+        fitted: the fit.
+        quiet: whether to keep that to oneself.
+    """
+    tail, times = fitted.tail, ds["time"].values
+    if tail is None or tail.sizes["time"] == 0 or times.size == 0:
+        return ds
+    end = tail["time"].values[-1]
+    if times[0] > end:
+        return ds
+    if times[-1] <= end:
+        note("The fit has seen all of the record, so that it is judged too well here.", quiet=quiet)
+        return ds
+    note(f"The fit has seen the record up to {stamp(end)}: the filter begins there.", quiet=quiet)
+    return ds.isel(time=times > end)
+
+
+def stamp(time: np.datetime64) -> str:
+    """A time to the second."""
+    return str(time.astype("datetime64[s]"))
