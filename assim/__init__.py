@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from assim import data as data
+    from assim import filters as filters
     from assim import inference as inference
     from assim import models as models
     from assim import plotting as plotting
     from assim import report as report
     from assim import scoring as scoring
     from assim import systems as systems
+    from assim.assimilating import assimilate as assimilate
     from assim.comparing import compare as compare
     from assim.comparing import table as table
     from assim.crossval import lfo_cv as lfo_cv
@@ -28,22 +30,31 @@ if TYPE_CHECKING:
     from assim.data import to_cf as to_cf
     from assim.forecasting import forecast as forecast
     from assim.inferring import infer as infer
+    from assim.reconstructing import reconstruct as reconstruct
     from assim.tree import restore as restore
+    from assim.tuning import tune as tune
+    from assim.twin import twin_experiment as twin_experiment
     from assim.verifying import elpds as elpds
     from assim.verifying import exceedance as exceedance
     from assim.verifying import verify as verify
+    from assim.verifying_assimilation import verify_assimilation as verify_assimilation
 
 _HOME = {
     # the verbs
     "infer": "assim.inferring",
+    "assimilate": "assim.assimilating",
+    "reconstruct": "assim.reconstructing",
+    "tune": "assim.tuning",
     "forecast": "assim.forecasting",
     "compare": "assim.comparing",
     "table": "assim.comparing",
     "verify": "assim.verifying",
     "elpds": "assim.verifying",
     "exceedance": "assim.verifying",
+    "verify_assimilation": "assim.verifying_assimilation",
     "lfo_cv": "assim.crossval",
     "restore": "assim.tree",
+    "twin_experiment": "assim.twin",
     # data in and out
     "open_dataset": "assim.data",
     "load_dataset": "assim.data",
@@ -54,7 +65,7 @@ _HOME = {
     "rolling_origins": "assim.data",
     "to_cf": "assim.data",
 }
-_NAMESPACES = ("data", "inference", "models", "plotting", "report", "scoring", "systems")
+_NAMESPACES = ("data", "filters", "inference", "models", "plotting", "report", "scoring", "systems")
 
 __all__ = [*_HOME, *_NAMESPACES]
 

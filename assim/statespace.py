@@ -172,6 +172,15 @@ class AbstractCorrelated(AbstractStateSpace):
         """A Cholesky factor of the covariance of the model's own error, beside which comes the file's."""
 
 
+class AbstractWrapped(AbstractStateSpace):
+    """A model around another, by whose name it is known."""
+
+    @property
+    @abstractmethod
+    def inside(self) -> str:
+        """The name of what is inside."""
+
+
 class AbstractNamed(AbstractStateSpace):
     """A model whose state and channels have names: what a labelled result is called."""
 

@@ -10,17 +10,47 @@ The reading is taken of the latent value, before a bound or the circle folds it:
 point masses included.
 """
 
+from abc import abstractmethod
+
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 from numpyro.distributions import Distribution
 
-from assim.nn.emission import Emission
-from assim.statespace import Context
+from assim.nn.emission import Emission, wrap
+from assim.statespace import AbstractConstrained, AbstractTurning, Context
 from assim.types import Array, Bool, Float, Key
 
 SENSOR_SHARE = 0.05
 """Standard deviation of the sensor's own noise, as a share of the one-step noise."""
 LEAST_NOISE = 1e-6
+
+
+class AbstractWindowed(AbstractConstrained, AbstractTurning):
+    """A model whose state is a lag window: what a filter may correct is its latent plane."""
+
+    @property
+    @abstractmethod
+    def supports(self) -> tuple[str, ...]:
+        """Kind of each channel."""
+
+    def settled(self, x: Array) -> Array:
+        """Values, presence and noise as they follow from corrected latent values."""
+        present, latent = x[1] > 0.5, x[3]
+        folded = Emission(latent, jnp.ones_like(latent), self.supports).fold(latent)
+        noise = jnp.maximum(x[2], 0.0)
+        values = jnp.where(present, folded, 0.0)
+        return jnp.stack([values, present.astype(x.dtype), noise, latent])
+
+    def beside(self, x: Array, other: Array) -> Array:
+        """The window, its directions within half a turn of those of another."""
+        near = self.facing(x[3], other[3])
+        return x.at[0].add(near - x[3]).at[3].set(near)
+
+    def facing(self, seen: Array, y: Array) -> Array:
+        """Values (..., channel), directions within half a turn of others."""
+        turning = np.array([s == "circle" for s in self.supports])
+        return jnp.where(turning, y + wrap(seen - y), seen) if turning.any() else seen
 
 
 def window_state(context: Context, rows: int) -> Distribution:

@@ -17,7 +17,7 @@ from assim.nn.counting import excess
 from assim.nn.emission import Emission, relative_scale
 from assim.nn.mlp import Perceptron
 from assim.nn.paths import correlated_path
-from assim.nn.window import moved_on, seen, window_state
+from assim.nn.window import AbstractWindowed, moved_on, seen, window_state
 from assim.statespace import AbstractForecaster, AbstractPredictive, Context, Span
 from assim.types import Array, Float, Int, Key, Sites
 
@@ -64,10 +64,15 @@ class Regression(eqx.Module):
         return Emission(level + lead_sd * mean, unit * scale, self.lags.supports, self.df)
 
 
-class SteppedRegression(AbstractPredictive):
+class SteppedRegression(AbstractPredictive, AbstractWindowed):
     """One step at a time: the state is the lag window, and a forecast is a roll-out."""
 
     regression: Regression
+
+    @property
+    def supports(self) -> tuple[str, ...]:
+        """Kind of each channel."""
+        return self.regression.lags.supports
 
     def init(self, context: Context, *, key: Key) -> Distribution:
         """The window as observed."""
@@ -99,11 +104,16 @@ class SteppedRegression(AbstractPredictive):
         return first_lead(self.regression.at(x, jnp.zeros(0, x.dtype) if u is None else u))
 
 
-class DirectRegression(AbstractForecaster):
+class DirectRegression(AbstractForecaster, AbstractWindowed):
     """All leads at once from one window; a single step is its first lead."""
 
     regression: Regression
     num_controls: int = eqx.field(static=True)
+
+    @property
+    def supports(self) -> tuple[str, ...]:
+        """Kind of each channel."""
+        return self.regression.lags.supports
 
     def init(self, context: Context, *, key: Key) -> Distribution:
         """The window as observed."""

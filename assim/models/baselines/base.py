@@ -20,7 +20,7 @@ from assim.model import AbstractPointwise
 from assim.nn.counting import LEAST, deviation, excess, known_error, moments
 from assim.nn.emission import Emission, relative_scale
 from assim.nn.paths import correlated_path, lead_correlation_root
-from assim.nn.window import moved_on, seen, window_state
+from assim.nn.window import AbstractWindowed, moved_on, seen, window_state
 from assim.series import Layout, Window
 from assim.statespace import AbstractForecaster, Context, Span
 from assim.types import Array, Bool, Float, Key, Sites
@@ -42,7 +42,7 @@ class Guess(eqx.Module):
     sd: Float[Array, "lead channel"]
 
 
-class GuessingStateSpace[M: "AbstractGuess"](AbstractForecaster):
+class GuessingStateSpace[M: "AbstractGuess"](AbstractForecaster, AbstractWindowed):
     """The state space of a baseline: its window, and a guess for each lead.
 
     Args:
@@ -56,6 +56,11 @@ class GuessingStateSpace[M: "AbstractGuess"](AbstractForecaster):
     scale: Float[Array, "lead channel"]
     constants: Sites
     layout: Layout = eqx.field(static=True)
+
+    @property
+    def supports(self) -> tuple[str, ...]:
+        """Kind of each channel."""
+        return self.layout.supports
 
     def init(self, context: Context, *, key: Key) -> Distribution:
         """The window as observed."""

@@ -19,7 +19,7 @@ from assim.model import AbstractPointwise, Needs, named
 from assim.nn.counting import LEAST, deviation, excess, known_error, moments
 from assim.nn.emission import Emission, relative_scale
 from assim.nn.paths import correlated_path
-from assim.nn.window import moved_on, seen, window_state
+from assim.nn.window import AbstractWindowed, moved_on, seen, window_state
 from assim.series import Layout, Window
 from assim.statespace import AbstractForecaster, Context, Span
 from assim.types import Array, Bool, Float, Key, Sites
@@ -41,7 +41,7 @@ class Occasion(eqx.Module):
     sd: Float[Array, "lead channel"]
 
 
-class Cycle(AbstractForecaster):
+class Cycle(AbstractForecaster, AbstractWindowed):
     """The state space of climatology: the calendar alone moves it.
 
     Args:
@@ -62,6 +62,11 @@ class Cycle(AbstractForecaster):
         sd = self.constants["sd"]
         loc = self.constants["mean"] + sd * (c @ self.mean.T)
         return Emission(loc, sd * relative_scale(c @ self.spread.T), self.layout.supports)
+
+    @property
+    def supports(self) -> tuple[str, ...]:
+        """Kind of each channel."""
+        return self.layout.supports
 
     def init(self, context: Context, *, key: Key) -> Distribution:
         """The newest row as observed; nothing depends on it."""

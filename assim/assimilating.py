@@ -1,0 +1,217 @@
+"""`assimilate`: a filter through a labelled record; what was believed before each reading and after it."""
+
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from assim.assimilation.augmenting import Drawn
+from assim.assimilation.believing import belief_dataset, belief_from, require_same, run_attrs
+from assim.assimilation.labelling import Part, across, labelled, streamed, whole
+from assim.assimilation.losing import Watch
+from assim.assimilation.scene import Scene
+from assim.assimilation.staging import PARAMETERS, STATE, staged
+from assim.assimilation.telling import begun, stretch, stretches
+from assim.filters import Partial
+from assim.filters.base import AbstractFilter, Belief
+from assim.filters.gaussian import DRAWS
+from assim.inference.progress import Progress
+from assim.model import AbstractModel
+from assim.statespace import AbstractStateSpace
+from assim.tree import read_tree, require_key
+from assim.types import Array, Key
+
+CYCLES = 256
+"""Cycles under one call, or the least power of two that holds them where there are fewer: so little is compiled."""
+LOST = {
+    "long_name": "whether the state is lost",
+    "flag_values": [0, 1],
+    "flag_meanings": "followed lost",
+}
+MOST_VALUES = 8_000_000
+"""Values of members held on the device at once."""
+
+
+@dataclass
+class Running:
+    """A record on its way through a filter.
+
+    Args:
+        scene: what is run.
+        belief: after the cycles so far.
+        steps: absolute number of the next cycle.
+        watch: whether the filter still follows.
+    """
+
+    scene: Scene
+    belief: Belief
+    steps: int = 0
+    watch: Watch = field(default_factory=Watch)
+
+
+def assimilate(
+    model: AbstractStateSpace | AbstractModel | xr.DataTree | str | Path,
+    ds: xr.Dataset,
+    chosen: AbstractFilter,
+    *,
+    key: Key,
+    update: str | Sequence[str] = STATE,
+    since: str | np.datetime64 | None = None,
+    resume: xr.DataTree | None = None,
+    members: int | None = None,
+    to: str | Path | None = None,
+    progress: bool = False,
+) -> xr.DataTree:
+    r"""Carry a belief through a record, $p(x_k \mid y_{<k})$ and $p(x_k \mid y_{\le k})$ at each of its times.
+
+    Args:
+        model: a known system, from `assim.systems` or your own; a posterior tree or its path, whose draws are the
+            members; a `models.Mechanistic`, whose parameters are drawn from their priors.
+        ds: the record, file units; NaN where missing, and rows without any reading are no more than that.
+        chosen: a filter from `assim.filters`. One without members runs once for each draw of a posterior.
+        key: all randomness.
+        update: what a reading corrects: "state"; names of parameters, beside the state and in unconstrained space;
+            "both" for the state and all parameters, "parameters" for all of them and not the state.
+        since: time of the state before the first reading, for a known system; None for as long before the first
+            reading as the second comes after it.
+        resume: what an earlier call returned, to go on from its last analysis: two calls give what one gives.
+        members: how many members are kept, evenly spaced; None for all, 0 for means and standard deviations alone.
+        to: Zarr store to write to, stretch by stretch, when the result outgrows memory.
+        progress: whether to show a progress bar.
+
+    Returns:
+        A tree with `background` and `analysis` (each variable of the state: members on (chain, draw, time, ...),
+        and `_mean` and `_sd` beside them), `innovation` (reading minus background, its `_sd` and `_log_score`,
+        `_after`: reading minus analysis, `_error`: of the reading itself; `normalised` and `lost` by time),
+        `observed_data` and `belief`; `log_likelihood` where each draw ran a filter of its own.
+
+    Raises:
+        ValueError: a record that the model cannot be seen in, times before the state's, more parameters than
+            members.
+        TypeError: a filter that cannot serve the model; a seed in place of a key.
+    """
+    require_key(key)
+    if members is not None and members < 0:
+        raise ValueError(f"members={members}: give how many are kept, 0 for none, None for all.")
+    model = read_tree(model) if isinstance(model, str | Path) else model
+    k_start, k_run = jax.random.split(key)
+    attrs = run_attrs(model, chosen, update, key)
+    begin = None if since is None else np.datetime64(since, "ns")
+    if resume is not None:
+        require_same(resume, attrs)
+        begin = _last(resume)
+        ds = _later(ds, begin)
+    scenes = staged(
+        model, ds, chosen.size, update=update, since=begin, resumed=resume is not None, key=k_start
+    )
+    name = type(chosen).__name__
+    if update == PARAMETERS:
+        chosen = Partial(chosen, _parameters_of(scenes[0]))
+    running = [
+        Running(scene, begun(chosen, scene, key=k_start), watch=Watch(scene.station))
+        for scene in scenes
+    ]
+    if resume is not None:
+        for number, one in enumerate(running):
+            _go_on(one, resume["belief"].to_dataset(), number)
+    parts = _parts(running, chosen, members, key=k_run, progress=progress)
+    tree = whole(parts, attrs) if to is None else streamed(parts, attrs, Path(to))
+    for one in running:
+        for sentence in one.watch.advice(name):
+            warnings.warn(sentence, UserWarning, stacklevel=2)
+    return tree
+
+
+def _go_on(one: Running, held: xr.Dataset, number: int) -> None:
+    """Put the belief of an earlier run in its place."""
+    here = held.isel(station=number) if "station" in held.dims else held
+    one.belief = belief_from(here, one.belief)
+    one.steps = int(held.attrs["cycles"])
+
+
+def _last(resume: xr.DataTree) -> np.datetime64:
+    """The time of the last analysis."""
+    times = resume["belief"].to_dataset()["time"].values
+    return times.astype("datetime64[ns]").ravel()[0]
+
+
+def _later(ds: xr.Dataset, begin: np.datetime64) -> xr.Dataset:
+    """The part of a record that comes after the last analysis."""
+    if "time" not in ds.dims or ds.sizes["time"] == 0:
+        raise ValueError("The record holds no time at all: check the file, or the split.")
+    later = ds["time"].values > begin
+    if not later.any():
+        raise ValueError(
+            f"The record ends at {ds['time'].values[-1].astype('datetime64[s]')}, and the last analysis is of "
+            f"{begin.astype('datetime64[s]')}: give readings that come after it."
+        )
+    return ds.isel(time=later)
+
+
+def _parameters_of(scene: Scene) -> Array:
+    """Which components of the state are parameters, shape (state,)."""
+    assert isinstance(scene.first, Drawn) and scene.shown.varying is not None
+    size, count = scene.first.members.shape[1], scene.shown.varying.size
+    return jnp.arange(size) >= size - count
+
+
+def _parts(
+    running: list[Running],
+    chosen: AbstractFilter,
+    members: int | None,
+    *,
+    key: Key,
+    progress: bool,
+) -> Iterator[Part]:
+    """The groups, a stretch at a time, and what a resume needs at the end."""
+    total, size = len(running[0].scene.times), _stretch_size(running[0].scene, chosen)
+    with Progress(progress, "assimilate", total) as bar:
+        for start in range(0, total, size):
+            rows = slice(start, min(start + size, total))
+            yield across(
+                [_part(one, chosen, rows, size, members, key=key) for one in running],
+                [one.scene for one in running],
+            )
+            bar.advance(rows.stop - rows.start, {})
+    last = running[0].scene.times[-1]
+    held = [belief_dataset(one.belief, one.steps, last) for one in running]
+    stations = running[0].scene.station is not None
+    yield {"belief": xr.concat(held, "station") if stations else held[0]}
+
+
+def _part(
+    one: Running, chosen: AbstractFilter, rows: slice, size: int, members: int | None, *, key: Key
+) -> Part:
+    """A stretch of one record, labelled; the record moves on."""
+    scene, count = one.scene, rows.stop - rows.start
+    at = np.minimum(rows.start + np.arange(size), rows.stop - 1)
+    cycles = jax.tree.map(lambda leaf: leaf[at], scene.cycles)
+    valid, step = jnp.arange(size) < count, jnp.asarray(one.steps)
+    go = stretch if scene.several is None else stretches
+    one.belief, kept = go(chosen, scene.dynamics, one.belief, cycles, valid, step, scene.shown, key)
+    one.steps += count
+    time = 0 if scene.several is None else 1
+    cut = (slice(None),) * time + (slice(count),)
+    part = labelled(scene, jax.tree.map(lambda leaf: np.asarray(leaf)[cut], kept), rows, members)
+    told = part["innovation"]
+    finite = np.isfinite(np.asarray(kept.analysis.members)[cut]).reshape(
+        (-1, count, math.prod(kept.analysis.members.shape[time + 1 :]))
+    )
+    chi = (told["normalised"].values, told["normalised_after"].values)
+    lost = one.watch(told["time"].values, *chi, finite.all(axis=(0, 2)))
+    told["lost"] = ("time", lost.astype(np.int8), LOST)
+    return part
+
+
+def _stretch_size(scene: Scene, chosen: AbstractFilter) -> int:
+    """Cycles under one call."""
+    members = (chosen.size or DRAWS) * (1 if scene.several is None else math.prod(scene.several))
+    held = members * scene.tables[-1].at.stop * 2
+    fits = max(int(MOST_VALUES // held), 1)
+    return min(CYCLES, 2 ** math.ceil(math.log2(len(scene.times))), 2 ** int(math.log2(fits)))

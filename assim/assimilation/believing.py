@@ -1,0 +1,109 @@
+"""What a resume needs: the belief of a filter as a dataset in internal units, and back, bit for bit."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from assim.filters.base import Belief
+from assim.registry import settings_of
+from assim.types import Key
+
+
+def belief_dataset(belief: Belief, steps: int, last: np.datetime64) -> xr.Dataset:
+    """The arrays of a belief, with the number of cycles behind it and the time of the last.
+
+    Args:
+        belief: a pytree of arrays, internal units.
+        steps: cycles so far.
+        last: time of the last cycle.
+    """
+    found = {}
+    for i, leaf in enumerate(jax.tree.leaves(eqx.filter(belief, eqx.is_array))):
+        value = np.asarray(leaf)
+        value = value.astype(np.int8) if value.dtype == bool else value
+        found[f"leaf_{i}"] = ([f"leaf_{i}_dim_{d}" for d in range(value.ndim)], value)
+    ds = xr.Dataset(found, attrs={"cycles": steps})
+    return ds.assign_coords(time=np.datetime64(last, "ns"))
+
+
+def belief_from(held: xr.Dataset, like: Belief) -> Belief:
+    """The belief that a dataset holds.
+
+    Args:
+        held: what `belief_dataset` gave.
+        like: a belief of the same filter on the same model.
+
+    Raises:
+        ValueError: it is of another filter or model.
+    """
+    arrays, rest = eqx.partition(like, eqx.is_array)
+    leaves, structure = jax.tree.flatten(arrays)
+    values = [held[f"leaf_{i}"].values for i in range(len(leaves)) if f"leaf_{i}" in held]
+    fits = len(values) == len(leaves) and f"leaf_{len(leaves)}" not in held
+    if not fits or any(v.shape != x.shape for v, x in zip(values, leaves, strict=True)):
+        raise ValueError(
+            "resume= holds the belief of another filter or model than are given: give those of the earlier run."
+        )
+    again = [jnp.asarray(v, x.dtype) for v, x in zip(values, leaves, strict=True)]
+    return eqx.combine(jax.tree.unflatten(structure, again), rest)
+
+
+def run_attrs(model: Any, chosen: Any, update: str | Sequence[str], key: Key) -> dict[str, str]:
+    """The root attributes that say what was run: model, filter, what is corrected, key.
+
+    Of a posterior they say as well on what it was trained, so that nothing is scored by that unawares, and where its
+    sensors are.
+    """
+    told, inherited = json.dumps(_told(model)), {}
+    if isinstance(model, xr.DataTree):
+        told = model.attrs.get("model", "")
+        known = {str(k): str(v) for k, v in model.attrs.items()}
+        inherited = {k: v for k, v in known.items() if k.startswith(("trained_", "scaling"))}
+    return inherited | {
+        "assimilated": told,
+        "filter": json.dumps(_told(chosen)),
+        "update": json.dumps(update if isinstance(update, str) else list(update)),
+        "key": json.dumps(np.asarray(jax.random.key_data(key)).tolist()),
+    }
+
+
+def require_same(tree: xr.DataTree, attrs: dict[str, str]) -> None:
+    """Refuse to go on from another run.
+
+    Raises:
+        ValueError: no belief to go on from, another model, filter or key.
+    """
+    if "belief" not in tree.children or "filter" not in tree.attrs:
+        raise ValueError(
+            "resume= is no assimilation that can be gone on from (it lacks the group 'belief' or the filter): give "
+            "what assim.assimilate returned."
+        )
+    names = {"assimilated": "model", "filter": "filter", "update": "update=", "key": "key"}
+    for attr, name in names.items():
+        if tree.attrs.get(attr) != attrs[attr]:
+            raise ValueError(
+                f"resume= was run with another {name} ({_short(tree.attrs.get(attr))} in place of "
+                f"{_short(attrs[attr])}): give the same, or start anew without resume=."
+            )
+
+
+def _told(thing: Any) -> Any:
+    """Settings, arrays as what they hold."""
+    try:
+        return settings_of(jax.tree.map(_listed, thing))
+    except TypeError:
+        return type(thing).__name__
+
+
+def _listed(leaf: Any) -> Any:
+    return np.asarray(leaf).tolist() if eqx.is_array(leaf) else leaf
+
+
+def _short(text: Any) -> str:
+    return text if not isinstance(text, str) or len(text) < 80 else f"{text[:77]}..."

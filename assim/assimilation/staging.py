@@ -1,0 +1,345 @@
+"""What an assimilation is made of: dynamics, a first state, cycles, and the labels and units that lead back.
+
+A known system is taken as it is. Of a posterior tree the draws become models: members of one ensemble, or, for a
+filter whose belief is a Gaussian, as many filters side by side. Where parameters are to be corrected they stand in
+the state.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from numpyro.distributions import Distribution
+
+from assim.assimilation.augmenting import Augmented, Drawn, Flat, Varying, sites_of
+from assim.assimilation.scene import AbstractShown, AsItIs, AsRead, Scene, Table, Units
+from assim.continuing import continued
+from assim.data.framing import Frame, Selection, frame_of
+from assim.filters.base import Cycle, Dynamics
+from assim.model import AbstractModel, AbstractSequential, bind
+from assim.observing import NOTHING, Columns, observe_system, state_columns
+from assim.series import Layout, Series, cut
+from assim.statespace import AbstractStateSpace, Context
+from assim.tree import Fitted, restore
+from assim.types import Array, Key, Sites
+
+STATE, PARAMETERS, BOTH = "state", "parameters", "both"
+"""What a reading may correct, where no parameters are named."""
+SEVERAL = 100
+"""Draws of a posterior that run filters of their own."""
+NO_LAYOUT = Layout((), (), (), (), 0, 1.0)
+
+
+def staged(
+    model: AbstractStateSpace | AbstractModel | xr.DataTree | str | Path,
+    ds: xr.Dataset,
+    size: int | None,
+    *,
+    update: str | Sequence[str] = STATE,
+    since: np.datetime64 | None = None,
+    resumed: bool = False,
+    key: Key,
+) -> list[Scene]:
+    """A model and a record, a scene for each station.
+
+    Args:
+        model: a known system, a posterior tree or its path, or a `Mechanistic`.
+        ds: the record, file units.
+        size: members of the filter, None where it has none.
+        update: "state", "parameters", "both", or names of parameters.
+        since: time of the state before the first reading.
+        resumed: whether that is the time of an earlier analysis.
+        key: of the first states.
+    """
+    if isinstance(model, AbstractStateSpace):
+        if update != STATE:
+            raise ValueError(
+                f"update={update!r}: {type(model).__name__} has no unknown parameters; make them unknown by "
+                "models.Mechanistic(system, priors={...})."
+            )
+        return of_system(model, ds, since=since, key=key)
+    if isinstance(model, AbstractSequential):
+        if size is None:
+            raise TypeError(
+                "A filter without members carries no draws of a prior: use ETKF, EnKF or Particle, or infer the "
+                "parameters first and give the posterior."
+            )
+        sites = _prior_draws(model, size, key=key)
+        fitted = Fitted(model, NO_LAYOUT, {}, {}, sites, None, None)
+    elif isinstance(model, AbstractModel):
+        raise TypeError(
+            f"{type(model).__name__} is not fitted yet: give the posterior, as assim.infer(model, train, key=key)."
+        )
+    else:
+        fitted = restore(model)
+    names = _named(fitted, update)
+    if isinstance(fitted.model, AbstractSequential):
+        return [_of_known(fitted, ds, size, names, since, key=key)]
+    if size is None:
+        raise TypeError(
+            f"A filter without members cannot carry the draws of a {type(fitted.model).__name__}: use ETKF, EnKF, "
+            "DEnKF, EnKFN or Particle."
+        )
+    gone_on = since if resumed else None
+    return of_fit(fitted, ds, size=size, update=names, since=gone_on, key=key)
+
+
+def _named(fitted: Fitted, update: str | Sequence[str]) -> tuple[str, ...]:
+    if update == STATE:
+        return ()
+    if update in (PARAMETERS, BOTH):
+        return tuple(sites_of(fitted.model, fitted.layout, fitted.constants))
+    return (update,) if isinstance(update, str) else tuple(update)
+
+
+def _prior_draws(model: AbstractSequential, size: int, *, key: Key) -> Sites:
+    """Draws of the priors of a system, shape (1, member, ...)."""
+    fns = sites_of(model, NO_LAYOUT, {})
+    keys = jax.random.split(key, len(fns))
+    return {
+        name: fn.sample(k, (size,))[None] for (name, fn), k in zip(fns.items(), keys, strict=True)
+    }
+
+
+def of_system(
+    system: AbstractStateSpace, ds: xr.Dataset, *, since: np.datetime64 | None, key: Key
+) -> list[Scene]:
+    """A known system and its record."""
+    first = system.init(NOTHING, key=key)
+    shape = first.event_shape or first.batch_shape
+    if len(shape) != 1:
+        raise ValueError(
+            f"The state of {type(system).__name__} is no vector (it has the shape {shape}): a known system is "
+            "assimilated as a vector of components."
+        )
+    first = first if first.event_shape else first.to_event(1)
+    return [_observed(system, Dynamics(system), first, ds, since, shape[0], AsItIs())]
+
+
+def _observed(
+    system: AbstractStateSpace,
+    dynamics: Dynamics,
+    first: Distribution,
+    ds: xr.Dataset,
+    since: np.datetime64 | None,
+    size: int,
+    shown: AbstractShown,
+    several: tuple[int, int] | None = None,
+) -> Scene:
+    seen = observe_system(system, ds, since)
+    return Scene(
+        replace(dynamics, where=seen.where),
+        first,
+        seen.times,
+        seen.cycles,
+        seen.y,
+        seen.columns,
+        shown,
+        _tables(state_columns(system, size), size, Units(), shown.varying),
+        several=several,
+    )
+
+
+def _of_known(
+    fitted: Fitted,
+    ds: xr.Dataset,
+    size: int | None,
+    update: tuple[str, ...],
+    since: np.datetime64 | None,
+    *,
+    key: Key,
+) -> Scene:
+    """A known system at every draw of its parameters: members of one filter, or a filter for each."""
+    model = fitted.model
+    assert isinstance(model, AbstractSequential)
+    if size is None:
+        if update:
+            raise ValueError(
+                f"update={list(update)}: a filter without members corrects no parameters; use ETKF or EnKF."
+            )
+        drawn = fitted.thinned(SEVERAL)
+        chains, draws = next(iter(drawn.values())).shape[:2]
+        several = (chains, draws)
+        sites = {k: v.reshape(-1, *v.shape[2:]) for k, v in drawn.items()}
+    else:
+        several, sites = None, _spread_draws(fitted.sites, size)
+    varying = _varying(fitted, update, size) if size and update else None
+    state = model.system.init(NOTHING, key=key).shape()
+    fixed = (fitted.constants, fitted.centre)
+    shape = state if update else None
+    ssm, first = _drawn(model, fitted.layout, *fixed, sites, varying, shape, NOTHING, key)
+    dynamics = Dynamics(ssm, each=several is None)
+    begun = Drawn(first)
+    return _observed(model.system, dynamics, begun, ds, since, state[0], AsItIs(varying), several)
+
+
+def of_fit(
+    fitted: Fitted,
+    ds: xr.Dataset,
+    *,
+    size: int,
+    update: Sequence[str],
+    since: np.datetime64 | None,
+    key: Key,
+) -> list[Scene]:
+    """A posterior and a record: a scene for each station, the draws its members.
+
+    Args:
+        fitted: the posterior.
+        ds: the record, file units.
+        size: members; draws are taken evenly, or several times where there are fewer.
+        update: sites that the filter corrects beside the state.
+        since: time of the last analysis, where one is gone on from.
+        key: of the first states.
+
+    Raises:
+        ValueError: a record that the model cannot use, a site that it does not have, more parameters than members.
+    """
+    needs = fitted.model.needs()
+    selection = Selection(
+        needs.controls, needs.covariates, tuple(fitted.frame["calendar"]), needs.targets
+    )
+    if not ds.sizes.get("time"):
+        raise ValueError("The record holds no time at all: check the file, or the split.")
+    begin = ds["time"].values[0]
+    record = continued(fitted, ds) if since is None else _after(ds, since)
+    frame = frame_of(record, selection, like=fitted.frame)
+    start = int(np.searchsorted(frame.times, begin)) if since is None else 1
+    layout, series = Layout.of(frame), Series.of(frame)
+    sites = _spread_draws(fitted.sites, size)
+    varying = None if not update else _varying(fitted, tuple(update), size)
+    columns = Columns(frame.channels, attrs=frame.attrs)
+    scenes = []
+    for run in range(frame.y.shape[0]):
+        context, cycles = _cycles(frame, series, run, start, needs.context)
+        k_here = jax.random.fold_in(key, run)
+        dynamics, members = _members(fitted, layout, sites, varying, context, key=k_here)
+        scenes.append(
+            Scene(
+                dynamics,
+                Drawn(members),
+                frame.times[start:],
+                cycles,
+                frame.y[run, start:],
+                columns,
+                AsRead(varying),
+                _tables(columns, len(frame.channels), Units(frame.scaling, run), varying),
+                Units(frame.scaling, run),
+                None if frame.stations is None else frame.stations[run],
+            )
+        )
+    return scenes
+
+
+def _tables(state: Columns, size: int, units: Units, varying: Varying | None) -> tuple[Table, ...]:
+    """The state, and each parameter that it holds."""
+    tables, at = [Table(state, slice(0, size), units)], size
+    for name, shape in () if varying is None else zip(varying.names, varying.shapes, strict=True):
+        count = math.prod(shape)
+        columns = Columns((name,), None if shape == () else f"{name}_dim_0")
+        tables.append(Table(columns, slice(at, at + count)))
+        at += count
+    return tuple(tables)
+
+
+def _after(ds: xr.Dataset, since: np.datetime64) -> xr.Dataset:
+    """The record with an empty row in front, at the time of the last analysis."""
+    empty = ds.isel(time=[0]).where(False).assign_coords(time=[since])
+    joined = xr.concat([empty, ds], "time", data_vars="minimal", combine_attrs="override")
+    for name in ds.data_vars:
+        joined[name].attrs = ds[name].attrs
+    return joined
+
+
+def _cycles(
+    frame: Frame, series: Series, run: int, start: int, context: int
+) -> tuple[Context, Cycle]:
+    """What comes before the first cycle of a station, and its cycles."""
+    ahead = len(frame.times) - start
+    known = np.asarray(series.inputs_known)[run, start:]
+    if not known.all():
+        lost = frame.times[start:][~known][0].astype("datetime64[s]")
+        names = ", ".join(frame.inputs[: frame.num_controls])
+        raise ValueError(
+            f"The controls {names} are not known at {lost}: a cycle needs them, so fill them in, or cut the record."
+        )
+    place = (jnp.asarray(run), jnp.asarray(start - 1))
+    window = cut(series, *place, context=context, horizon=ahead, step=frame.step)
+    cycles = Cycle(window.spans, window.y, window.mask, window.sd, window.u)
+    return window.context, cycles
+
+
+def _spread_draws(sites: Sites, size: int) -> Sites:
+    """As many draws as members, evenly spaced over all chains."""
+    flat = {k: np.asarray(v).reshape(-1, *v.shape[2:]) for k, v in sites.items()}
+    count = next(iter(flat.values())).shape[0]
+    at = np.linspace(0, count - 1, size).round().astype(int)
+    return {k: jnp.asarray(v[at]) for k, v in flat.items()}
+
+
+def _varying(fitted: Fitted, update: tuple[str, ...], size: int) -> Varying:
+    known = sites_of(fitted.model, fitted.layout, fitted.constants)
+    if strange := sorted(set(update) - set(known)):
+        raise ValueError(
+            f"update= names {', '.join(strange)}, which the model does not have; it has {', '.join(known)}."
+        )
+    varying = Varying.of(known, update)
+    if varying.size >= size:
+        raise ValueError(
+            f"update= names {varying.size} parameters and the filter has {size} members, which vary in {size - 1} "
+            "directions: give it more members, name fewer sites, or learn from new data by infer(init=tree)."
+        )
+    return varying
+
+
+def _members(
+    fitted: Fitted,
+    layout: Layout,
+    sites: Sites,
+    varying: Varying | None,
+    context: Context,
+    *,
+    key: Key,
+) -> tuple[Dynamics, Array]:
+    """Every draw as a model whose state is a vector, and its first state (member, state)."""
+    fixed = (fitted.constants, fitted.centre)
+    one = {k: v[0] for k, v in sites.items()}
+
+    def first(theta: Sites, key: Key) -> Array:
+        return bind(fitted.model, theta, layout, *fixed).init(context, key=key).sample(key)
+
+    shape = jax.eval_shape(first, one, key).shape
+    ssm, members = _drawn(fitted.model, layout, *fixed, sites, varying, shape, context, key)
+    return Dynamics(ssm, each=True), members
+
+
+@eqx.filter_jit
+def _drawn(
+    model: AbstractModel,
+    layout: Layout,
+    constants: Sites,
+    centre: Sites | None,
+    sites: Sites,
+    varying: Varying | None,
+    shape: tuple[int, ...] | None,
+    context: Context,
+    key: Key,
+) -> tuple[AbstractStateSpace, Array]:
+    """A model for each draw, stacked on a leading axis, and its first state; as it is where no shape is given."""
+
+    def member(theta: Sites, key: Key) -> tuple[AbstractStateSpace, Array]:
+        ssm = bind(model, theta, layout, constants, centre)
+        if shape is not None and varying is None:
+            ssm = Flat(ssm, shape)
+        elif shape is not None and varying is not None:
+            ssm = Augmented(model, constants, centre, theta, varying, shape, layout)
+        return ssm, ssm.init(context, key=key).sample(key)
+
+    size = next(iter(sites.values())).shape[0]
+    return eqx.filter_vmap(member)(sites, jax.random.split(key, size))

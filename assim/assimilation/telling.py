@@ -1,0 +1,237 @@
+"""A filter through a stretch of cycles, one scan under one `jit`, and what is told of each cycle."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from assim.assimilation.scene import AbstractShown, AsItIs, Scene
+from assim.filters.base import AbstractFilter, Belief, Cycle, Dynamics, Innovation, cycled, opened
+from assim.filters.smoother import AbstractSmoother
+from assim.observing import NOTHING
+from assim.statespace import AbstractStateSpace
+from assim.types import Array, Bool, Float, Key, PyTree
+
+
+class Sample(eqx.Module):
+    """A belief as it is told.
+
+    Args:
+        members: shape (member, column), internal units.
+        log_weight: of each, shape (member,); None where all weigh alike.
+        moments: mean and standard deviation, each shape (column,), where they are known beyond the members.
+    """
+
+    members: Float[Array, "member column"]
+    log_weight: Float[Array, " member"] | None
+    moments: tuple[Float[Array, " column"], Float[Array, " column"]] | None
+
+
+class Kept(eqx.Module):
+    """What is told of a cycle; of a stretch, stacked on a leading time axis.
+
+    Args:
+        background: before the readings.
+        analysis: after them.
+        innovation: what lies between.
+        after: readings minus the analysis, shape (channel,), internal units; 0 where missing.
+        error: standard deviation of a reading's own error, shape (channel,), internal units.
+    """
+
+    background: Sample
+    analysis: Sample
+    innovation: Innovation
+    after: Float[Array, " channel"]
+    error: Float[Array, " channel"]
+
+
+@eqx.filter_jit
+def stretch(
+    chosen: AbstractFilter,
+    dynamics: Dynamics,
+    belief: Belief,
+    cycles: Cycle,
+    valid: Bool[Array, " time"],
+    first_step: Array,
+    shown: AbstractShown,
+    key: Key,
+) -> tuple[Belief, Kept]:
+    """The belief after the valid ones of some cycles, and what is told of all.
+
+    Args:
+        chosen: the filter.
+        dynamics: the model.
+        belief: before the first span.
+        cycles: stacked on a leading time axis.
+        valid: which of them there are, shape (time,); the others pad the stretch and change nothing.
+        first_step: absolute number of the first.
+        shown: what is told of members.
+        key: all randomness.
+    """
+
+    def step(belief: Belief, at: tuple[Array, Cycle, Array]) -> tuple[Belief, Kept]:
+        number, cycle, there = at
+        told = cycled(chosen, dynamics, belief, cycle, number, key=key)
+        k_before, k_after = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, number), 1))
+        before = _sampled(chosen, dynamics, told.background, cycle, shown, key=k_before)
+        after = _sampled(chosen, dynamics, told.analysis, cycle, shown, key=k_after)
+        residual, error = _after(chosen, dynamics, told.analysis, cycle, key=k_after)
+        kept = Kept(before, after, told.innovation, residual, error)
+        return jax.tree.map(lambda a, b: jnp.where(there, a, b), told.analysis, belief), kept
+
+    numbers = first_step + jnp.arange(valid.shape[0])
+    return jax.lax.scan(step, belief, (numbers, cycles, valid))
+
+
+@eqx.filter_jit
+def told(
+    chosen: AbstractSmoother,
+    dynamics: Dynamics,
+    passed: PyTree,
+    cycles: Cycle,
+    later: PyTree | None,
+    shown: AbstractShown,
+    first_step: Array,
+    key: Key,
+) -> tuple[PyTree, Sample]:
+    """What the stretch before needs, and what is told of the beliefs after every cycle given later readings too.
+
+    Args:
+        chosen: the smoother.
+        dynamics: the model.
+        passed: what the way forward said of the stretch.
+        cycles: the stretch.
+        later: what this function said of the stretch that follows; None where none does.
+        shown: what is told of members.
+        first_step: absolute number of the first cycle.
+        key: all randomness.
+    """
+    later, beliefs = chosen.back(dynamics, passed, cycles, later)
+
+    def tell(belief: Belief, cycle: Cycle, number: Array) -> Sample:
+        return _sampled(chosen, dynamics, belief, cycle, shown, key=jax.random.fold_in(key, number))
+
+    numbers = first_step + jnp.arange(cycles.mask.shape[0])
+    return later, jax.vmap(tell)(beliefs, cycles, numbers)
+
+
+@eqx.filter_jit
+def forward(
+    chosen: AbstractSmoother,
+    dynamics: Dynamics,
+    belief: Belief,
+    cycles: Cycle,
+    first_step: Array,
+    key: Key,
+) -> tuple[Belief, PyTree]:
+    """The way forward of a smoother through a stretch, compiled."""
+    return chosen.forward(dynamics, belief, cycles, key=key, first_step=first_step)
+
+
+@eqx.filter_jit
+def stretches(
+    chosen: AbstractFilter,
+    dynamics: Dynamics,
+    beliefs: Belief,
+    cycles: Cycle,
+    valid: Bool[Array, " time"],
+    first_step: Array,
+    shown: AbstractShown,
+    key: Key,
+) -> tuple[Belief, Kept]:
+    """The same for a batch of models, each with a filter of its own, on a leading axis."""
+
+    def one(ssm: AbstractStateSpace, belief: Belief) -> tuple[Belief, Kept]:
+        alone = _of(dynamics, ssm)
+        return stretch(chosen, alone, belief, cycles, valid, first_step, shown, key)
+
+    axis = eqx.if_array(0)
+    return eqx.filter_vmap(one, in_axes=(axis, axis))(dynamics.ssm, beliefs)
+
+
+@eqx.filter_jit
+def forward_each(
+    chosen: AbstractSmoother,
+    dynamics: Dynamics,
+    beliefs: Belief,
+    cycles: Cycle,
+    first_step: Array,
+    key: Key,
+) -> tuple[Belief, PyTree]:
+    """`forward` for a batch of models, on a leading axis."""
+
+    def one(ssm: AbstractStateSpace, belief: Belief) -> tuple[Belief, PyTree]:
+        return forward(chosen, _of(dynamics, ssm), belief, cycles, first_step, key)
+
+    axis = eqx.if_array(0)
+    return eqx.filter_vmap(one, in_axes=(axis, axis))(dynamics.ssm, beliefs)
+
+
+@eqx.filter_jit
+def told_each(
+    chosen: AbstractSmoother,
+    dynamics: Dynamics,
+    passed: PyTree,
+    cycles: Cycle,
+    later: PyTree | None,
+    shown: AbstractShown,
+    first_step: Array,
+    key: Key,
+) -> tuple[PyTree, Sample]:
+    """`told` for a batch of models, on a leading axis."""
+
+    def one(ssm: AbstractStateSpace, passed: PyTree, later: PyTree) -> tuple[PyTree, Sample]:
+        return told(chosen, _of(dynamics, ssm), passed, cycles, later, shown, first_step, key)
+
+    axis = eqx.if_array(0)
+    return eqx.filter_vmap(one, in_axes=(axis, axis, axis))(dynamics.ssm, passed, later)
+
+
+def begun(chosen: AbstractFilter | AbstractSmoother, scene: Scene, *, key: Key) -> Belief:
+    """The belief before the first cycle; of a batch of models, one for each."""
+    if scene.several is not None:
+        return _begun_each(chosen, scene.dynamics, scene.cycles, key)
+    belief = chosen.start(scene.dynamics, scene.first, key=key)
+    return belief if isinstance(chosen, AbstractSmoother) else opened(chosen, belief, scene.cycles)
+
+
+@eqx.filter_jit
+def _begun_each(
+    chosen: AbstractFilter | AbstractSmoother, dynamics: Dynamics, cycles: Cycle, key: Key
+) -> Belief:
+    def one(ssm: AbstractStateSpace) -> Belief:
+        belief = chosen.start(_of(dynamics, ssm), ssm.init(NOTHING, key=key), key=key)
+        return belief if isinstance(chosen, AbstractSmoother) else opened(chosen, belief, cycles)
+
+    return eqx.filter_vmap(one, in_axes=eqx.if_array(0))(dynamics.ssm)
+
+
+def _of(dynamics: Dynamics, ssm: AbstractStateSpace) -> Dynamics:
+    """One model of a batch."""
+    return Dynamics(ssm, dynamics.each, dynamics.where)
+
+
+def _sampled(
+    chosen: AbstractFilter | AbstractSmoother,
+    dynamics: Dynamics,
+    belief: Belief,
+    cycle: Cycle,
+    shown: AbstractShown,
+    *,
+    key: Key,
+) -> Sample:
+    members, log_weight = chosen.sample(belief, key=key)
+    exact = isinstance(shown, AsItIs) and shown.varying is None
+    moments = chosen.moments(belief) if exact else None
+    return Sample(shown(dynamics, members, cycle), log_weight, moments)
+
+
+def _after(
+    chosen: AbstractFilter, dynamics: Dynamics, belief: Belief, cycle: Cycle, *, key: Key
+) -> tuple[Float[Array, " channel"], Float[Array, " channel"]]:
+    """Readings minus what the analysis would be read as, and the standard deviation of their own error."""
+    members, log_weight = chosen.sample(belief, key=key)
+    if chosen.size is None:
+        members, log_weight = chosen.moments(belief)[0][None], None
+    seen, variance = dynamics.seen(members, cycle)
+    mean = seen.mean(axis=0) if log_weight is None else jnp.exp(log_weight) @ seen
+    return jnp.where(cycle.mask, cycle.y - mean, 0.0), jnp.sqrt(variance.mean(axis=0))

@@ -1,0 +1,47 @@
+"""A record with what came before it: the end of the training record, where the file goes on from there."""
+
+import numpy as np
+import xarray as xr
+
+from assim.data.spreading import INSTANCES
+from assim.tree import Fitted
+
+
+def continued(fitted: Fitted, ds: xr.Dataset | None) -> xr.Dataset:
+    """The record with the end of the training record in front, where that comes before it."""
+    tail = fitted.tail
+    if ds is None:
+        if tail is None:
+            raise ValueError("The tree keeps no end of a record to go on from: give ds=.")
+        return tail
+    if ds.sizes.get("time") == 0:
+        raise ValueError("The record holds no time at all: check the file, or the split.")
+    if tail is None or tail.sizes["time"] == 0 or "time" not in ds.dims:
+        return ds
+    gap = (ds["time"].values[0] - tail["time"].values[-1]) / np.timedelta64(1, "s")
+    step = fitted.frame["step"]
+    on_clock = abs(gap / step - round(gap / step)) < 0.05
+    if not 0 < gap <= 1000 * step or not on_clock:
+        return ds
+    names = [str(n) for n in tail.data_vars]
+    readings = {n for n in names if n.removesuffix("_sd") not in names or not n.endswith("_sd")}
+    controls = set(fitted.model.needs().controls)
+    absent = readings - set(map(str, ds.data_vars))
+    if absent and (not controls or absent != readings - controls):
+        return ds
+    instance = next((d for d in INSTANCES if d in tail.dims), None)
+    if instance is not None and instance not in ds.dims:
+        if instance not in ds.coords:
+            return ds
+        ds = ds.expand_dims(instance)
+    if instance is not None:
+        here = [s for s in tail[instance].values if s in ds[instance].values]
+        tail = tail.sel({instance: here})
+        if list(ds[instance].values) != here:
+            return ds
+    shared = [n for n in names if n in ds]
+    plain = ds[shared].drop_vars([c for c in ds.coords if c not in ds[shared].dims])
+    joined = xr.concat([tail, plain], "time", join="outer", combine_attrs="override")
+    for name in shared:
+        joined[name].attrs = ds[name].attrs
+    return joined

@@ -1,0 +1,294 @@
+"""A labelled record as a known system sees it: cycles of arrays, and the labels that give them back.
+
+No clock is asked for: each time stands where it is. A field is read from one variable on (time, sensor), its
+sensors told by `position_0`, `position_1`, ... on (sensor,) or, where they move, on (time, sensor); any other
+system from one variable for each channel. Units are those of the system, and one unit of its time is a second.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from assim.filters.base import Cycle
+from assim.statespace import (
+    AbstractField,
+    AbstractNamed,
+    AbstractStateSpace,
+    Context,
+    Span,
+    regular_spans,
+)
+from assim.types import Array
+
+NOTHING = Context(*(jnp.zeros((0, 0)),) * 4)
+"""What a known system knows of a record before it starts."""
+SENSOR = "sensor"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """How the last axis of an array is labelled.
+
+    Args:
+        names: one for a field, else one for each column.
+        dim: dimension of a field, or None.
+        coords: coordinates along that dimension, by name.
+        attrs: CF attributes of each name.
+    """
+
+    names: tuple[str, ...]
+    dim: str | None = None
+    coords: dict[str, Any] = field(default_factory=dict)
+    attrs: dict[str, dict] = field(default_factory=dict)
+
+    def labelled(
+        self, values: np.ndarray, dims: tuple[str, ...], suffix: str = "", says: str = ""
+    ) -> dict[str, tuple]:
+        """Variables of an array (*dims, column), their names with a suffix.
+
+        Args:
+            values: shape (*dims, column).
+            dims: names of the leading dimensions.
+            suffix: behind each name.
+            says: what goes into `long_name` beside the name.
+        """
+        told = {
+            name: {k: v for k, v in self.attrs.get(name, {}).items() if k != "ancillary_variables"}
+            for name in self.names
+        }
+        if says:
+            told = {n: _said(a, n, says) for n, a in told.items()}
+        if self.dim is not None:
+            (name,) = self.names
+            return {f"{name}{suffix}": ((*dims, self.dim), values, told[name])}
+        return {
+            f"{name}{suffix}": (dims, values[..., c], told[name])
+            for c, name in enumerate(self.names)
+        }
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A record of a known system.
+
+    Args:
+        times: of the cycles, shape (time,), datetime64[ns].
+        cycles: stacked on a leading time axis.
+        columns: labels of the channels.
+        where: positions of sensors that stay, shape (channel, coordinate), or None.
+    """
+
+    times: np.ndarray
+    cycles: Cycle
+    columns: Columns
+    where: Array | None = None
+
+    @property
+    def y(self) -> np.ndarray:
+        """Readings, shape (time, channel); NaN where missing."""
+        return np.where(np.asarray(self.cycles.mask), np.asarray(self.cycles.y, float), np.nan)
+
+    def labelled(self, values: np.ndarray, suffix: str = "") -> dict[str, tuple]:
+        """Variables on (time[, sensor]) of an array (time, channel)."""
+        return self.columns.labelled(values, ("time",), suffix)
+
+
+def observe_system(
+    system: AbstractStateSpace, ds: xr.Dataset, since: np.datetime64 | None = None
+) -> Observed:
+    """The record of a system in a labelled dataset, in units of the system.
+
+    Args:
+        system: the model.
+        ds: readings along `time`; NaN where missing.
+        since: the time of the state before the first reading; None for that of the attribute `start_time`, or for
+            as long before it as the second comes after.
+
+    Raises:
+        ValueError: no usable time or variable, another number of channels than the system has, readings before the
+            state's time.
+    """
+    times = _times(ds)
+    since = ds.attrs.get("start_time") if since is None else since
+    start = _start(times) if since is None else np.datetime64(since, "ns")
+    if (times <= start).any():
+        raise ValueError(
+            f"The record begins at {_stamp(times[0])}, and the state is of {_stamp(start)}: give readings that "
+            "come after it, or an earlier since=."
+        )
+    y, sd, where, columns = _field(system, ds) if _is_field(system) else _channels(system, ds)
+    if where is not None and _own(system, where):
+        where = None
+    count = y.shape[1]
+    if where is None and count != (asked := channels_of(system)):
+        raise ValueError(
+            f"The record has {count} channels and {type(system).__name__} is seen through {asked}: give as many "
+            "sensors, or say where they are by position_0 on (sensor,)."
+        )
+    mask = np.isfinite(y) & (np.isfinite(sd))
+    dtype = jnp.zeros(0).dtype
+    dt = np.diff(np.concatenate([[start], times])) / np.timedelta64(1, "ns") * 1e-9
+    moving = where is not None and where.ndim == 3
+    if moving:
+        gone = ~np.isfinite(where).all(axis=-1)
+        mask, where = mask & ~gone, np.nan_to_num(where)
+    cycles = Cycle(
+        Span(jnp.asarray(dt, dtype), jnp.zeros((len(times), 0), dtype)),
+        jnp.asarray(np.where(mask, y, 0.0), dtype),
+        jnp.asarray(mask),
+        jnp.asarray(np.where(mask, sd, 0.0), dtype),
+        where=jnp.asarray(where, dtype) if moving else None,
+    )
+    stay = None if where is None or moving else jnp.asarray(where, dtype)
+    return Observed(times, cycles, columns, stay)
+
+
+def state_columns(system: AbstractStateSpace, size: int) -> Columns:
+    """Labels of the state of a system; of a field the places, by number where they do not stand in a row.
+
+    Args:
+        system: the model.
+        size: components of its state.
+    """
+    named = system.components() if isinstance(system, AbstractNamed) else ()
+    if _is_field(system):
+        places = np.asarray(system.places())  # type: ignore[attr-defined]
+        if places.shape[1] == 1 and (np.diff(places[:, 0]) > 0).all():
+            return Columns(named[:1], "place", {"place": ("place", places[:, 0])})
+        coords: dict[str, Any] = {"place": ("place", np.arange(size))}
+        coords |= {f"place_{i}": ("place", places[:, i]) for i in range(places.shape[1])}
+        return Columns(named[:1], "place", coords)
+    names = named if len(named) == size else tuple(f"x{i}" for i in range(size))
+    return Columns(names)
+
+
+def channels_of(system: AbstractStateSpace) -> int:
+    """How many channels a system is seen through where its sensors stay where they are."""
+
+    def see() -> Array:
+        x = system.init(NOTHING, key=jax.random.key(0)).sample(jax.random.key(0))
+        span = jax.tree.map(lambda leaf: leaf[0], regular_spans(1.0, 1))
+        return system.observation(x, span).mean
+
+    return int(np.prod(jax.eval_shape(see).shape))
+
+
+def _own(system: AbstractStateSpace, where: np.ndarray) -> bool:
+    """Whether sensors are where the system has its own."""
+    assert isinstance(system, AbstractField)
+    own = np.asarray(system.sensors(None))
+    return where.shape == own.shape and bool((np.asarray(where, own.dtype) == own).all())
+
+
+def _is_field(system: AbstractStateSpace) -> bool:
+    return isinstance(system, AbstractField) and isinstance(system, AbstractNamed)
+
+
+def _times(ds: xr.Dataset) -> np.ndarray:
+    if "time" not in ds.dims or ds["time"].dtype.kind != "M":
+        raise ValueError(
+            f"The dataset has no clock of dates along 'time' (its dimensions are {', '.join(map(str, ds.dims))}): "
+            "read it with assim.open_dataset, which finds and renames the clock."
+        )
+    times = ds["time"].values.astype("datetime64[ns]")
+    if times.size == 0:
+        raise ValueError("The record holds no time at all: check the file, or the split.")
+    if (times[1:] <= times[:-1]).any():
+        raise ValueError(
+            "The times do not increase from row to row: read the file with assim.open_dataset, which sorts them "
+            "and resolves duplicates."
+        )
+    return times
+
+
+def _start(times: np.ndarray) -> np.datetime64:
+    if times.size < 2:
+        raise ValueError("One reading does not tell the time of the state before it: give since=.")
+    return times[0] - (times[1] - times[0])
+
+
+def _field(system: AbstractStateSpace, ds: xr.Dataset) -> tuple:
+    assert isinstance(system, AbstractNamed) and isinstance(system, AbstractField)
+    (name, *_) = system.channels()
+    if name not in ds.data_vars:
+        raise ValueError(
+            f"The dataset has no variable '{name}', which {type(system).__name__} is read from; it has "
+            f"{', '.join(map(str, ds.data_vars)) or 'none'}."
+        )
+    across = [str(d) for d in ds[name].dims if d != "time"]
+    if "time" not in ds[name].dims or len(across) != 1:
+        raise ValueError(
+            f"'{name}' has the dimensions {', '.join(map(str, ds[name].dims))}: readings of a field lie on "
+            "(time, sensor)."
+        )
+    (dim,) = across
+    y = ds[name].transpose("time", dim).values.astype(float)
+    sd = _errors(ds.transpose("time", dim, ...), name, y)
+    found = [f"position_{i}" for i in range(system.places().shape[1])]
+    absent = [p for p in found if p not in ds.variables]
+    coords = {str(c): (v.dims, v.values) for c, v in ds[name].coords.items() if dim in v.dims}
+    coords |= {p: (ds[p].dims, ds[p].values) for p in found if p not in absent}
+    columns = Columns((name,), dim, coords, {name: dict(ds[name].attrs)})
+    if absent and len(absent) < len(found):
+        raise ValueError(
+            f"The dataset has no {', '.join(absent)}: give every coordinate of the sensors."
+        )
+    if absent:
+        return y, sd, None, columns
+    moving = any("time" in ds[p].dims for p in found)
+    dims = ("time", dim) if moving else (dim,)
+    shape = {d: ds.sizes[d] for d in dims}
+    where = [ds[p].variable.set_dims(shape) for p in found]
+    stacked = np.stack([w.transpose(*dims).values.astype(float) for w in where], axis=-1)
+    if not moving and not np.isfinite(stacked).all():
+        raise ValueError("A sensor has no position: give all, or leave that sensor out.")
+    return y, sd, stacked, columns
+
+
+def _channels(system: AbstractStateSpace, ds: xr.Dataset) -> tuple:
+    held = [
+        str(n) for n, v in ds.data_vars.items() if v.dims == ("time",) and v.dtype.kind in "fiu"
+    ]
+    held = [n for n in held if not (n.endswith("_sd") and n.removesuffix("_sd") in held)]
+    names = system.channels() if isinstance(system, AbstractNamed) else tuple(held)
+    if not set(names) & set(held):
+        raise ValueError(
+            f"The dataset has none of the variables that {type(system).__name__} is seen through "
+            f"({', '.join(names) or 'numbers along time'}); it has {', '.join(map(str, ds.data_vars)) or 'none'}."
+        )
+    nothing = np.full(ds.sizes["time"], np.nan)
+    y = np.stack([ds[n].values.astype(float) if n in held else nothing for n in names], axis=-1)
+    sd = np.stack(
+        [_errors(ds, n, y[:, c]) if n in held else np.zeros(len(y)) for c, n in enumerate(names)],
+        axis=-1,
+    )
+    attrs = {n: dict(ds[n].attrs) for n in names if n in held}
+    return y, sd, None, Columns(tuple(names), attrs=attrs)
+
+
+def _errors(ds: xr.Dataset, name: str, y: np.ndarray) -> np.ndarray:
+    if f"{name}_sd" not in ds.data_vars:
+        return np.zeros_like(y)
+    values = (
+        ds[f"{name}_sd"].broadcast_like(ds[name]).transpose(*ds[name].dims).values.astype(float)
+    )
+    if (values < 0).any() or np.isinf(values).any():
+        raise ValueError(
+            f"'{name}_sd' holds negative or infinite standard errors: they must be finite and >= 0, or missing "
+            "where no error is known."
+        )
+    return np.nan_to_num(values)
+
+
+def _said(attrs: Mapping[str, Any], name: str, says: str) -> dict[str, Any]:
+    plain = {k: v for k, v in attrs.items() if k not in ("standard_name", "valid_min", "valid_max")}
+    return plain | {"long_name": f"{says} of {attrs.get('long_name', name)}"}
+
+
+def _stamp(time: np.datetime64) -> str:
+    return str(time.astype("datetime64[s]"))

@@ -1,0 +1,191 @@
+"""`reconstruct`: every time given all readings, earlier and later: smoothing, and gaps filled."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from assim.assimilation.believing import run_attrs
+from assim.assimilation.labelling import Part, across, labelled_smooth, streamed, whole
+from assim.assimilation.scene import Scene
+from assim.assimilation.spilling import Spill
+from assim.assimilation.staging import STATE, staged
+from assim.assimilation.telling import Sample, begun, forward, forward_each, told, told_each
+from assim.filters import RTS, EnRTS
+from assim.filters.base import Belief, Cycle
+from assim.filters.smoother import AbstractSmoother
+from assim.inference.progress import Progress
+from assim.model import AbstractModel
+from assim.statespace import AbstractLinearGaussian, AbstractStateSpace
+from assim.tree import read_tree, require_key
+from assim.types import Key, PyTree
+
+CYCLES = 256
+"""Cycles under one call, or as many as the lag of the smoother where that is longer."""
+MEMBERS = 300
+"""Of the ensemble where no smoother is given: fewer see correlations that are not there, and close gaps too far."""
+
+
+def reconstruct(
+    model: AbstractStateSpace | AbstractModel | xr.DataTree | str | Path,
+    ds: xr.Dataset,
+    chosen: AbstractSmoother | None = None,
+    *,
+    key: Key,
+    since: str | np.datetime64 | None = None,
+    members: int | None = None,
+    to: str | Path | None = None,
+    progress: bool = False,
+) -> xr.DataTree:
+    r"""The state at every time given the whole record, $p(x_k \mid y_{1:K})$: smoothed, gaps filled.
+
+    Args:
+        model: a known system, a posterior tree or its path, or a `models.Mechanistic`, as for `assimilate`.
+        ds: the record, file units; NaN where missing.
+        chosen: a smoother from `assim.filters`; None for `RTS` where the system is linear and Gaussian, else an
+            `EnRTS` of 300 members. Over a gap a smoother of few members is too sure of itself, an `EnKS` most.
+        key: all randomness.
+        since: time of the state before the first reading, for a known system.
+        members: how many members are kept, evenly spaced; None for all, 0 for means and standard deviations alone.
+        to: Zarr store to write to, when the result outgrows memory.
+        progress: whether to show a progress bar.
+
+    Returns:
+        A tree with `smoothed` (each variable of the state: members on (chain, draw, time, ...), and `_mean` and
+        `_sd` beside them) and `observed_data`.
+
+    Raises:
+        ValueError: a record that the model cannot be seen in, times before the state's.
+        TypeError: a smoother that cannot serve the model; a seed in place of a key.
+    """
+    require_key(key)
+    model = read_tree(model) if isinstance(model, str | Path) else model
+    k_start, k_run = jax.random.split(key)
+    smoother = _default(model) if chosen is None else chosen
+    begin = None if since is None else np.datetime64(since, "ns")
+    scenes = staged(model, ds, smoother.size, since=begin, key=k_start)
+    attrs = run_attrs(model, smoother, STATE, key)
+    beliefs = [begun(smoother, scene, key=k_start) for scene in scenes]
+    beside = None if to is None else Path(to).parent
+    with (
+        Spill(beside=beside) as spill,
+        Progress(progress, "reconstruct", len(scenes[0].times)) as bar,
+    ):
+        if smoother.reach is None:
+            parts = _whole(smoother, scenes, beliefs, members, spill, bar, key=k_run)
+        else:
+            parts = _lagged(smoother, scenes, beliefs, members, bar, key=k_run)
+        return whole(parts, attrs) if to is None else streamed(parts, attrs, Path(to))
+
+
+def _default(model: object) -> AbstractSmoother:
+    """The smoother where none is given."""
+    return RTS() if isinstance(model, AbstractLinearGaussian) else EnRTS(size=MEMBERS)
+
+
+class Way:
+    """One record on its way forward, a stretch at a time."""
+
+    def __init__(self, chosen: AbstractSmoother, scene: Scene, belief: Belief, key: Key) -> None:
+        self.chosen, self.scene, self.belief, self.key = chosen, scene, belief, key
+
+    def on(self, rows: slice) -> PyTree:
+        """What the way through a stretch leaves behind."""
+        go = forward if self.scene.several is None else forward_each
+        self.belief, passed = go(
+            self.chosen,
+            self.scene.dynamics,
+            self.belief,
+            self._cycles(rows),
+            self._first(rows),
+            self.key,
+        )
+        return passed
+
+    def back(self, passed: PyTree, rows: slice, later: PyTree | None) -> tuple[PyTree, Sample]:
+        """What the stretch before needs, and what is told of this one."""
+        go = told if self.scene.several is None else told_each
+        settings = (self.scene.shown, self._first(rows), jax.random.fold_in(self.key, 1))
+        return go(self.chosen, self.scene.dynamics, passed, self._cycles(rows), later, *settings)
+
+    def _cycles(self, rows: slice) -> Cycle:
+        return jax.tree.map(lambda leaf: leaf[rows], self.scene.cycles)
+
+    def _first(self, rows: slice) -> jax.Array:
+        return jnp.asarray(rows.start)
+
+
+def _stretches(total: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, total)) for start in range(0, total, size)]
+
+
+def _lagged(
+    chosen: AbstractSmoother,
+    scenes: list[Scene],
+    beliefs: list[Belief],
+    members: int | None,
+    bar: Progress,
+    *,
+    key: Key,
+) -> Iterator[Part]:
+    """Stretch by stretch, each told once the next has been passed: memory does not grow with the record."""
+    ways = [Way(chosen, scene, belief, key) for scene, belief in zip(scenes, beliefs, strict=True)]
+    rows = _stretches(len(scenes[0].times), max(CYCLES, chosen.reach or 0))
+    before: list[PyTree] = []
+    for number, here in enumerate(rows):
+        passed = [way.on(here) for way in ways]
+        if number:
+            yield _told(ways, before, rows[number - 1], members, passed, here)
+        before = passed
+        bar.advance(here.stop - here.start, {})
+    yield _told(ways, before, rows[-1], members, None, None)
+
+
+def _told(
+    ways: list[Way],
+    passed: list[PyTree],
+    rows: slice,
+    members: int | None,
+    following: list[PyTree] | None,
+    after: slice | None,
+) -> Part:
+    parts = []
+    for number, way in enumerate(ways):
+        later = None
+        if following is not None and after is not None:
+            later = way.back(following[number], after, None)[0]
+        sample = way.back(passed[number], rows, later)[1]
+        parts.append(labelled_smooth(way.scene, sample, rows, members))
+    return across(parts, [way.scene for way in ways])
+
+
+def _whole(
+    chosen: AbstractSmoother,
+    scenes: list[Scene],
+    beliefs: list[Belief],
+    members: int | None,
+    spill: Spill,
+    bar: Progress,
+    *,
+    key: Key,
+) -> Iterator[Part]:
+    """All forward, then all back: what lies between is kept beside, and told from the first on."""
+    ways = [Way(chosen, scene, belief, key) for scene, belief in zip(scenes, beliefs, strict=True)]
+    rows = _stretches(len(scenes[0].times), CYCLES)
+    for number, here in enumerate(rows):
+        spill[number] = [way.on(here) for way in ways]
+        bar.advance(here.stop - here.start, {})
+    later: list[PyTree | None] = [None for _ in ways]
+    for number in reversed(range(len(rows))):
+        passed, samples = spill.pop(number), []
+        for i, way in enumerate(ways):
+            later[i], sample = way.back(passed[i], rows[number], later[i])
+            samples.append(sample)
+        spill[number] = samples
+    for number, here in enumerate(rows):
+        told = zip(ways, spill.pop(number), strict=True)
+        parts = [labelled_smooth(way.scene, sample, here, members) for way, sample in told]
+        yield across(parts, scenes)

@@ -1,0 +1,102 @@
+"""`reconstruct`: the exact smoother with labels, stretches and stores, gaps of a fit, the sentences."""
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+import assim
+from assim import inference
+from assim.filters import RTS, EnKS, EnRTS
+from assim.models import Autoregressive, Mechanistic, Normal
+from assim.systems import OrnsteinUhlenbeck
+from tests.test_forecasting import mast
+
+KEY = jax.random.key(0)
+SHORT = inference.Ascent(num_steps=200, polish=50)
+
+
+def make_system():
+    return OrnsteinUhlenbeck(
+        *(jnp.asarray(v) for v in ([0.5, 1.0], [1.0, 2.0], [20.0, 60.0], [0.05, 0.1]))
+    )
+
+
+@pytest.fixture
+def twin(x64):
+    truth, observed = assim.twin_experiment(make_system(), (1.0, 90), key=KEY)
+    observed["x0"][30:50] = np.nan
+    return truth, observed
+
+
+def test_all_readings_say_more_than_those_before(twin):
+    """Exact mean and spread at the gap: both ends hold it; the last time is the last analysis."""
+    truth, observed = twin
+    found = assim.reconstruct(make_system(), observed, key=KEY)
+    filtered = assim.assimilate(make_system(), observed, assim.filters.Kalman(), key=KEY)
+    smooth, after = found["smoothed"].to_dataset(), filtered["analysis"].to_dataset()
+    assert set(found.children) == {"smoothed", "observed_data"}
+    assert (smooth["x0_sd"] <= after["x0_sd"] + 1e-9).all()
+    np.testing.assert_allclose(smooth["x0_mean"][-1], after["x0_mean"][-1], rtol=1e-9)
+    middle = smooth["x0_sd"].values[30:50]
+    assert middle.argmax() in (9, 10) and middle.max() < 0.8 * after["x0_sd"].values[49]
+    inside = abs(smooth["x0_mean"] - truth["x0"])[30:50] < 3 * smooth["x0_sd"][30:50]
+    assert inside.all()
+    np.testing.assert_allclose(
+        smooth["x0"].std(("chain", "draw"))[40], smooth["x0_sd"][40], rtol=0.3
+    )
+
+
+@pytest.mark.parametrize(
+    "chosen", [RTS(), EnRTS(30), EnKS(30, None), EnKS(30, 12)], ids=["RTS", "EnRTS", "EnKS", "lag"]
+)
+def test_stretches_and_spills_are_the_whole(twin, chosen, monkeypatch, tmp_path):
+    _, observed = twin
+    whole = assim.reconstruct(make_system(), observed, chosen, key=KEY)
+    monkeypatch.setattr("assim.reconstructing.CYCLES", 16)
+    monkeypatch.setattr("assim.assimilation.spilling.MOST_BYTES", 0)
+    found = assim.reconstruct(make_system(), observed, chosen, key=KEY, to=tmp_path / "s.zarr")
+    for name, held in whole["smoothed"].to_dataset().data_vars.items():
+        np.testing.assert_allclose(
+            found["smoothed"][name].values, held.values, rtol=1e-6, atol=1e-9
+        )
+    assert [p.name for p in tmp_path.iterdir()] == ["s.zarr"]
+
+
+def test_a_gap_of_a_fit_is_filled():
+    record = mast()[["t"]]
+    model = Autoregressive(lags=2, hidden=(), calendar=(), noise=Normal(varying=False))
+    method = inference.Laplace(inference.GaussNewton(), SHORT, num_draws=40)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        post = assim.infer(model, record.isel(time=slice(0, 400)), method, key=KEY)
+    ds = record.isel(time=slice(400, 460)).copy(deep=True)
+    ds["t"][20:32] = np.nan
+    found = assim.reconstruct(post, ds, EnRTS(60), key=KEY)["smoothed"].to_dataset()
+    told = assim.assimilate(post, ds, assim.filters.ETKF(60), key=KEY)["analysis"].to_dataset()
+    assert found["t_sd"].values[31] < 0.7 * told["t_sd"].values[31]
+    assert found["t_sd"].values[25] > 5 * found["t_sd"].values[10]
+    truth = record["t"].values[420:432]
+    assert (abs(found["t_mean"].values[20:32] - truth) < 3 * found["t_sd"].values[20:32]).all()
+
+
+def test_each_draw_runs_a_smoother_of_its_own(twin):
+    _, observed = twin
+    model = Mechanistic(make_system(), {"tau": dist.LogNormal(3.0, 0.5)})
+    method = inference.Laplace(inference.GaussNewton(), SHORT, num_draws=5)
+    post = assim.infer(model, observed, method, key=KEY)
+    found = assim.reconstruct(post, observed, RTS(), key=KEY)["smoothed"]
+    assert found["x0_mean"].dims == ("chain", "draw", "time")
+    assert np.ptp(found["x0_mean"].values[0, :, 40]) > 0
+
+
+def test_mistakes_are_sentences(twin):
+    with pytest.raises(TypeError, match="random key"):
+        assim.reconstruct(make_system(), twin[1], key=0)
+    with pytest.raises(TypeError, match="Kalman is exact"):
+        assim.reconstruct(assim.systems.Lorenz63(), twin[1].rename(x0="x"), RTS(), key=KEY)
+    with pytest.raises(ValueError, match="the state is of 2001"):
+        assim.reconstruct(make_system(), twin[1], key=KEY, since="2001-01-01")
