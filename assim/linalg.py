@@ -44,8 +44,15 @@ def mask_observation(
         The masked (h, residual, chol_r).
     """
     keep = mask.astype(h.dtype)
-    root = tria(jnp.concatenate([keep[:, None] * chol_r, jnp.diag(1.0 - keep)], axis=1))
-    return keep[:, None] * h, jnp.where(mask, residual, 0.0), root
+    return keep[:, None] * h, jnp.where(mask, residual, 0.0), mask_root(chol_r, mask)
+
+
+def mask_root(
+    chol_r: Float[Array, "channel channel"], mask: Bool[Array, " channel"]
+) -> Float[Array, "channel channel"]:
+    """The Cholesky factor of the observed rows' covariance; of the others, unit noise independent of all else."""
+    keep = mask.astype(chol_r.dtype)
+    return tria(jnp.concatenate([keep[:, None] * chol_r, jnp.diag(1.0 - keep)], axis=1))
 
 
 def solve_psd(chol: Float[Array, "n n"], b: Array) -> Array:

@@ -14,7 +14,15 @@ import jax
 import jax.numpy as jnp
 from numpyro.distributions import Distribution
 
-from assim.statespace import AbstractStateSpace, Span
+from assim.filters.checking import counted
+from assim.linalg import gaussian_log_density, mask_root, tria
+from assim.statespace import (
+    AbstractCorrelated,
+    AbstractStateSpace,
+    AbstractTurning,
+    AbstractWrapped,
+    Span,
+)
 from assim.types import Array, Bool, Float, Key, Keys, PyTree
 
 type Belief = PyTree
@@ -81,13 +89,16 @@ class Dynamics(eqx.Module):
         def move(ssm: AbstractStateSpace, x: Array, key: Key) -> Array:
             return ssm.transition(x, cycle.span, cycle.u, key=key)
 
-        return eqx.filter_vmap(move, in_axes=(self._axis, 0, 0))(self.ssm, ensemble, keys)
+        after = eqx.filter_vmap(move, in_axes=(self._axis, 0, 0))(self.ssm, ensemble, keys)
+        return self._beside(after)
 
     def seen(self, ensemble: Array, cycle: Cycle) -> tuple[Array, Array]:
         """What each member would be read as, and the variance of the error, each shape (member, channel)."""
 
         def see(ssm: AbstractStateSpace, x: Array) -> tuple[Array, Array]:
             density = self.sight(ssm, x, cycle)
+            if isinstance(ssm, AbstractTurning):
+                return ssm.facing(density.mean, cycle.y), density.variance
             return density.mean, density.variance
 
         return eqx.filter_vmap(see, in_axes=(self._axis, 0))(self.ssm, ensemble)
@@ -100,6 +111,46 @@ class Dynamics(eqx.Module):
 
         return eqx.filter_vmap(tell, in_axes=(self._axis, 0))(self.ssm, ensemble)
 
+    def log_density(self, ensemble: Array, cycle: Cycle) -> Float[Array, " member"]:
+        """Log density of all readings together given each member, shape (member,); 0 where none was read."""
+        root = self.error_root(cycle)
+        if root is None:
+            return self.log_likelihood(ensemble, cycle).sum(axis=1)
+        residuals = jnp.where(cycle.mask, cycle.y - self.seen(ensemble, cycle)[0], 0.0)
+        root = mask_root(root, cycle.mask)
+        return jax.vmap(lambda r: gaussian_log_density(r, root, cycle.mask))(residuals)
+
+    def error_root(self, cycle: Cycle) -> Float[Array, "channel channel"] | None:
+        """A Cholesky factor of the covariance of the errors where they go together, else None."""
+        ssm = self.ssm
+        if not isinstance(ssm, AbstractCorrelated):
+            return None
+        if not self.each:
+            root = ssm.error_root(cycle.span, self.positions(cycle))
+        else:
+            roots = eqx.filter_vmap(
+                lambda ssm: ssm.error_root(cycle.span, self.positions(cycle)),
+                in_axes=(eqx.if_array(0),),
+                out_axes=1,
+            )(ssm)
+            root = (roots / roots.shape[1] ** 0.5).reshape(roots.shape[0], -1)
+        return tria(jnp.concatenate([root, jnp.diag(cycle.sd)], axis=1))
+
+    def _beside(self, ensemble: Array) -> Array:
+        """Members whose directions can be averaged: all within half a turn of those of the first."""
+        if not isinstance(self.ssm, AbstractTurning):
+            return ensemble
+
+        def turn(ssm: AbstractTurning, x: Array) -> Array:
+            return ssm.beside(x, ensemble[0])
+
+        return eqx.filter_vmap(turn, in_axes=(self._axis, 0))(self.ssm, ensemble)
+
+    @property
+    def name(self) -> str:
+        """Of the model, or of what is inside it."""
+        return self.ssm.inside if isinstance(self.ssm, AbstractWrapped) else type(self.ssm).__name__
+
     @property
     def _axis(self) -> object:
         return eqx.if_array(0) if self.each else None
@@ -107,6 +158,14 @@ class Dynamics(eqx.Module):
 
 class AbstractFilter(eqx.Module):
     """A way to carry a belief through cycles."""
+
+    def __check_init__(self) -> None:
+        counted(self, least=2, size=self.size)
+
+    @property
+    @abstractmethod
+    def size(self) -> int | None:
+        """Members, each of which may have parameters of its own; None where the belief is a Gaussian."""
 
     @abstractmethod
     def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Belief:
@@ -126,27 +185,17 @@ class AbstractFilter(eqx.Module):
     def moments(self, belief: Belief) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
         """Mean and standard deviation of the state."""
 
-
-class AbstractEnsemble(AbstractFilter):
-    """A filter whose belief is a sample: members may have parameters of their own, and are told as they are."""
-
-    size: eqx.AbstractVar[int]
-
     @abstractmethod
-    def members(
-        self, belief: Belief
-    ) -> tuple[Float[Array, "member state"], Float[Array, " member"]]:
-        """The members, and the log of the weight of each."""
+    def sample(
+        self, belief: Belief, *, key: Key
+    ) -> tuple[Float[Array, "member state"], Float[Array, " member"] | None]:
+        """The members, or draws where there are none, and the logs of their weights, None where all weigh alike."""
 
 
-class AbstractGaussian(AbstractFilter):
-    """A filter whose belief is a Gaussian: of one model, never of one for each member."""
+class AbstractSingle(AbstractFilter):
+    """A filter of one model, whose belief is a Gaussian."""
 
-    @abstractmethod
-    def gaussian(
-        self, belief: Belief
-    ) -> tuple[Float[Array, " state"], Float[Array, "state control"]]:
-        """The mean, and a root of the covariance."""
+    size: None = eqx.field(static=True, default=None, init=False)
 
 
 class AbstractRemembering(AbstractFilter):
@@ -169,6 +218,33 @@ class Told(eqx.Module):
     background: Belief
     analysis: Belief
     innovation: Innovation
+
+
+def require_matching(dynamics: Dynamics, x: Array, cycles: Cycle) -> None:
+    """Refuse a record whose channels are not those that the model reads.
+
+    Args:
+        dynamics: the model.
+        x: any state, or its shape and dtype.
+        cycles: stacked on a leading time axis.
+
+    Raises:
+        ValueError: another number of channels.
+    """
+
+    def see(x: Array) -> Array:
+        cycle = jax.tree.map(lambda leaf: leaf[0], cycles)
+        models, rest = eqx.partition(dynamics.ssm, eqx.is_array)
+        one = jax.tree.map(lambda leaf: leaf[0], models) if dynamics.each else models
+        ssm, where = eqx.combine(one, rest), dynamics.positions(cycle)
+        return ssm.observation(x, cycle.span, where, None, cycle.u).mean
+
+    channels, expected = cycles.mask.shape[-1], jax.eval_shape(see, x).shape[-1]
+    if channels != expected:
+        raise ValueError(
+            f"The record has {channels} channels and {dynamics.name} reads {expected}: give readings "
+            f"of shape (time, {expected}), and masks and errors too."
+        )
 
 
 def opened(chosen: AbstractFilter, belief: Belief, cycles: Cycle) -> Belief:
@@ -216,7 +292,11 @@ def run(
 
     Returns:
         The last belief, and for every cycle what was kept, on a leading time axis.
+
+    Raises:
+        ValueError: cycles of other channels than the model reads.
     """
+    require_matching(dynamics, jax.eval_shape(chosen.moments, belief)[0], cycles)
 
     def step(belief: Belief, at: tuple[Array, Cycle]) -> tuple[Belief, Told]:
         told = cycled(chosen, dynamics, belief, at[1], at[0], key=key)

@@ -30,8 +30,7 @@ class DEnKF(AbstractPlain):
         self, dynamics: Dynamics, belief: Ensemble, cycle: Cycle, *, key: Key
     ) -> tuple[Ensemble, Innovation]:
         """The mean corrected by the gain, the anomalies by half of it."""
-        seen, variance = dynamics.seen(belief.members, cycle)
-        white, innovation = ensemble.whitened(seen, variance, cycle)
+        white, innovation = ensemble.whitened(dynamics, belief.members, cycle)
         _, anomalies = ensemble.centred(belief.members)
         root = (self.size - 1) ** 0.5
         lag = white.innovation - 0.5 * root * white.anomalies

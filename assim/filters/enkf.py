@@ -33,12 +33,12 @@ class EnKF(AbstractPlain):
     ) -> tuple[Ensemble, Innovation]:
         """Every member corrected by readings with errors of its own."""
         k_perturb, k_inflate = jax.random.split(key)
-        seen, variance = dynamics.seen(belief.members, cycle)
-        white, innovation = ensemble.whitened(seen, variance, cycle)
-        draws = jax.random.normal(k_perturb, seen.shape, seen.dtype)
-        draws = draws - draws.mean(axis=0)
-        lag = jnp.where(cycle.mask, (cycle.y - seen) / white.noise + draws, 0.0)
+        white, innovation = ensemble.whitened(dynamics, belief.members, cycle)
+        s = white.anomalies
+        draws = jax.random.normal(k_perturb, s.shape, s.dtype)
+        draws = jnp.where(cycle.mask, draws - draws.mean(axis=0), 0.0)
+        lag = white.innovation - (self.size - 1) ** 0.5 * s + draws
         _, anomalies = ensemble.centred(belief.members)
-        after = belief.members + ensemble.weighed(white.anomalies, lag) @ anomalies
+        after = belief.members + ensemble.weighed(s, lag) @ anomalies
         after = self.inflation(belief.members, after, key=k_inflate)
         return Ensemble(ensemble.unless_blind(cycle.mask, after, belief.members)), innovation

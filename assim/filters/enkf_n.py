@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from assim.filters import ensemble
 from assim.filters.base import Cycle, Dynamics, Innovation
+from assim.filters.checking import positive
 from assim.filters.ensemble import AbstractPlain, Ensemble, Whitened
 from assim.types import Array, Float, Key
 
@@ -40,15 +41,17 @@ class EnKFN(AbstractPlain):
     certainty: Float[Array, ""] | float = 1.0
     rotate: bool = eqx.field(static=True, default=False)
 
+    def __check_init__(self) -> None:
+        positive(self, certainty=self.certainty)
+
     def analysis(
         self, dynamics: Dynamics, belief: Ensemble, cycle: Cycle, *, key: Key
     ) -> tuple[Ensemble, Innovation]:
         """The transformed ensemble, from a background as wide as the readings say."""
-        seen, variance = dynamics.seen(belief.members, cycle)
-        white, innovation = ensemble.whitened(seen, variance, cycle)
+        white, innovation = ensemble.whitened(dynamics, belief.members, cycle)
         mean, anomalies = ensemble.centred(belief.members)
         factor = inflated(white, self.certainty)
-        wide = Whitened(factor * white.anomalies, white.innovation, white.noise)
+        wide = Whitened(factor * white.anomalies, white.innovation)
         shift, transform = ensemble.transformed(wide)
         if self.rotate:
             transform = ensemble.rotation(self.size, key=key) @ transform

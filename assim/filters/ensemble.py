@@ -9,11 +9,17 @@ Missing readings are zeros in S and $\delta$: they weigh nothing, so a cycle wit
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_factor, cho_solve
+from jax.scipy.linalg import cho_factor, cho_solve, solve_triangular
 from numpyro.distributions import Distribution, Normal
 
-from assim.filters.base import AbstractEnsemble, Cycle, Dynamics, Innovation
+from assim.filters.base import AbstractFilter, Cycle, Dynamics, Innovation
+from assim.linalg import mask_observation
 from assim.types import Array, Bool, Float, Key
+
+ITERATED = 64
+"""The largest matrix whose root is found by iteration."""
+MOST_STEPS = 40
+"""More than a matrix of any condition needs."""
 
 
 class Ensemble(eqx.Module):
@@ -32,16 +38,16 @@ class Whitened(eqx.Module):
     Args:
         anomalies: S, shape (member, channel).
         innovation: delta, shape (channel,).
-        noise: standard deviation of the error, shape (channel,), internal units.
     """
 
     anomalies: Float[Array, "member channel"]
     innovation: Float[Array, " channel"]
-    noise: Float[Array, " channel"]
 
 
-class AbstractPlain(AbstractEnsemble):
+class AbstractPlain(AbstractFilter):
     """A filter of members alone: drawn from the prior, each moved by itself; what remains is the analysis."""
+
+    size: eqx.AbstractVar[int]
 
     def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Ensemble:
         """Members drawn from the prior."""
@@ -56,11 +62,11 @@ class AbstractPlain(AbstractEnsemble):
         """Mean and standard deviation over members."""
         return moments(belief.members)
 
-    def members(
-        self, belief: Ensemble
-    ) -> tuple[Float[Array, "member state"], Float[Array, " member"]]:
+    def sample(
+        self, belief: Ensemble, *, key: Key
+    ) -> tuple[Float[Array, "member state"], Float[Array, " member"] | None]:
         """The members, all of one weight."""
-        return alike(belief.members)
+        return belief.members, None
 
 
 def start(prior: Distribution, size: int, *, key: Key) -> Ensemble:
@@ -75,14 +81,6 @@ def moments(
     return members.mean(axis=0), members.std(axis=0, ddof=1)
 
 
-def alike(
-    members: Float[Array, "member state"],
-) -> tuple[Float[Array, "member state"], Float[Array, " member"]]:
-    """Members all of one weight, and its log."""
-    size = members.shape[0]
-    return members, jnp.full(size, -jnp.log(size), members.dtype)
-
-
 def centred(members: Float[Array, "member n"]) -> tuple[Array, Array]:
     r"""Mean $\bar x$ (n,) and scaled anomalies $X$ (member, n) with $X^\top X$ the sample covariance."""
     mean = members.mean(axis=0)
@@ -90,16 +88,42 @@ def centred(members: Float[Array, "member n"]) -> tuple[Array, Array]:
 
 
 def whitened(
-    seen: Float[Array, "member channel"], variance: Float[Array, "member channel"], cycle: Cycle
+    dynamics: Dynamics, members: Float[Array, "member state"], cycle: Cycle
 ) -> tuple[Whitened, Innovation]:
     """Readings in units of their error, and the innovation, scored as the Gaussian that the filter takes it for."""
+    seen, variance = dynamics.seen(members, cycle)
     mean, anomalies = centred(seen)
-    noise = jnp.sqrt(variance.mean(axis=0))
-    weight = jnp.where(cycle.mask, 1.0 / noise, 0.0)
-    residual = jnp.where(cycle.mask, cycle.y - mean, 0.0)
-    sd = jnp.sqrt((anomalies**2).sum(axis=0) + noise**2)
-    score = jnp.where(cycle.mask, Normal(mean, sd).log_prob(cycle.y), 0.0)
-    return Whitened(anomalies * weight, residual * weight, noise), Innovation(residual, sd, score)
+    return in_errors(dynamics, mean, anomalies, variance.mean(axis=0), cycle)
+
+
+def in_errors(
+    dynamics: Dynamics,
+    seen: Float[Array, " channel"],
+    slopes: Float[Array, "row channel"],
+    variance: Float[Array, " channel"],
+    cycle: Cycle,
+) -> tuple[Whitened, Innovation]:
+    """The same from a mean and what the readings vary by.
+
+    Errors that go together are undone by the root of their covariance, that of the channels that were read.
+
+    Args:
+        dynamics: the model.
+        seen: what would be read, shape (channel,), internal units.
+        slopes: rows whose squares sum to the variance of the background in each channel.
+        variance: of the error of each channel by itself, shape (channel,).
+        cycle: what was read.
+    """
+    root = dynamics.error_root(cycle)
+    residual = jnp.where(cycle.mask, cycle.y - seen, 0.0)
+    sd = jnp.sqrt((slopes**2).sum(axis=0) + variance)
+    score = jnp.where(cycle.mask, Normal(seen, sd).log_prob(cycle.y), 0.0)
+    if root is None:
+        weight = jnp.where(cycle.mask, 1.0 / jnp.sqrt(variance), 0.0)
+        return Whitened(slopes * weight, residual * weight), Innovation(residual, sd, score)
+    h, lag, root = mask_observation(slopes.T, residual, root, cycle.mask)
+    s, lag = (solve_triangular(root, part, lower=True) for part in (h, lag))
+    return Whitened(s.T, lag), Innovation(residual, sd, score)
 
 
 def unless_blind(mask: Bool[Array, " channel"], after: Array, before: Array) -> Array:
@@ -120,22 +144,109 @@ def weighed(
 
 
 def transformed(white: Whitened) -> tuple[Float[Array, " member"], Float[Array, "member member"]]:
-    """The weights of the mean and the symmetric root, in the space of the members."""
+    r"""The weights of the mean and the symmetric root, found among members or readings, whichever are fewer.
+
+    With $G = (I + S^\top S)^{-1/2}$ the root is $(I + S S^\top)^{-1/2} = I - S G\,(I + G)^{-1} G S^\top$.
+    """
     s = white.anomalies
-    values, vectors = jnp.linalg.eigh(s @ s.T)
-    values = 1.0 + jnp.maximum(values, 0.0)
-    shift = vectors @ ((vectors.T @ (s @ white.innovation)) / values)
-    return shift, (vectors / jnp.sqrt(values)) @ vectors.T
+    members, channels = s.shape
+    one = jnp.eye(min(members, channels), dtype=s.dtype)
+    if channels < members:
+        root = inverse_root(one + s.T @ s)
+        across = s @ root
+        less = across @ cho_solve(cho_factor(one + root), across.T)
+        return across @ (root @ white.innovation), jnp.eye(members, dtype=s.dtype) - less
+    root = inverse_root(one + s @ s.T)
+    return root @ (root @ (s @ white.innovation)), root
+
+
+def turned(
+    white: Whitened, anomalies: Float[Array, "member state"], *, key: Key
+) -> tuple[Float[Array, " state"], Float[Array, "member state"]]:
+    r"""The shift of the mean, and the anomalies under a rotation drawn uniformly: $Q\,(I + S S^\top)^{-1/2} X$.
+
+    Under such a rotation one root is as good as another, so that it is Cholesky's, and of the rotation only the
+    columns that meet it are drawn: $W R$ with $R^\top R = X^\top (I + S S^\top)^{-1} X$ and W orthonormal,
+    $W^\top \mathbf 1 = 0$.
+    """
+    s, x = reflected(white.anomalies)[1:], reflected(anomalies)[1:]
+    lower = jnp.linalg.cholesky(lifted(jnp.eye(s.shape[0], dtype=s.dtype) + s @ s.T))
+    pull = (s @ white.innovation)[:, None]
+    rows = solve_triangular(lower, jnp.concatenate([x, pull], axis=1), lower=True)
+    rows, pull = rows[:, :-1], rows[:, -1]
+    few = jnp.linalg.qr(rows, mode="r") if rows.shape[1] < rows.shape[0] else rows
+    return pull @ rows, frame(anomalies.shape[0], few.shape[0], key=key).astype(s.dtype) @ few
 
 
 def rotation(size: int, *, key: Key) -> Float[Array, "member member"]:
     r"""A random orthogonal matrix that keeps the mean, $Q\mathbf 1 = \mathbf 1$ (Sakov and Oke 2008, sec. 4)."""
-    ones = jnp.full((size, 1), size**-0.5)
-    draws = jax.random.normal(key, (size, size - 1))
-    basis, _ = jnp.linalg.qr(jnp.concatenate([ones, draws], axis=1))
-    inner, upper = jnp.linalg.qr(
-        jax.random.normal(jax.random.fold_in(key, 1), (size - 1, size - 1))
-    )
-    inner = inner * jnp.sign(jnp.diagonal(upper))
-    across = basis[:, 1:]
-    return ones @ ones.T + across @ inner @ across.T
+    basis = reflected(jnp.eye(size))[1:]
+    return 1.0 / size + frame(size, size - 1, key=key) @ basis
+
+
+def frame(size: int, count: int, *, key: Key) -> Float[Array, "member column"]:
+    r"""Orthonormal columns orthogonal to $\mathbf 1$, drawn uniformly: a product of reflections (Stewart 1980).
+
+    The directions are drawn in single precision; what they are made into is orthonormal in double.
+    """
+    draws = jax.random.normal(key, (size, count), jnp.float32).astype(float)
+    axes = jnp.tril(jnp.concatenate([jnp.ones((size, 1)), draws], axis=1))
+    sign = jnp.where(jnp.diagonal(axes) < 0.0, -1.0, 1.0)
+    length = sign * jnp.sqrt((axes**2).sum(axis=0))
+    head = jnp.diagonal(axes) + length
+    across = jax.lax.linalg.householder_product(jnp.tril(axes / head, -1), head / length)
+    return (across * sign)[:, 1:]
+
+
+def reflected(rows: Float[Array, "member n"]) -> Float[Array, "member n"]:
+    r"""The reflection of $\mathbf 1$ onto the first axis: anomalies, whose mean is 0, have 0 in its first row."""
+    size = rows.shape[0]
+    axis = jnp.full(size, size**-0.5, rows.dtype).at[0].add(-1.0)
+    return rows - jnp.outer(axis, axis @ rows) * (2.0 / (axis @ axis))
+
+
+def lifted(a: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """A matrix with no eigenvalue below 1, made so again where rounding may have taken more than half of that."""
+    lost = 4.0 * jnp.finfo(a.dtype).eps * jnp.trace(a) - 0.5
+    return a + jnp.maximum(lost, 0.0) * jnp.eye(a.shape[0], dtype=a.dtype)
+
+
+@jax.custom_jvp
+def inverse_root(a: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    r"""$A^{-1/2}$ of a symmetric matrix with no eigenvalue below 1.
+
+    By the iteration of Newton and Schulz, here of third order (Higham 2008, ch. 6), for many small matrices at once
+    several times as fast as their eigenvectors; by these where it is large. With $A \to A / c$, $Z_0 = I$,
+
+    $$R = I - Z_j Y_j, \quad P = I + \tfrac12 R + \tfrac38 R^2, \quad Y_{j+1} = Y_j P \to A^{1/2}, \quad
+    Z_{j+1} = P Z_j \to A^{-1/2}$$
+
+    The slope is that by eigenvectors in divided differences, finite where eigenvalues meet.
+    """
+    if a.shape[0] > ITERATED:
+        values, vectors = jnp.linalg.eigh(a)
+        return (vectors / jnp.sqrt(jnp.maximum(values, 1.0))) @ vectors.T
+    one = jnp.eye(a.shape[0], dtype=a.dtype)
+    scale = 0.5 * (1.0 + jnp.abs(a).sum(axis=0).max())
+    enough = jnp.finfo(a.dtype).eps ** (1.0 / 3.0)
+
+    def far(carry: tuple[Array, Array, Array, Array]) -> Array:
+        return (carry[2] > enough) & (carry[3] < MOST_STEPS)
+
+    def step(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        y, z, _, count = carry
+        rest = one - z @ y
+        factor = one + 0.5 * rest + 0.375 * (rest @ rest)
+        return y @ factor, factor @ z, jnp.abs(rest).max(), count + 1
+
+    first = (lifted(a) / scale, one, jnp.full((), jnp.inf, a.dtype), jnp.zeros((), int))
+    return jax.lax.while_loop(far, step, first)[1] / jnp.sqrt(scale)
+
+
+@inverse_root.defjvp
+def _slope(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    values, vectors = jnp.linalg.eigh(primals[0])
+    root = jnp.sqrt(jnp.maximum(values, 1.0))
+    apart = -1.0 / (root * root[:, None] * (root + root[:, None]))
+    turned = vectors @ (apart * (vectors.T @ tangents[0] @ vectors)) @ vectors.T
+    return inverse_root(primals[0]), turned

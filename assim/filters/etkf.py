@@ -34,8 +34,7 @@ class ETKF(AbstractPlain):
         self, dynamics: Dynamics, belief: Ensemble, cycle: Cycle, *, key: Key
     ) -> tuple[Ensemble, Innovation]:
         """The transformed ensemble."""
-        seen, variance = dynamics.seen(belief.members, cycle)
-        white, innovation = ensemble.whitened(seen, variance, cycle)
+        white, innovation = ensemble.whitened(dynamics, belief.members, cycle)
         mean, anomalies = ensemble.centred(belief.members)
         shift, transform = ensemble.transformed(white)
         if self.rotate:

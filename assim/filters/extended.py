@@ -8,16 +8,17 @@ too sure of itself where the model bends.
 
 import jax
 import jax.numpy as jnp
-from numpyro.distributions import Distribution, MultivariateNormal
+from numpyro.distributions import Distribution
 
-from assim.filters.base import AbstractGaussian, Cycle, Dynamics, Innovation
-from assim.filters.gaussian import Gaussian, conditioned
+from assim.filters.base import AbstractSingle, Cycle, Dynamics, Innovation
+from assim.filters.checking import positive
+from assim.filters.gaussian import Gaussian, conditioned, drawn, root_of
+from assim.filters.variational import additive
 from assim.linalg import tria
-from assim.statespace import AbstractAdditiveNoise
 from assim.types import Array, Float, Key
 
 
-class ExtendedKalman(AbstractGaussian):
+class ExtendedKalman(AbstractSingle):
     """The extended Kalman filter.
 
     Args:
@@ -26,14 +27,17 @@ class ExtendedKalman(AbstractGaussian):
 
     inflation: Float[Array, ""] | float = 1.0
 
+    def __check_init__(self) -> None:
+        positive(self, inflation=self.inflation)
+
     def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Gaussian:
         """The prior, taken for a Gaussian."""
-        _smooth(dynamics)
+        additive(dynamics, "ExtendedKalman")
         return Gaussian.of(prior)
 
     def forecast(self, dynamics: Dynamics, belief: Gaussian, cycle: Cycle, *, key: Key) -> Gaussian:
         """The mean by the flow, the covariance by its slope."""
-        ssm = _smooth(dynamics)
+        ssm = additive(dynamics, "ExtendedKalman")
 
         def flow(x: Array) -> Array:
             return ssm.flow(x, cycle.span, cycle.u)
@@ -41,7 +45,7 @@ class ExtendedKalman(AbstractGaussian):
         mean, slope = jax.linearize(flow, belief.mean)
         factor = self.inflation**cycle.span.dt
         moved = factor * jax.vmap(slope, in_axes=1, out_axes=1)(belief.root)
-        noise = _root_of(ssm.process_noise(belief.mean, cycle.span))
+        noise = root_of(ssm.process_noise(belief.mean, cycle.span))
         return Gaussian(mean, tria(jnp.concatenate([moved, noise], axis=1)), belief.log_density)
 
     def analysis(
@@ -55,29 +59,16 @@ class ExtendedKalman(AbstractGaussian):
 
         slope, variance = jax.jacfwd(see, has_aux=True)(belief.mean)
         foreseen, _ = see(belief.mean)
-        return conditioned(belief, cycle, foreseen, slope, jnp.diag(jnp.sqrt(variance)))
+        root = dynamics.error_root(cycle)
+        error = jnp.diag(jnp.sqrt(variance)) if root is None else root
+        return conditioned(belief, cycle, foreseen, slope, error)
 
     def moments(self, belief: Gaussian) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
         """Mean and standard deviation."""
         return belief.moments()
 
-    def gaussian(
-        self, belief: Gaussian
-    ) -> tuple[Float[Array, " state"], Float[Array, "state state"]]:
-        """The mean, and a root of the covariance."""
-        return belief.mean, belief.root
-
-
-def _smooth(dynamics: Dynamics) -> AbstractAdditiveNoise:
-    if not isinstance(dynamics.ssm, AbstractAdditiveNoise) or dynamics.each:
-        raise TypeError(
-            f"ExtendedKalman needs one model of a flow and additive noise, which {type(dynamics.ssm).__name__} is "
-            "not: use ETKF or Particle."
-        )
-    return dynamics.ssm
-
-
-def _root_of(noise: Distribution) -> Array:
-    if isinstance(noise, MultivariateNormal):
-        return noise.scale_tril
-    return jnp.diag(jnp.sqrt(noise.variance))
+    def sample(
+        self, belief: Gaussian, *, key: Key
+    ) -> tuple[Float[Array, "member state"], Float[Array, " member"] | None]:
+        """Draws of the Gaussian."""
+        return drawn(belief.mean, belief.root, key=key)

@@ -16,7 +16,9 @@ import jax
 import jax.numpy as jnp
 from numpyro.distributions import Distribution
 
-from assim.filters.base import AbstractGaussian, AbstractRemembering, Cycle, Dynamics, Innovation
+from assim.filters.base import AbstractRemembering, AbstractSingle, Cycle, Dynamics, Innovation
+from assim.filters.checking import counted, positive, rooted
+from assim.filters.gaussian import drawn
 from assim.filters.variational import Tangent, fitted, flowing
 from assim.filters.window import Window
 from assim.types import Array, Float, Key
@@ -38,7 +40,7 @@ class Slid(eqx.Module):
     window: Window | None
 
 
-class FourDVar(AbstractGaussian, AbstractRemembering):
+class FourDVar(AbstractSingle, AbstractRemembering):
     """Four-dimensional variational assimilation.
 
     Args:
@@ -53,9 +55,14 @@ class FourDVar(AbstractGaussian, AbstractRemembering):
     lag: int = eqx.field(static=True, default=1)
     iterations: int = eqx.field(static=True, default=3)
 
+    def __check_init__(self) -> None:
+        counted(self, lag=self.lag, iterations=self.iterations)
+        positive(self, scale=self.scale)
+
     def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Slid:
         """The mean of the prior, and the static covariance."""
         flowing(dynamics, "FourDVar")
+        rooted(self, self.root, prior.mean)
         return Slid(prior.mean, prior.mean, self._root, None)
 
     def opened(self, belief: Slid, cycles: Cycle) -> Slid:
@@ -99,11 +106,11 @@ class FourDVar(AbstractGaussian, AbstractRemembering):
         """Mean and standard deviation, at the present."""
         return belief.late, jnp.sqrt((belief.root**2).sum(axis=1))
 
-    def gaussian(
-        self, belief: Slid
-    ) -> tuple[Float[Array, " state"], Float[Array, "state control"]]:
-        """The mean, and a root of the covariance, at the present."""
-        return belief.late, belief.root
+    def sample(
+        self, belief: Slid, *, key: Key
+    ) -> tuple[Float[Array, "member state"], Float[Array, " member"] | None]:
+        """Draws of the Gaussian."""
+        return drawn(belief.late, belief.root, key=key)
 
     @property
     def _root(self) -> Float[Array, "state state"]:

@@ -14,7 +14,10 @@ from numpyro.distributions import Distribution, MultivariateNormal
 
 from assim.filters.base import Cycle, Innovation
 from assim.linalg import gaussian_log_density, mask_observation, tria
-from assim.types import Array, Float
+from assim.types import Array, Float, Key
+
+DRAWS = 100
+"""A belief that is a Gaussian is told by so many draws beside its moments."""
 
 
 class Gaussian(eqx.Module):
@@ -33,16 +36,26 @@ class Gaussian(eqx.Module):
     @classmethod
     def of(cls, prior: Distribution) -> Self:
         """A distribution taken for a Gaussian by its mean and covariance."""
-        root = (
-            prior.scale_tril
-            if isinstance(prior, MultivariateNormal)
-            else jnp.diag(jnp.sqrt(prior.variance))
-        )
-        return cls(prior.mean, root, jnp.zeros((), prior.mean.dtype))
+        return cls(prior.mean, root_of(prior), jnp.zeros((), prior.mean.dtype))
 
     def moments(self) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
         """Mean and standard deviation."""
         return self.mean, jnp.sqrt((self.root**2).sum(axis=-1))
+
+
+def drawn(
+    mean: Float[Array, " state"], root: Float[Array, "state control"], *, key: Key
+) -> tuple[Float[Array, "draw state"], None]:
+    """`DRAWS` draws of a Gaussian, all of one weight."""
+    noise = jax.random.normal(key, (DRAWS, root.shape[1]), mean.dtype)
+    return mean + noise @ root.T, None
+
+
+def root_of(distribution: Distribution) -> Float[Array, "state state"]:
+    """A root of the covariance of a Gaussian, or of independent components."""
+    if isinstance(distribution, MultivariateNormal):
+        return distribution.scale_tril
+    return jnp.diag(jnp.sqrt(distribution.variance))
 
 
 def conditioned(

@@ -21,7 +21,8 @@ import jax.numpy as jnp
 from numpyro.distributions import Distribution
 
 from assim.filters import ensemble
-from assim.filters.base import AbstractEnsemble, AbstractRemembering, Cycle, Dynamics, Innovation
+from assim.filters.base import AbstractRemembering, Cycle, Dynamics, Innovation
+from assim.filters.checking import counted, positive
 from assim.filters.ensemble import Whitened
 from assim.filters.inflation import AbstractInflation, inflating
 from assim.filters.variational import Move, flowing, stepped
@@ -43,7 +44,7 @@ class Spanning(eqx.Module):
     window: Window | None
 
 
-class IEnKS(AbstractEnsemble, AbstractRemembering):
+class IEnKS(AbstractRemembering):
     """The iterative ensemble Kalman smoother, as a filter.
 
     Args:
@@ -61,6 +62,10 @@ class IEnKS(AbstractEnsemble, AbstractRemembering):
     inflation: AbstractInflation = eqx.field(converter=inflating, default=1.0)
     rotate: bool = eqx.field(static=True, default=False)
     bundle: Float[Array, ""] | float = 0.01
+
+    def __check_init__(self) -> None:
+        counted(self, lag=self.lag, iterations=self.iterations)
+        positive(self, bundle=self.bundle)
 
     def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Spanning:
         """Members drawn from the prior."""
@@ -89,15 +94,14 @@ class IEnKS(AbstractEnsemble, AbstractRemembering):
         window, root = belief.window, (self.size - 1) ** 0.5
         k_turn, k_inflate = jax.random.split(key)
         mean, anomalies = ensemble.centred(belief.early)
-        seen, variance = dynamics.seen(belief.late, cycle)
-        _, innovation = ensemble.whitened(seen, variance, cycle)
+        _, innovation = ensemble.whitened(dynamics, belief.late, cycle)
 
         def bundled(control: Array) -> Whitened:
             close = mean + control @ anomalies + self.bundle * root * anomalies
             seen, variance = dynamics.seen(window.through(_every(dynamics), close), cycle)
-            middle = seen.mean(axis=0)
-            wide = middle + (seen - middle) / self.bundle
-            return ensemble.whitened(wide, variance, cycle)[0]
+            middle, near = ensemble.centred(seen)
+            wide = near / self.bundle
+            return ensemble.in_errors(dynamics, middle, wide, variance.mean(axis=0), cycle)[0]
 
         def step(_: int, control: Array) -> Array:
             return stepped(control, bundled(control))
@@ -106,7 +110,7 @@ class IEnKS(AbstractEnsemble, AbstractRemembering):
         control = jax.lax.fori_loop(0, self.iterations - 1, step, none)
         white = bundled(control)
         lag = white.innovation + control @ white.anomalies
-        shift, transform = ensemble.transformed(Whitened(white.anomalies, lag, white.noise))
+        shift, transform = ensemble.transformed(Whitened(white.anomalies, lag))
         if self.rotate:
             transform = ensemble.rotation(self.size, key=k_turn) @ transform
         early = mean + shift @ anomalies + root * transform @ anomalies
@@ -119,11 +123,11 @@ class IEnKS(AbstractEnsemble, AbstractRemembering):
         """Mean and standard deviation over members, at the present."""
         return ensemble.moments(belief.late)
 
-    def members(
-        self, belief: Spanning
-    ) -> tuple[Float[Array, "member state"], Float[Array, " member"]]:
+    def sample(
+        self, belief: Spanning, *, key: Key
+    ) -> tuple[Float[Array, "member state"], Float[Array, " member"] | None]:
         """The members at the present, all of one weight."""
-        return ensemble.alike(belief.late)
+        return belief.late, None
 
 
 def _every(dynamics: Dynamics) -> Move:

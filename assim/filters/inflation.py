@@ -11,6 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from assim.filters.checking import between, positive
 from assim.types import Array, Float, Key
 
 
@@ -37,6 +38,9 @@ class Multiplicative(AbstractInflation):
 
     factor: Float[Array, ""] | float = 1.0
 
+    def __check_init__(self) -> None:
+        positive(self, factor=self.factor)
+
     def __call__(
         self,
         background: Float[Array, "member state"],
@@ -57,6 +61,9 @@ class RTPS(AbstractInflation):
     """
 
     alpha: Float[Array, ""] | float = 0.5
+
+    def __check_init__(self) -> None:
+        between(self, alpha=self.alpha)
 
     def __call__(
         self,
@@ -82,6 +89,9 @@ class Additive(AbstractInflation):
     """
 
     sd: Float[Array, "..."] | float = 0.1
+
+    def __check_init__(self) -> None:
+        between(self, sd=self.sd)
 
     def __call__(
         self,

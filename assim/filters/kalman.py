@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from numpyro.distributions import Distribution
 
-from assim.filters.base import AbstractGaussian, Cycle, Dynamics, Innovation, Told, run
-from assim.filters.gaussian import Gaussian, conditioned
+from assim.filters.base import AbstractSingle, Cycle, Dynamics, Innovation, Told, run
+from assim.filters.gaussian import Gaussian, conditioned, drawn
 from assim.filters.smoother import AbstractSmoother
 from assim.linalg import tria
 from assim.statespace import AbstractLinearGaussian, Span
@@ -34,7 +34,7 @@ class Later(eqx.Module):
     span: Span
 
 
-class Kalman(AbstractGaussian):
+class Kalman(AbstractSingle):
     """The exact filter of a linear-Gaussian model, over spans of any length."""
 
     def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Gaussian:
@@ -60,11 +60,11 @@ class Kalman(AbstractGaussian):
         """Mean and standard deviation."""
         return belief.moments()
 
-    def gaussian(
-        self, belief: Gaussian
-    ) -> tuple[Float[Array, " state"], Float[Array, "state state"]]:
-        """The mean, and a root of the covariance."""
-        return belief.mean, belief.root
+    def sample(
+        self, belief: Gaussian, *, key: Key
+    ) -> tuple[Float[Array, "member state"], Float[Array, " member"] | None]:
+        """Draws of the Gaussian."""
+        return drawn(belief.mean, belief.root, key=key)
 
 
 class RTS(AbstractSmoother):
@@ -73,6 +73,8 @@ class RTS(AbstractSmoother):
     $$G = P^a F^\top (P^b)^{-1}, \qquad m^s = m^a + G\,(m^{s\prime} - m^{b\prime}), \qquad
     L^s = \operatorname{tria}[(I - G F) L^a,\ G Q^{1/2},\ G L^{s\prime}]$$
     """
+
+    size: None = eqx.field(static=True, default=None, init=False)
 
     @property
     def reach(self) -> None:
@@ -84,7 +86,13 @@ class RTS(AbstractSmoother):
         return Kalman().start(dynamics, prior, key=key)
 
     def forward(
-        self, dynamics: Dynamics, belief: Gaussian, cycles: Cycle, *, key: Key, first_step: int = 0
+        self,
+        dynamics: Dynamics,
+        belief: Gaussian,
+        cycles: Cycle,
+        *,
+        key: Key,
+        first_step: int | Array = 0,
     ) -> tuple[Gaussian, Told]:
         """The Kalman filter, whole beliefs kept."""
         return run(Kalman(), dynamics, belief, cycles, key=key, first_step=first_step, keep=Told)
@@ -113,6 +121,12 @@ class RTS(AbstractSmoother):
         """Mean and standard deviation."""
         return belief.moments()
 
+    def sample(
+        self, belief: Gaussian, *, key: Key
+    ) -> tuple[Float[Array, "member state"], Float[Array, " member"] | None]:
+        """Draws of the Gaussian."""
+        return drawn(belief.mean, belief.root, key=key)
+
 
 def _earlier(ssm: AbstractLinearGaussian, analysis: Gaussian, later: Later) -> Gaussian:
     """The belief before a span, given all readings after it."""
@@ -129,7 +143,7 @@ def _earlier(ssm: AbstractLinearGaussian, analysis: Gaussian, later: Later) -> G
 def _linear(dynamics: Dynamics) -> AbstractLinearGaussian:
     if not isinstance(dynamics.ssm, AbstractLinearGaussian) or dynamics.each:
         raise TypeError(
-            f"Kalman is exact for one linear-Gaussian model, which {type(dynamics.ssm).__name__} is not: use "
+            f"Kalman is exact for one linear-Gaussian model, which {dynamics.name} is not: use "
             "ExtendedKalman, ETKF or Particle."
         )
     return dynamics.ssm

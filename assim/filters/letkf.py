@@ -17,10 +17,11 @@ import numpy as np
 from numpyro.distributions import Distribution
 
 from assim.filters import ensemble
-from assim.filters.base import AbstractEnsemble, Cycle, Dynamics, Innovation
+from assim.filters.base import AbstractFilter, Cycle, Dynamics, Innovation
+from assim.filters.checking import counted, positive
 from assim.filters.inflation import AbstractInflation, inflating
 from assim.filters.localization import HALF_SUPPORT, AbstractDistance, Straight, taper
-from assim.statespace import AbstractField
+from assim.statespace import AbstractCorrelated, AbstractField
 from assim.types import Array, Float, Int, Key
 
 
@@ -38,7 +39,7 @@ class Local(eqx.Module):
     weight: Float[Array, "state near"]
 
 
-class LETKF(AbstractEnsemble):
+class LETKF(AbstractFilter):
     """The local ensemble transform Kalman filter.
 
     Args:
@@ -57,12 +58,22 @@ class LETKF(AbstractEnsemble):
     rotate: bool = eqx.field(static=True, default=False)
     most: int | None = eqx.field(static=True, default=None)
 
+    def __check_init__(self) -> None:
+        positive(self, radius=self.radius)
+        counted(self, most=self.most)
+
     def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Local:
         """Members drawn from the prior, and the readings near each place.
 
         Raises:
             ValueError: a model whose state has no places.
+            TypeError: a model whose errors of reading go together.
         """
+        if isinstance(dynamics.ssm, AbstractCorrelated):
+            raise TypeError(
+                "LETKF weighs each reading near a place by itself, and the errors of "
+                f"{dynamics.name} go together: use ETKF, or a model with independent errors."
+            )
         members = prior.sample(key, (self.size,))
         apart = np.asarray(
             self.distance(_places(dynamics)[:, None], _sensors(dynamics, dynamics.where)[None])
@@ -83,8 +94,7 @@ class LETKF(AbstractEnsemble):
     ) -> tuple[Local, Innovation]:
         """A transform for every place."""
         k_turn, k_inflate = jax.random.split(key)
-        seen, variance = dynamics.seen(belief.members, cycle)
-        white, innovation = ensemble.whitened(seen, variance, cycle)
+        white, innovation = ensemble.whitened(dynamics, belief.members, cycle)
         near, weight = (
             (belief.near, belief.weight) if cycle.where is None else self._near(dynamics, cycle)
         )
@@ -92,9 +102,7 @@ class LETKF(AbstractEnsemble):
         turn = ensemble.rotation(self.size, key=k_turn) if self.rotate else None
 
         def update(at: Array, root: Array, mean: Array, anomaly: Array) -> Array:
-            local = ensemble.Whitened(
-                white.anomalies[:, at] * root, white.innovation[at] * root, white.noise[at]
-            )
+            local = ensemble.Whitened(white.anomalies[:, at] * root, white.innovation[at] * root)
             shift, transform = ensemble.transformed(local)
             transform = transform if turn is None else turn @ transform
             return mean + shift @ anomaly + (self.size - 1) ** 0.5 * transform @ anomaly
@@ -108,11 +116,11 @@ class LETKF(AbstractEnsemble):
         """Mean and standard deviation over members."""
         return ensemble.moments(belief.members)
 
-    def members(
-        self, belief: Local
-    ) -> tuple[Float[Array, "member state"], Float[Array, " member"]]:
+    def sample(
+        self, belief: Local, *, key: Key
+    ) -> tuple[Float[Array, "member state"], Float[Array, " member"] | None]:
         """The members, all of one weight."""
-        return ensemble.alike(belief.members)
+        return belief.members, None
 
     def _near(self, dynamics: Dynamics, cycle: Cycle) -> tuple[Array, Array]:
         sensors = _sensors(dynamics, cycle.where)
@@ -125,7 +133,7 @@ class LETKF(AbstractEnsemble):
 def _places(dynamics: Dynamics) -> Array:
     if not isinstance(dynamics.ssm, AbstractField):
         raise ValueError(
-            f"LETKF localizes by coordinates, and the state of {type(dynamics.ssm).__name__} has none: use ETKF or "
+            f"LETKF localizes by coordinates, and the state of {dynamics.name} has none: use ETKF or "
             "derive the model from AbstractField."
         )
     return dynamics.ssm.places()

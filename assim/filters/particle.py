@@ -12,23 +12,21 @@ import jax
 import jax.numpy as jnp
 from numpyro.distributions import Distribution
 
-from assim.filters.base import AbstractEnsemble, Cycle, Dynamics, Innovation
-from assim.types import Array, Float, Int, Key
+from assim.filters.base import Cycle, Dynamics, Innovation
+from assim.filters.checking import between
+from assim.filters.weighing import (
+    AbstractPicking,
+    Particles,
+    alike,
+    few,
+    reweighed,
+    systematic,
+    weighted_moments,
+)
+from assim.types import Array, Float, Key
 
 
-class Particles(eqx.Module):
-    """The belief of a particle filter.
-
-    Args:
-        members: shape (member, state), internal units.
-        log_weight: normalised, shape (member,).
-    """
-
-    members: Float[Array, "member state"]
-    log_weight: Float[Array, " member"]
-
-
-class Particle(AbstractEnsemble):
+class Particle(AbstractPicking):
     """The bootstrap particle filter.
 
     Args:
@@ -41,17 +39,22 @@ class Particle(AbstractEnsemble):
     least: Float[Array, ""] | float = 0.5
     jitter: Float[Array, ""] | float = 0.0
 
+    def __check_init__(self) -> None:
+        between(self, 0.0, 1.0, least=self.least)
+        between(self, jitter=self.jitter)
+
     def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Particles:
         """Particles drawn from the prior, all of one weight."""
         members = prior.sample(key, (self.size,))
-        return Particles(members, jnp.full(self.size, -jnp.log(self.size), members.dtype))
+        return Particles(*alike(members), jnp.zeros((), members.dtype))
 
     def forecast(
         self, dynamics: Dynamics, belief: Particles, cycle: Cycle, *, key: Key
     ) -> Particles:
         """Every particle moved."""
         keys = jax.random.split(key, self.size)
-        return Particles(dynamics.moved(belief.members, cycle, keys=keys), belief.log_weight)
+        moved = dynamics.moved(belief.members, cycle, keys=keys)
+        return Particles(moved, belief.log_weight, jnp.zeros_like(belief.log_density))
 
     def analysis(
         self, dynamics: Dynamics, belief: Particles, cycle: Cycle, *, key: Key
@@ -60,41 +63,35 @@ class Particle(AbstractEnsemble):
         k_again, k_jitter = jax.random.split(key)
         told = dynamics.log_likelihood(belief.members, cycle)
         innovation = _innovation(dynamics, belief, cycle, told)
-        log_weight = jax.nn.log_softmax(belief.log_weight + told.sum(axis=1))
+        together = dynamics.log_density(belief.members, cycle)
+        log_weight, log_density = reweighed(belief.log_weight, together)
         weight = jnp.exp(log_weight)
-        few = 1.0 / (weight**2).sum() < self.least * self.size
 
         def again(particles: Array) -> tuple[Array, Array]:
             chosen = systematic(weight, key=k_again)
             noise = _bandwidth(particles, weight) * self.jitter
             kick = jax.random.normal(k_jitter, particles.shape, particles.dtype)
-            return particles[chosen] + kick @ noise.T, jnp.full_like(
-                log_weight, -jnp.log(self.size)
-            )
+            return alike(particles[chosen] + kick @ noise.T)
 
         seen = cycle.mask.any()
-        drawn = jax.lax.cond(seen & few, again, lambda x: (x, log_weight), belief.members)
-        return Particles(drawn[0], jnp.where(seen, drawn[1], belief.log_weight)), innovation
+        members, log_weight = jax.lax.cond(
+            seen & few(log_weight, self.least), again, lambda x: (x, log_weight), belief.members
+        )
+        return Particles(
+            members,
+            jnp.where(seen, log_weight, belief.log_weight),
+            jnp.where(seen, log_density, belief.log_density),
+        ), innovation
 
     def moments(self, belief: Particles) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
         """Weighted mean and standard deviation."""
-        weight = jnp.exp(belief.log_weight)
-        mean = weight @ belief.members
-        return mean, jnp.sqrt(weight @ (belief.members - mean) ** 2)
+        return weighted_moments(belief.members, belief.log_weight)
 
-    def members(
-        self, belief: Particles
-    ) -> tuple[Float[Array, "member state"], Float[Array, " member"]]:
+    def sample(
+        self, belief: Particles, *, key: Key
+    ) -> tuple[Float[Array, "member state"], Float[Array, " member"] | None]:
         """The particles, and the log of the weight of each."""
         return belief.members, belief.log_weight
-
-
-def systematic(weight: Float[Array, " member"], *, key: Key) -> Int[Array, " member"]:
-    """Numbers of the particles drawn again: each as often as its weight says, within one."""
-    size = weight.shape[0]
-    ticks = (jnp.arange(size) + jax.random.uniform(key, dtype=weight.dtype)) / size
-    reached = jnp.cumsum(weight)
-    return jnp.searchsorted(reached / reached[-1], ticks, method="scan_unrolled").clip(0, size - 1)
 
 
 def _bandwidth(particles: Array, weight: Array) -> Array:

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from numpyro.distributions import Distribution
 
 from assim.filters import ensemble
-from assim.filters.base import Belief, Cycle, Dynamics, Innovation
+from assim.filters.base import Belief, Cycle, Dynamics, Innovation, require_matching
+from assim.filters.checking import counted
 from assim.filters.ensemble import Ensemble
 from assim.filters.inflation import AbstractInflation
 from assim.types import Array, Float, Key, PyTree
@@ -41,6 +42,8 @@ class AbstractSmoother(eqx.Module):
     A long record goes through in stretches: what `back` says of one is what it needs for the one before.
     """
 
+    size: eqx.AbstractVar[int | None]
+
     @property
     @abstractmethod
     def reach(self) -> int | None:
@@ -52,7 +55,13 @@ class AbstractSmoother(eqx.Module):
 
     @abstractmethod
     def forward(
-        self, dynamics: Dynamics, belief: Belief, cycles: Cycle, *, key: Key, first_step: int = 0
+        self,
+        dynamics: Dynamics,
+        belief: Belief,
+        cycles: Cycle,
+        *,
+        key: Key,
+        first_step: int | Array = 0,
     ) -> tuple[Belief, PyTree]:
         """The belief after a stretch of cycles, and what the way back needs of it, by a time axis."""
 
@@ -73,6 +82,12 @@ class AbstractSmoother(eqx.Module):
     def moments(self, belief: Belief) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
         """Mean and standard deviation of the state."""
 
+    @abstractmethod
+    def sample(
+        self, belief: Belief, *, key: Key
+    ) -> tuple[Float[Array, "member state"], Float[Array, " member"] | None]:
+        """The members, or draws where there are none, and the logs of their weights, None where all weigh alike."""
+
 
 class AbstractEnsembleSmoother(AbstractSmoother):
     """A smoother of members, whose way forward is the symmetric ETKF."""
@@ -80,12 +95,22 @@ class AbstractEnsembleSmoother(AbstractSmoother):
     size: eqx.AbstractVar[int]
     inflation: eqx.AbstractVar[AbstractInflation]
 
+    def __check_init__(self) -> None:
+        counted(self, least=2, size=self.size)
+        counted(self, least=0, lag=self.reach)
+
     def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Ensemble:
         """Members drawn from the prior."""
         return ensemble.start(prior, self.size, key=key)
 
     def forward(
-        self, dynamics: Dynamics, belief: Ensemble, cycles: Cycle, *, key: Key, first_step: int = 0
+        self,
+        dynamics: Dynamics,
+        belief: Ensemble,
+        cycles: Cycle,
+        *,
+        key: Key,
+        first_step: int | Array = 0,
     ) -> tuple[Ensemble, Passed]:
         """A stretch filtered, with the keys of `base.run`."""
 
@@ -94,8 +119,7 @@ class AbstractEnsembleSmoother(AbstractSmoother):
             k_move, k_inflate = jax.random.split(jax.random.fold_in(key, number))
             keys = jax.random.split(k_move, self.size)
             background = dynamics.moved(members, cycle, keys=keys)
-            seen, variance = dynamics.seen(background, cycle)
-            white, innovation = ensemble.whitened(seen, variance, cycle)
+            white, innovation = ensemble.whitened(dynamics, background, cycle)
             weights = _affine(*ensemble.transformed(white))
             after = self.inflation(background, weights @ background, key=k_inflate)
             after = ensemble.unless_blind(cycle.mask, after, background)
@@ -111,6 +135,12 @@ class AbstractEnsembleSmoother(AbstractSmoother):
         """Mean and standard deviation over members."""
         return ensemble.moments(belief.members)
 
+    def sample(
+        self, belief: Ensemble, *, key: Key
+    ) -> tuple[Float[Array, "member state"], Float[Array, " member"] | None]:
+        """The members, all of one weight."""
+        return belief.members, None
+
 
 def smoothed(
     chosen: AbstractSmoother, dynamics: Dynamics, belief: Belief, cycles: Cycle, *, key: Key
@@ -124,6 +154,7 @@ def smoothed(
         cycles: stacked on a leading time axis.
         key: all randomness.
     """
+    require_matching(dynamics, jax.eval_shape(chosen.moments, belief)[0], cycles)
     _, passed = chosen.forward(dynamics, belief, cycles, key=key)
     return chosen.back(dynamics, passed, cycles, None)[1], passed
 

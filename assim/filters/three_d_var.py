@@ -11,14 +11,15 @@ import equinox as eqx
 import jax.numpy as jnp
 from numpyro.distributions import Distribution
 
-from assim.filters.base import AbstractGaussian, Cycle, Dynamics, Innovation
-from assim.filters.gaussian import Gaussian
+from assim.filters.base import AbstractSingle, Cycle, Dynamics, Innovation
+from assim.filters.checking import counted, positive, rooted
+from assim.filters.gaussian import Gaussian, drawn
 from assim.filters.variational import Tangent, fitted, flowing
 from assim.linalg import tria
 from assim.types import Array, Float, Key
 
 
-class ThreeDVar(AbstractGaussian):
+class ThreeDVar(AbstractSingle):
     """Three-dimensional variational assimilation.
 
     Args:
@@ -31,9 +32,14 @@ class ThreeDVar(AbstractGaussian):
     scale: Float[Array, ""] | float = 1.0
     iterations: int = eqx.field(static=True, default=3)
 
+    def __check_init__(self) -> None:
+        counted(self, iterations=self.iterations)
+        positive(self, scale=self.scale)
+
     def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Gaussian:
         """The prior, taken for a Gaussian."""
         flowing(dynamics, "ThreeDVar")
+        rooted(self, self.root, prior.mean)
         return Gaussian.of(prior)
 
     def forecast(self, dynamics: Dynamics, belief: Gaussian, cycle: Cycle, *, key: Key) -> Gaussian:
@@ -65,8 +71,8 @@ class ThreeDVar(AbstractGaussian):
         """Mean and standard deviation."""
         return belief.moments()
 
-    def gaussian(
-        self, belief: Gaussian
-    ) -> tuple[Float[Array, " state"], Float[Array, "state state"]]:
-        """The mean, and a root of the covariance."""
-        return belief.mean, belief.root
+    def sample(
+        self, belief: Gaussian, *, key: Key
+    ) -> tuple[Float[Array, "member state"], Float[Array, " member"] | None]:
+        """Draws of the Gaussian."""
+        return drawn(belief.mean, belief.root, key=key)

@@ -16,7 +16,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
-from numpyro.distributions import Normal
 
 from assim.filters import ensemble
 from assim.filters.base import Cycle, Dynamics, Innovation
@@ -46,8 +45,8 @@ def climatological(states: Float[Array, "time state"]) -> Float[Array, "state st
     return tria(apart.T / (states.shape[0] - 1) ** 0.5)
 
 
-def flowing(dynamics: Dynamics, who: str) -> Move:
-    """The move over the span of a cycle, without noise.
+def additive(dynamics: Dynamics, who: str) -> AbstractAdditiveNoise:
+    """The model, where it is one of a flow and additive noise.
 
     Raises:
         TypeError: a model without a flow, or one for each member.
@@ -55,9 +54,15 @@ def flowing(dynamics: Dynamics, who: str) -> Move:
     ssm = dynamics.ssm
     if not isinstance(ssm, AbstractAdditiveNoise) or dynamics.each:
         raise TypeError(
-            f"{who} needs one model of a flow and additive noise, which {type(ssm).__name__} is not: use ETKF or "
+            f"{who} needs one model of a flow and additive noise, which {dynamics.name} is not: use ETKF or "
             "Particle."
         )
+    return ssm
+
+
+def flowing(dynamics: Dynamics, who: str) -> Move:
+    """The move over the span of a cycle, without noise; `additive` says of which models."""
+    ssm = additive(dynamics, who)
     return lambda x, cycle: ssm.flow(x, cycle.span, cycle.u)
 
 
@@ -69,12 +74,8 @@ def sighted(dynamics: Dynamics, tangent: Tangent, cycle: Cycle) -> tuple[Whitene
         return density.mean, density.variance
 
     seen, slope, variance = jax.linearize(see, tangent.state, has_aux=True)
-    slopes, noise = jax.vmap(slope)(tangent.directions), jnp.sqrt(variance)
-    weight = jnp.where(cycle.mask, 1.0 / noise, 0.0)
-    residual = jnp.where(cycle.mask, cycle.y - seen, 0.0)
-    sd = jnp.sqrt((slopes**2).sum(axis=0) + variance)
-    score = jnp.where(cycle.mask, Normal(seen, sd).log_prob(cycle.y), 0.0)
-    return Whitened(slopes * weight, residual * weight, noise), Innovation(residual, sd, score)
+    slopes = jax.vmap(slope)(tangent.directions)
+    return ensemble.in_errors(dynamics, seen, slopes, variance, cycle)
 
 
 def fitted(
@@ -98,16 +99,36 @@ def fitted(
     """
     white, innovation = sighted(dynamics, first, cycle)
 
-    def again(_: int, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        tangent = at(carry[0])
-        white = sighted(dynamics, tangent, cycle)[0]
-        return stepped(carry[0], white), tangent.directions, white.anomalies
+    def told(control: Array) -> tuple[Array, Whitened]:
+        tangent = at(control)
+        return tangent.directions, sighted(dynamics, tangent, cycle)[0]
 
-    control = stepped(jnp.zeros_like(first.directions[:, 0]), white)
-    carry = (control, first.directions, white.anomalies)
+    return *descended(told, (first.directions, white), iterations), innovation
+
+
+def descended(
+    at: Callable[[Array], tuple[Array, Whitened]], first: tuple[Array, Whitened], iterations: int
+) -> tuple[Float[Array, " control"], Float[Array, "state control"]]:
+    """Steps of Gauss and Newton from 0.
+
+    Args:
+        at: of a control, what turning it changes in the state, shape (control, state), and in the readings.
+        first: the same at 0.
+        iterations: steps, each from a slope of its own.
+
+    Returns:
+        The control, and a root of the covariance of the state that it leads to.
+    """
+
+    def again(_: int, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        directions, white = at(carry[0])
+        return stepped(carry[0], white), directions, white.anomalies
+
+    directions, white = first
+    carry = (stepped(jnp.zeros_like(directions[:, 0]), white), directions, white.anomalies)
     control, directions, s = jax.lax.fori_loop(1, iterations, again, carry)
     chol = jnp.linalg.cholesky(jnp.eye(s.shape[0], dtype=s.dtype) + s @ s.T)
-    return control, solve_triangular(chol, directions, lower=True).T, innovation
+    return control, solve_triangular(chol, directions, lower=True).T
 
 
 def stepped(control: Float[Array, " control"], white: Whitened) -> Float[Array, " control"]:

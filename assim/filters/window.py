@@ -38,18 +38,30 @@ class Window(eqx.Module):
 
     def slid(self, cycle: Cycle) -> "Window":
         """The window with one more cycle, the oldest dropped where there is no room."""
-        lag = self.cycles.mask.shape[0]
 
         def push(ring: Array, leaf: Array) -> Array:
             return jnp.concatenate([ring[1:], leaf[None]])
 
-        count = jnp.minimum(self.count + 1, lag)
+        count = jnp.minimum(self.count + 1, self.lag)
         return Window(jax.tree.map(push, self.cycles, cycle), count)
+
+    def read(self, cycle: Cycle) -> "Window":
+        """The window with the readings of its newest cycle as they are told now."""
+
+        def replace(ring: Array, leaf: Array) -> Array:
+            return ring.at[-1].set(leaf)
+
+        return Window(jax.tree.map(replace, self.cycles, cycle), self.count)
+
+    @property
+    def lag(self) -> int:
+        """How many cycles it holds."""
+        return self.cycles.mask.shape[0]
 
     @property
     def full(self) -> Bool[Array, ""]:
         """Whether the next cycle pushes the oldest out."""
-        return self.count == self.cycles.mask.shape[0]
+        return self.count == self.lag
 
     def advanced(self, move: Move, x: PyTree) -> PyTree:
         """The state at the beginning of the window once the next cycle has come."""
@@ -58,13 +70,12 @@ class Window(eqx.Module):
 
     def through(self, move: Move, x: PyTree) -> PyTree:
         """The state at the end of the window, from that at its beginning."""
-        lag = self.cycles.mask.shape[0]
 
         def step(x: PyTree, at: tuple[Array, Cycle]) -> tuple[PyTree, None]:
             number, cycle = at
-            return _where(number >= lag - self.count, move(x, cycle), x), None
+            return _where(number >= self.lag - self.count, move(x, cycle), x), None
 
-        return jax.lax.scan(step, x, (jnp.arange(lag), self.cycles))[0]
+        return jax.lax.scan(step, x, (jnp.arange(self.lag), self.cycles))[0]
 
 
 def _where(chosen: Array, a: PyTree, b: PyTree) -> PyTree:

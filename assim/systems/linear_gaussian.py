@@ -13,11 +13,17 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax.scipy.linalg import expm
 
-from assim.statespace import AbstractLinearGaussian, AbstractNamed, Context, Span
+from assim.statespace import (
+    AbstractCorrelated,
+    AbstractLinearGaussian,
+    AbstractNamed,
+    Context,
+    Span,
+)
 from assim.types import Array, Float, Key
 
 
-class LinearGaussian(AbstractLinearGaussian, AbstractNamed):
+class LinearGaussian(AbstractLinearGaussian, AbstractCorrelated, AbstractNamed):
     """A linear stochastic differential equation, seen through a matrix.
 
     Args:
@@ -54,6 +60,10 @@ class LinearGaussian(AbstractLinearGaussian, AbstractNamed):
     def emission(self, span: Span, where: Array | None = None) -> tuple[Array, Array, Array]:
         """H, no offset, and a root of R."""
         return self.observing, jnp.zeros(self.observing.shape[0]), self.error
+
+    def error_root(self, span: Span, where: Array | None = None) -> Array:
+        """The root of R."""
+        return self.error
 
     def transition(self, x: Array, span: Span, u: Array | None = None, *, key: Key) -> Array:
         """A sample of the state after `span`."""

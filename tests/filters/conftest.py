@@ -1,6 +1,6 @@
 """A linear-Gaussian model with irregular spans and gaps, its exact posterior, and its record."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import equinox as eqx
 import jax
@@ -11,9 +11,20 @@ import pytest
 from scipy.linalg import block_diag
 
 from assim.filters.base import Cycle, Dynamics, run
-from assim.statespace import Span, regular_spans, simulate
+from assim.linalg import tria
+from assim.statespace import AbstractAdditiveNoise, Span, regular_spans, simulate
 from assim.systems.linear_gaussian import LinearGaussian
 from assim.systems.ornstein_uhlenbeck import OrnsteinUhlenbeck
+
+
+class Coupled(LinearGaussian, AbstractAdditiveNoise):
+    """A linear stochastic differential equation, told as a flow and noise as well."""
+
+    def flow(self, x, span, u=None):
+        return self.matrices(span)[0] @ x
+
+    def process_noise(self, x, span):
+        return dist.MultivariateNormal(jnp.zeros_like(x), scale_tril=tria(self.matrices(span)[2]))
 
 
 @dataclass
@@ -153,6 +164,14 @@ def score():
 @pytest.fixture
 def exact(x64) -> Case:
     return make_case()
+
+
+@pytest.fixture
+def coupled(exact) -> Case:
+    """The same, its model told as a flow and noise."""
+    ssm = exact.dynamics.ssm
+    ssm = Coupled(**{field.name: getattr(ssm, field.name) for field in fields(ssm)})
+    return replace(exact, dynamics=Dynamics(ssm))
 
 
 @pytest.fixture

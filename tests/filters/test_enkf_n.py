@@ -27,7 +27,7 @@ def white(key, size=6, channels=4, surprise=1.0):
     s = jax.random.normal(key, (size, channels))
     s = s - s.mean(axis=0)
     lag = surprise * jax.random.normal(jax.random.fold_in(key, 1), (channels,))
-    return Whitened(s, lag, jnp.ones(channels))
+    return Whitened(s, lag)
 
 
 @pytest.mark.parametrize("surprise", [0.1, 1.0, 10.0])
@@ -50,7 +50,7 @@ def test_the_inflation_is_where_the_dual_cost_is_least(surprise, certainty, x64,
 def test_it_rises_with_the_surprise_and_is_one_where_nothing_is_said(x64, key):
     found = [float(inflated(white(key, surprise=s), 1.0)) for s in (0.0, 1.0, 10.0)]
     assert found[0] < found[1] < found[2] and found[2] > 1.1
-    silent = Whitened(jnp.zeros((6, 4)), jnp.zeros(4), jnp.ones(4))
+    silent = Whitened(jnp.zeros((6, 4)), jnp.zeros(4))
     assert float(inflated(silent, 1.0)) == pytest.approx(1.0, abs=1e-10)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from assim.filters import Particle
 from assim.filters.base import Told, run
-from assim.filters.particle import systematic
+from assim.filters.weighing import systematic
 
 MANY = 20_000
 
@@ -60,6 +60,6 @@ def test_the_score_is_the_mixture(exact, key):
 
 @pytest.mark.parametrize("jitter", [0.0, 1.0])
 def test_copies_are_told_apart_by_the_jitter_alone(exact, key, jitter):
-    _, told = filtered(Particle(40, least=1.1, jitter=jitter), exact, key, keep=Told)
+    _, told = filtered(Particle(40, least=1.0, jitter=jitter), exact, key, keep=Told)
     distinct = len(np.unique(np.asarray(told.analysis.members[0]), axis=0))
     assert (distinct == 40) == (jitter > 0)

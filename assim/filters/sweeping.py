@@ -1,0 +1,66 @@
+"""Many settings of one filter as one batch: what differs between them are numbers, stacked on a leading axis."""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from assim.filters.base import AbstractFilter, Belief, Cycle, Dynamics, Innovation, Told, run
+from assim.types import Array, Keys, PyTree
+
+
+def stacked(trees: Sequence[PyTree]) -> PyTree:
+    """Filters, or beliefs, of one structure as one, every number stacked on a leading axis.
+
+    Args:
+        trees: filters that differ in numbers alone, as factors and radii; sizes are no such numbers.
+
+    Raises:
+        ValueError: they differ in more than numbers.
+    """
+    if len({_structure(tree) for tree in trees}) > 1:
+        raise ValueError(
+            "Filters of one batch may differ in numbers alone (a factor, a radius), and these differ in kind or in "
+            "size: run each kind by itself."
+        )
+    return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *trees)
+
+
+def grouped(filters: Sequence[AbstractFilter]) -> list[list[int]]:
+    """Numbers of the filters that can be stacked with each other, in the order of their first."""
+    groups: dict[object, list[int]] = {}
+    for number, chosen in enumerate(filters):
+        groups.setdefault(_structure(chosen), []).append(number)
+    return list(groups.values())
+
+
+@eqx.filter_jit
+def run_all(
+    filters: AbstractFilter, dynamics: Dynamics, beliefs: Belief, cycles: Cycle, keys: Keys
+) -> tuple[tuple[Array, Array], Innovation]:
+    """A record through many settings of a filter at once.
+
+    Args:
+        filters: stacked on a leading axis.
+        dynamics: the model of all.
+        beliefs: before the first span, on the same axis.
+        cycles: one record, stacked on a leading time axis.
+        keys: of each.
+
+    Returns:
+        Mean and standard deviation of the analyses, each shape (filter, time, state), and the innovations.
+    """
+
+    def one(chosen: AbstractFilter, belief: Belief, key: Array) -> tuple:
+        told: Told = run(chosen, dynamics, belief, cycles, key=key)[1]
+        return told.analysis, told.innovation
+
+    axis = eqx.if_array(0)
+    return eqx.filter_vmap(one, in_axes=(axis, axis, 0))(filters, beliefs, keys)
+
+
+def _structure(tree: PyTree) -> object:
+    """What has to agree: the kind, what is static, and the shapes of the numbers."""
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, tuple(jnp.shape(leaf) for leaf in leaves)
