@@ -16,10 +16,19 @@ from assim.data.framing import Frame, Selection, describe_frame, frame_of
 from assim.data.spreading import INSTANCES
 from assim.inference import SVI, AbstractMethod, Ascent, Draws, GaussNewton, Laplace, Prior
 from assim.inference.loop import Watch
-from assim.model import AbstractModel, AbstractPointwise, Problem, count_parameters, pose, prepare
+from assim.model import (
+    AbstractModel,
+    AbstractPointwise,
+    AbstractSequential,
+    Problem,
+    count_parameters,
+    pose,
+    prepare,
+)
 from assim.pointwise import Cells, Judged, judge, newest_cells, on_cells
 from assim.registry import settings_of
 from assim.scoring import trained_on
+from assim.sequential import judge_record, newest_readings, pose_record, with_sensors
 from assim.series import Layout, Series, origins_with_truth
 from assim.tree import (
     Fitted,
@@ -55,7 +64,8 @@ def infer(
 
     Args:
         model: a family with its settings, from `assim.models`.
-        ds: the training record, as `open_dataset` and `split` give it; file units.
+        ds: the training record, as `open_dataset` and `split` give it, on a regular clock; file units. For
+            `Mechanistic` a record of its system at any times, units of the system.
         method: a backend from `assim.inference`; None for Gauss-Newton Laplace where parameters are few, else SVI.
         key: all randomness of the fit.
         init: an earlier posterior of the same model, to start from; its scaling is kept, the data may be new.
@@ -75,29 +85,18 @@ def infer(
     watch = Watch(progress, None if checkpoint is None else _writable(checkpoint))
     earlier = None if init is None else _earlier(init, model)
     k_pose, k_run, k_judge = jax.random.split(key, 3)
-    needs = model.needs()
-    selection = Selection(needs.controls, needs.covariates, needs.calendar, needs.targets)
-    frame = frame_of(ds, selection, like=None if earlier is None else earlier.frame)
-    if not any(frame.is_target):
-        raise ValueError(
-            "Every variable is a control or a covariate, so there is none to forecast: leave one out of them."
-        )
-    layout, series = Layout.of(frame), Series.of(frame)
-    pairs = _pairs(series, needs.context, needs.horizon, frame, key=k_pose)
-    if earlier is None:
-        problem = pose(model, series, pairs, layout, key=k_pose)
+    if isinstance(model, AbstractSequential):
+        _require_one_record(method)
+        problem, frame = pose_record(model, ds)
     else:
-        examples = prepare(model, series, pairs, layout, earlier.constants, key=k_pose)
-        problem = Problem(model, earlier.constants, examples, layout)
+        problem, frame = _posed(model, ds, earlier, key=k_pose)
     method = _default(problem) if method is None else method
-    attrs: dict[str, Any] = model_attrs(model, layout, describe_frame(frame), key) | {
+    attrs: dict[str, Any] = model_attrs(model, problem.layout, describe_frame(frame), key) | {
         "method": json.dumps(settings_of(method)),
-        "likelihood": "exact" if isinstance(model, AbstractPointwise) else "bound",
+        "likelihood": _likelihood(model),
         "data_fingerprint": fingerprint(frame),
     }
     attrs |= trained_on(ds)
-    if needs.horizon > 1:  # overlapping windows score a reading once for each lead
-        attrs["likelihood"] = "composite"
     if init is not None:
         attrs["init"] = json.dumps(
             [init.attrs.get(k) for k in ("data_fingerprint", "key", "created")]
@@ -110,21 +109,77 @@ def infer(
     cells, judged, advice = None, None, list(draws.advice)
     convergence: dict[str, Any] = {}
     if isinstance(model, AbstractPointwise) and pointwise > 0:
-        cells = newest_cells(series, layout, pointwise)
-        sites: dict[str, Any] = draws.sites
-        judged = judge(model, problem, series, frame, cells, sites, draws.centre, key=k_judge)
+        cells, judged = _judged(model, problem, frame, draws, pointwise, key=k_judge)
         convergence = _convergence(judged, advice)
     convergence["advice"] = "\n".join(advice)
     for sentence in advice:
         warnings.warn(sentence, UserWarning, stacklevel=2)
     groups = _groups(draws, problem, frame, cells, judged)
+    if isinstance(model, AbstractSequential) and cells is not None:
+        groups = {name: with_sensors(group, cells) for name, group in groups.items()}
     groups["sample_stats"].attrs = {k: v for k, v in convergence.items() if v}
-    groups["belief"] = _tail_of(ds, needs.context, frame)
+    if not isinstance(model, AbstractSequential):
+        groups["belief"] = _tail_of(ds, model.needs().context, frame)
     if isinstance(method, Prior):
         groups["prior"] = groups["posterior"]
         if "posterior_predictive" in groups:
             groups["prior_predictive"] = groups["posterior_predictive"]
     return tree_of(groups, attrs | convergence)
+
+
+def _posed(
+    model: AbstractModel, ds: xr.Dataset, earlier: Fitted | None, *, key: Key
+) -> tuple[Problem, Frame]:
+    """The problem of fitting a model to the windows of a record, and the record as arrays with labels."""
+    needs = model.needs()
+    selection = Selection(needs.controls, needs.covariates, needs.calendar, needs.targets)
+    frame = frame_of(ds, selection, like=None if earlier is None else earlier.frame)
+    if not any(frame.is_target):
+        raise ValueError(
+            "Every variable is a control or a covariate, so there is none to forecast: leave one out of them."
+        )
+    layout, series = Layout.of(frame), Series.of(frame)
+    pairs = _pairs(series, needs.context, needs.horizon, frame, key=key)
+    if earlier is None:
+        return pose(model, series, pairs, layout, key=key), frame
+    examples = prepare(model, series, pairs, layout, earlier.constants, key=key)
+    return Problem(model, earlier.constants, examples, layout), frame
+
+
+def _judged(
+    model: AbstractPointwise,
+    problem: Problem,
+    frame: Frame,
+    draws: Draws,
+    count: int,
+    *,
+    key: Key,
+) -> tuple[Cells, Judged]:
+    """The readings at the newest `count` times, and what the draws say of them."""
+    sites: dict[str, Any] = draws.sites
+    if isinstance(model, AbstractSequential):
+        cells = newest_readings(frame, count)
+        return cells, judge_record(model, problem, cells, sites, key=key)
+    series = Series.of(frame)
+    cells = newest_cells(series, problem.layout, count)
+    return cells, judge(model, problem, series, frame, cells, sites, draws.centre, key=key)
+
+
+def _likelihood(model: AbstractModel) -> str:
+    """What kind of likelihood a model has."""
+    if isinstance(model, AbstractSequential):
+        return "marginal"
+    if model.needs().horizon > 1:  # overlapping windows score a reading once for each lead
+        return "composite"
+    return "exact" if isinstance(model, AbstractPointwise) else "bound"
+
+
+def _require_one_record(method: AbstractMethod | None) -> None:
+    if isinstance(method, SVI) and method.held_out > 0:
+        raise ValueError(
+            f"SVI(held_out={method.held_out}) keeps windows back, and a model of one whole record has none to "
+            "spare: use held_out=0."
+        )
 
 
 def _earlier(init: xr.DataTree, model: AbstractModel) -> Fitted:
@@ -159,7 +214,7 @@ def _pairs(series: Series, context: int, horizon: int, frame: Frame, *, key: Key
         warnings.warn(
             f"The record has {len(pairs)} windows; {MOST_WINDOWS} of them, chosen at random, are fitted.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
         chosen = jax.random.choice(key, len(pairs), (MOST_WINDOWS,), replace=False)
         pairs = pairs[np.sort(chosen)]

@@ -22,7 +22,7 @@ from numpyro.distributions import Distribution
 
 from assim.series import Layout, Series, Window, cut, windows
 from assim.statespace import AbstractStateSpace
-from assim.types import Array, Int, Key, PyTree, Sites
+from assim.types import Array, Float, Int, Key, PyTree, Sites
 
 COUNTED = 4096
 """Constants are counted on this many windows, chosen at random; windows are prepared this many at a time."""
@@ -100,6 +100,40 @@ class AbstractPointwise(AbstractModel):
         count = y.shape[0]
         with numpyro.plate("window", count), handlers.scale(scale=num_data / count):
             numpyro.sample("y", density.mask(mask).to_event(2), obs=y)
+
+
+class AbstractSequential(AbstractPointwise):
+    """A pointwise model of whole records at their own times: one example is a record, and no window is cut.
+
+    Its readings lie on (time, channel) in the units of its own system; none of them is scaled.
+    """
+
+    system: eqx.AbstractVar[AbstractStateSpace]
+
+    @abstractmethod
+    def ahead(
+        self, ssm: AbstractStateSpace, example: PyTree, *, key: Key
+    ) -> Float[Array, "time channel"]:
+        """A draw of each reading given those of earlier times, all channels of a time together."""
+
+    def needs(self) -> Needs:
+        """There are no windows to need.
+
+        Raises:
+            TypeError: always; it names what serves.
+        """
+        raise TypeError(
+            f"{type(self).__name__} is told by whole records at their own times and has no windows: use "
+            "assim.infer to fit it, and assim.assimilate(post, ds, filter) for what comes after."
+        )
+
+    def constants(self, windows: Window, layout: Layout) -> Sites:
+        """Nothing is counted."""
+        return {}
+
+    def prepare(self, window: Window, layout: Layout, constants: Sites, *, key: Key) -> PyTree:
+        """There are no windows to prepare."""
+        return self.needs()
 
 
 class AbstractTangent(AbstractPointwise):

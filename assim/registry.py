@@ -1,9 +1,11 @@
-"""Settings as JSON and back: the only names that a file can call to life are those in this table."""
+"""Settings as JSON and back: the only names that a file can call to life are those in these tables."""
 
 import dataclasses
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+import jax
 import numpy as np
 
 HOMES = {
@@ -12,9 +14,21 @@ HOMES = {
         *("FixedNormal", "Normal", "StudentT"),
     ),
     "assim.models.baselines": ("Persistence", "Climatology", "SeasonalNaive"),
+    "assim.models.mechanistic": ("Mechanistic",),
     "assim.inference": (
         *("NUTS", "SVI", "EnsembleMAP", "Laplace", "Stein", "Prior", "Ascent"),
         *("TargetNoise", "AnchorsOnly", "Bootstrap", "LastLayer", "GaussNewton"),
+    ),
+    "assim.filters": (
+        *("EnKF", "DEnKF", "ETKF", "LETKF", "EnKFN", "IEnKS", "Particle", "GuidedParticle"),
+        *("Kalman", "ExtendedKalman", "ThreeDVar", "FourDVar", "WeakFourDVar"),
+        *("RTS", "EnKS", "EnRTS", "Gated", "Tolerant"),
+        *("Multiplicative", "RTPS", "Additive", "Straight", "GreatCircle"),
+    ),
+    "assim.systems": (
+        *("Lorenz63", "Lorenz96", "TwoScaleLorenz96", "KuramotoSivashinsky", "KortewegDeVries"),
+        *("NavierStokes2D", "LotkaVolterra", "Repressilator", "VanDerPol"),
+        *("OrnsteinUhlenbeck", "LinearGaussian"),
     ),
     "numpyro.infer.autoguide": (
         *("AutoNormal", "AutoDiagonalNormal", "AutoMultivariateNormal"),
@@ -23,30 +37,72 @@ HOMES = {
     ),
 }
 WHERE = {name: module for module, names in HOMES.items() for name in names}
+DISTRIBUTIONS = {
+    **dict.fromkeys(("Normal", "LogNormal", "Cauchy", "Laplace", "Logistic"), ("loc", "scale")),
+    **dict.fromkeys(("Gumbel", "SoftLaplace"), ("loc", "scale")),
+    **dict.fromkeys(("HalfNormal", "HalfCauchy"), ("scale",)),
+    **dict.fromkeys(("Uniform", "LogUniform"), ("low", "high")),
+    **dict.fromkeys(("Gamma", "InverseGamma"), ("concentration", "rate")),
+    **dict.fromkeys(("Beta", "Kumaraswamy"), ("concentration1", "concentration0")),
+    "StudentT": ("df", "loc", "scale"),
+    "Exponential": ("rate",),
+    "Chi2": ("df",),
+    "Weibull": ("scale", "concentration"),
+    "Pareto": ("scale", "alpha"),
+    "Dirichlet": ("concentration",),
+    "VonMises": ("loc", "concentration"),
+    "MultivariateNormal": ("loc", "scale_tril"),
+    "MultivariateStudentT": ("df", "loc", "scale_tril"),
+    "LeftTruncatedDistribution": ("base_dist", "low"),
+    "RightTruncatedDistribution": ("base_dist", "high"),
+    "TwoSidedTruncatedDistribution": ("base_dist", "low", "high"),
+    "Independent": ("base_dist", "reinterpreted_batch_ndims"),
+    "ExpandedDistribution": ("base_dist", "batch_shape"),
+}
+"""Distributions of NumPyro that a file can hold, and what each is made from."""
+MOST_NUMBERS = 10_000
+"""Entries of an array that a file can hold among its settings."""
 
 
-def settings_of(thing: object) -> Any:
+def settings_of(thing: object, *, own: bool = False) -> Any:
     """A JSON-ready description of a model, a method or a part of one; `made_from` is its inverse.
+
+    Args:
+        thing: what is described.
+        own: whether a part that JSON cannot hold is told by the name of its class alone, which `made_from` refuses.
 
     Raises:
         TypeError: a setting that JSON cannot hold.
     """
+
+    def part(inner: object) -> Any:
+        return settings_of(inner, own=own)
+
+    kind = type(thing)
     if isinstance(thing, type):
         return {"class": thing.__name__}
+    if kind.__name__ in DISTRIBUTIONS and kind.__module__.startswith("numpyro.distributions."):
+        given = {name: part(getattr(thing, name)) for name in DISTRIBUTIONS[kind.__name__]}
+        return {"distribution": kind.__name__, **given}
     if dataclasses.is_dataclass(thing):
-        fields = {f.name: settings_of(getattr(thing, f.name)) for f in dataclasses.fields(thing)}
-        return {"type": type(thing).__name__, **fields}
+        given = {f.name: part(getattr(thing, f.name)) for f in dataclasses.fields(thing) if f.init}
+        return {"type": kind.__name__, **given}
     if isinstance(thing, tuple | list):
-        return [settings_of(part) for part in thing]
+        return [part(inner) for inner in thing]
     if isinstance(thing, dict):
-        return {str(k): settings_of(v) for k, v in thing.items()}
+        return {str(k): part(v) for k, v in thing.items()}
     if isinstance(thing, np.generic):
         return thing.item()
     if thing is None or isinstance(thing, str | int | float):
         return thing
+    if isinstance(thing, np.ndarray | jax.Array) and _is_plain(thing):
+        return {"array": np.asarray(thing).tolist()}
+    if own:
+        return {"type": kind.__name__}
     raise TypeError(
-        f"A setting is of type {type(thing).__name__}, which JSON cannot hold: settings are numbers, strings, "
-        "tuples and other settings; what is learned belongs in the prior, what is counted in the constants."
+        f"A setting is of type {kind.__name__}, which JSON cannot hold: settings are numbers, strings, tuples, "
+        "small arrays, the usual distributions of NumPyro and other settings; what is learned belongs in the "
+        "prior, what is counted in the constants."
     )
 
 
@@ -62,23 +118,48 @@ def made_from(settings: Any) -> Any:
         return settings
     if "class" in settings:
         return _named(settings["class"])
-    parts = {k: made_from(v) for k, v in settings.items() if k != "type"}
-    if "type" not in settings:
-        return parts
-    made = _named(settings["type"])
+    if "array" in settings:
+        return jax.numpy.asarray(settings["array"])
+    if "distribution" in settings:
+        return _made(_distribution(settings["distribution"]), settings, "distribution")
+    if "type" in settings:
+        return _made(_named(settings["type"]), settings, "type")
+    return {k: made_from(v) for k, v in settings.items()}
+
+
+def _made(kind: Callable, settings: dict, tag: str) -> Any:
+    parts = {k: made_from(v) for k, v in settings.items() if k != tag}
     try:
-        return made(**parts)
+        return kind(**parts)
     except TypeError as error:
         raise ValueError(
-            f"The file was made with other settings of {settings['type']} than this version of assim has "
+            f"The file was made with other settings of {settings[tag]} than this version of assim has "
             f"({error}): fit again, or use the version that wrote it."
         ) from error
 
 
 def _named(name: Any) -> Any:
     if not isinstance(name, str) or name not in WHERE:
-        raise ValueError(
-            f"The file was made with '{name}', which this version of assim does not know: "
-            "for a model of your own, pass it in, as restore(tree, model=...)."
-        )
+        raise _unknown(name)
     return getattr(import_module(WHERE[name]), name)
+
+
+def _distribution(name: Any) -> Any:
+    if not isinstance(name, str) or name not in DISTRIBUTIONS:
+        raise _unknown(name)
+    return getattr(import_module("numpyro.distributions"), name)
+
+
+def _unknown(name: Any) -> ValueError:
+    return ValueError(
+        f"The file was made with '{name}', which this version of assim does not know: "
+        "for a model of your own, pass it in, as restore(tree, model=...)."
+    )
+
+
+def _is_plain(array: np.ndarray | jax.Array) -> bool:
+    """Whether an array holds real numbers, not too many, and is no random key and not being traced."""
+    if isinstance(array, jax.core.Tracer) or array.size > MOST_NUMBERS:
+        return False
+    kinds = (np.bool_, np.integer, np.floating)
+    return any(jax.dtypes.issubdtype(array.dtype, kind) for kind in kinds)

@@ -26,7 +26,7 @@ from numpyro import handlers
 from assim.data.calendar import CalendarFeatures
 from assim.data.framing import Frame
 from assim.data.scaling import Scaling
-from assim.model import AbstractModel, AbstractPointwise, bind
+from assim.model import AbstractModel, AbstractPointwise, AbstractSequential, bind
 from assim.registry import made_from, settings_of
 from assim.series import Layout, Series, Stream, windows
 from assim.statespace import AbstractStateSpace
@@ -89,7 +89,7 @@ def tree_of(groups: dict[str, xr.Dataset], attrs: dict[str, str]) -> xr.DataTree
 def model_attrs(model: AbstractModel, layout: Layout, frame: dict, key: Key) -> dict[str, str]:
     """The root attributes from which `restore` makes the model again."""
     return {
-        "model": json.dumps(settings_of(model)),
+        "model": json.dumps(settings_of(model, own=isinstance(model, AbstractSequential))),
         "layout": json.dumps(layout.to_dict()),
         "scaling": json.dumps(frame),
         "key": json.dumps(np.asarray(jax.random.key_data(key)).tolist()),
@@ -257,9 +257,10 @@ def _require_whole(tree: xr.DataTree, fitted: Fitted, *, given: bool) -> None:
     """Refuse arrays that are not those the model counts and samples on such a layout."""
     model, layout, constants, sites = fitted.model, fitted.layout, fitted.constants, fitted.sites
     with _damage(tree, "group 'constant_parameters'", given=given):
-        _require(constants, dict.fromkeys(_counted(model, layout)))
+        whole = isinstance(model, AbstractSequential)  # counts nothing, and is no key of a cache
+        _require(constants, {} if whole else dict.fromkeys(_counted(model, layout)))
         shapes = tuple((name, v.shape, str(v.dtype)) for name, v in constants.items())
-        sampled = _sampled(model, layout, shapes)
+        sampled = (_sampled.__wrapped__ if whole else _sampled)(model, layout, shapes)
     with _damage(tree, "group 'posterior'", given=given):
         drawn = tuple(tree["posterior"].sizes.get(d, 0) for d in ("chain", "draw"))
         _require(sites, {name: (*drawn, *shape) for name, shape in sampled.items()})

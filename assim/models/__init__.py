@@ -10,6 +10,7 @@ from assim.models.autoregressive import (
     StudentT,
 )
 from assim.models.baselines import Climatology, Persistence, SeasonalNaive
+from assim.models.mechanistic import Mechanistic
 
 __all__ = [
     "VAR",
@@ -18,6 +19,7 @@ __all__ = [
     "Direct",
     "FixedNormal",
     "Iterated",
+    "Mechanistic",
     "Normal",
     "Persistence",
     "SeasonalNaive",
