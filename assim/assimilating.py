@@ -21,6 +21,7 @@ from assim.assimilation.telling import begun, stretch, stretches
 from assim.filters import Partial
 from assim.filters.base import AbstractFilter, Belief
 from assim.filters.gaussian import DRAWS
+from assim.filters.robust import picking
 from assim.inference.progress import Progress
 from assim.model import AbstractModel
 from assim.statespace import AbstractStateSpace
@@ -108,7 +109,14 @@ def assimilate(
         begin = _last(resume)
         ds = _later(ds, begin)
     scenes = staged(
-        model, ds, chosen.size, update=update, since=begin, resumed=resume is not None, key=k_start
+        model,
+        ds,
+        chosen.size,
+        update=update,
+        since=begin,
+        resumed=resume is not None,
+        whole=picking(chosen),
+        key=k_start,
     )
     name = type(chosen).__name__
     if update == PARAMETERS:

@@ -20,6 +20,7 @@ from assim.assimilation.scene import Scene
 from assim.assimilation.staging import staged
 from assim.assimilation.telling import begun
 from assim.filters.base import AbstractFilter
+from assim.filters.robust import picking
 from assim.filters.sweeping import grouped, run_all, stacked
 from assim.model import AbstractModel
 from assim.statespace import AbstractStateSpace
@@ -74,9 +75,9 @@ def tune(
     begin = None if since is None else np.datetime64(since, "ns")
     scores = np.full((len(MEASURES), len(filters), repeats), np.nan)
     keys = jax.random.split(key, repeats)
-    for size in dict.fromkeys(chosen.size for chosen in filters):
-        scenes = staged(model, ds, size, since=begin, key=key)
-        same = [i for i, chosen in enumerate(filters) if chosen.size == size]
+    for kind in dict.fromkeys((chosen.size, picking(chosen)) for chosen in filters):
+        same = [i for i, chosen in enumerate(filters) if (chosen.size, picking(chosen)) == kind]
+        scenes = staged(model, ds, kind[0], since=begin, whole=kind[1], key=key)
         for group in grouped([filters[i] for i in same]):
             numbers = [same[i] for i in group]
             told = [_scored(s, [filters[i] for i in numbers], keys, spin_up) for s in scenes]

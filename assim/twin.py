@@ -291,9 +291,9 @@ def _require_finite(system: object, path: NDArray, stamps: NDArray, spin_up: int
 
 
 def _places(system: AbstractField) -> dict[str, tuple]:
-    """Coordinates of `place`: on a line the place itself, else its number with `place_0`, `place_1` beside it."""
+    """Coordinates of `place`: in a row the place itself, else its number with `place_0`, `place_1` beside it."""
     points = np.asarray(system.places(), float)
-    if points.shape[1] == 1:
+    if points.shape[1] == 1 and (np.diff(points[:, 0]) > 0).all():
         return {"place": ("place", points[:, 0], _words("place on the grid"), NEVER_MISSING)}
     return _numbered("place", "place", points)
 

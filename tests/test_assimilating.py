@@ -274,6 +274,20 @@ def test_parameters_are_learned_beside_the_state():
     assert "forcing" not in plain["analysis"].data_vars
 
 
+@pytest.mark.filterwarnings("ignore:Particle lost the state")
+def test_particles_that_are_drawn_again_take_their_parameters_along():
+    """The one draw that can have made the readings is what is left, with its own way of moving."""
+    system = OrnsteinUhlenbeck(*(jnp.asarray([v]) for v in (0.0, 1.0, 3.0, 0.01)))
+    truth, observed = assim.twin_experiment(system, (1.0, 60), key=KEY)
+    unknown = Mechanistic(system, {"mean": dist.Normal(0.0, 50.0)})
+    found = assim.assimilate(unknown, observed, Particle(400), key=KEY)
+    background = found["background"]["x0_mean"].values[20:]
+    assert np.abs(background - truth["x0"].values[20:]).mean() < 1.5
+    assert "mean" not in found["analysis"].data_vars
+    told = assim.assimilate(unknown, observed, Particle(400), key=KEY, update="mean")
+    assert abs(told["analysis"]["mean_mean"].values[-1, 0]) < 5.0
+
+
 def test_each_draw_runs_a_filter_of_its_own(x64):
     system = OrnsteinUhlenbeck(*(jnp.asarray([v]) for v in (0.0, 1.0, 3.0, 0.3)))
     _, observed = assim.twin_experiment(system, (1.0, 40), key=KEY, missing=0.2)

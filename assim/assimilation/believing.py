@@ -57,8 +57,8 @@ def belief_from(held: xr.Dataset, like: Belief) -> Belief:
 def run_attrs(model: Any, chosen: Any, update: str | Sequence[str], key: Key) -> dict[str, str]:
     """The root attributes that say what was run: model, filter, what is corrected, key.
 
-    Of a posterior they say as well on what it was trained, so that nothing is scored by that unawares, and where its
-    sensors are.
+    Of a posterior they say as well on what it was trained, so that nothing is scored by that unawares, and where
+    its sensors are.
     """
     told, inherited = json.dumps(_told(model)), {}
     if isinstance(model, xr.DataTree):

@@ -40,14 +40,19 @@ class AbstractShown(eqx.Module):
 
 
 class AsItIs(AbstractShown):
-    """The state of a known system, component by component."""
+    """The state of a known system, component by component.
+
+    Args:
+        varying: parameters that are told.
+        size: components; what stands behind them are parameters.
+    """
 
     varying: Varying | None = None
+    size: int = eqx.field(static=True, default=0, kw_only=True)
 
     def columns(self, dynamics: Dynamics, members: Array, cycle: Cycle) -> Array:
         """The components."""
-        size = 0 if self.varying is None else self.varying.size
-        return members[:, : members.shape[1] - size]
+        return members[:, : self.size]
 
 
 class AsRead(AbstractShown):

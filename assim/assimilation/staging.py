@@ -44,6 +44,7 @@ def staged(
     update: str | Sequence[str] = STATE,
     since: np.datetime64 | None = None,
     resumed: bool = False,
+    whole: bool = False,
     key: Key,
 ) -> list[Scene]:
     """A model and a record, a scene for each station.
@@ -55,6 +56,7 @@ def staged(
         update: "state", "parameters", "both", or names of parameters.
         since: time of the state before the first reading.
         resumed: whether that is the time of an earlier analysis.
+        whole: whether the filter draws whole members again, whose parameters then have to go with them.
         key: of the first states.
     """
     if isinstance(model, AbstractStateSpace):
@@ -80,14 +82,14 @@ def staged(
         fitted = restore(model)
     names = _named(fitted, update)
     if isinstance(fitted.model, AbstractSequential):
-        return [_of_known(fitted, ds, size, names, since, key=key)]
+        return [_of_known(fitted, ds, size, names, since, whole=whole, key=key)]
     if size is None:
         raise TypeError(
             f"A filter without members cannot carry the draws of a {type(fitted.model).__name__}: use ETKF, EnKF, "
             "DEnKF, EnKFN or Particle."
         )
     gone_on = since if resumed else None
-    return of_fit(fitted, ds, size=size, update=names, since=gone_on, key=key)
+    return of_fit(fitted, ds, size=size, update=names, since=gone_on, whole=whole, key=key)
 
 
 def _named(fitted: Fitted, update: str | Sequence[str]) -> tuple[str, ...]:
@@ -119,7 +121,7 @@ def of_system(
             "assimilated as a vector of components."
         )
     first = first if first.event_shape else first.to_event(1)
-    return [_observed(system, Dynamics(system), first, ds, since, shape[0], AsItIs())]
+    return [_observed(system, Dynamics(system), first, ds, since, shape[0], AsItIs(size=shape[0]))]
 
 
 def _observed(
@@ -153,6 +155,7 @@ def _of_known(
     update: tuple[str, ...],
     since: np.datetime64 | None,
     *,
+    whole: bool,
     key: Key,
 ) -> Scene:
     """A known system at every draw of its parameters: members of one filter, or a filter for each."""
@@ -169,14 +172,17 @@ def _of_known(
         sites = {k: v.reshape(-1, *v.shape[2:]) for k, v in drawn.items()}
     else:
         several, sites = None, _spread_draws(fitted.sites, size)
-    varying = _varying(fitted, update, size) if size and update else None
+    varying = _varying(fitted, update, size, whole=whole) if size and update else None
+    carried = _carried(fitted) if whole else varying
     state = model.system.init(NOTHING, key=key).shape()
     fixed = (fitted.constants, fitted.centre)
-    shape = state if update else None
-    ssm, first = _drawn(model, fitted.layout, *fixed, sites, varying, shape, NOTHING, key)
+    shape = None if carried is None else state
+    ssm, first = _drawn(model, fitted.layout, *fixed, sites, carried, shape, NOTHING, key)
     dynamics = Dynamics(ssm, each=several is None)
     begun = Drawn(first)
-    return _observed(model.system, dynamics, begun, ds, since, state[0], AsItIs(varying), several)
+    return _observed(
+        model.system, dynamics, begun, ds, since, state[0], AsItIs(varying, size=state[0]), several
+    )
 
 
 def of_fit(
@@ -186,6 +192,7 @@ def of_fit(
     size: int,
     update: Sequence[str],
     since: np.datetime64 | None,
+    whole: bool = False,
     key: Key,
 ) -> list[Scene]:
     """A posterior and a record: a scene for each station, the draws its members.
@@ -196,6 +203,7 @@ def of_fit(
         size: members; draws are taken evenly, or several times where there are fewer.
         update: sites that the filter corrects beside the state.
         since: time of the last analysis, where one is gone on from.
+        whole: whether the filter draws whole members again.
         key: of the first states.
 
     Raises:
@@ -213,13 +221,14 @@ def of_fit(
     start = int(np.searchsorted(frame.times, begin)) if since is None else 1
     layout, series = Layout.of(frame), Series.of(frame)
     sites = _spread_draws(fitted.sites, size)
-    varying = None if not update else _varying(fitted, tuple(update), size)
+    varying = None if not update else _varying(fitted, tuple(update), size, whole=whole)
+    carried = _carried(fitted) if whole else varying
     columns = Columns(frame.channels, attrs=frame.attrs)
     scenes = []
     for run in range(frame.y.shape[0]):
         context, cycles = _cycles(frame, series, run, start, needs.context)
         k_here = jax.random.fold_in(key, run)
-        dynamics, members = _members(fitted, layout, sites, varying, context, key=k_here)
+        dynamics, members = _members(fitted, layout, sites, carried, context, key=k_here)
         scenes.append(
             Scene(
                 dynamics,
@@ -283,12 +292,21 @@ def _spread_draws(sites: Sites, size: int) -> Sites:
     return {k: jnp.asarray(v[at]) for k, v in flat.items()}
 
 
-def _varying(fitted: Fitted, update: tuple[str, ...], size: int) -> Varying:
+def _carried(fitted: Fitted) -> Varying:
+    """All parameters, to go with a member that is drawn again."""
+    known = sites_of(fitted.model, fitted.layout, fitted.constants)
+    return Varying.of(known, tuple(known))
+
+
+def _varying(fitted: Fitted, update: tuple[str, ...], size: int, *, whole: bool) -> Varying:
+    """The parameters that are corrected; all that go with a member, where whole members are drawn again."""
     known = sites_of(fitted.model, fitted.layout, fitted.constants)
     if strange := sorted(set(update) - set(known)):
         raise ValueError(
             f"update= names {', '.join(strange)}, which the model does not have; it has {', '.join(known)}."
         )
+    if whole:
+        return Varying.of(known, tuple(known))
     varying = Varying.of(known, update)
     if varying.size >= size:
         raise ValueError(

@@ -221,8 +221,11 @@ def _sampled(
 ) -> Sample:
     members, log_weight = chosen.sample(belief, key=key)
     exact = isinstance(shown, AsItIs) and shown.varying is None
-    moments = chosen.moments(belief) if exact else None
-    return Sample(shown(dynamics, members, cycle), log_weight, moments)
+    told = shown(dynamics, members, cycle)
+    if not exact:
+        return Sample(told, log_weight, None)
+    mean, sd = chosen.moments(belief)
+    return Sample(told, log_weight, (mean[: told.shape[1]], sd[: told.shape[1]]))
 
 
 def _after(

@@ -157,8 +157,8 @@ def innovation(tree: xr.DataTree, channel: str) -> xr.Dataset:
 
     Returns:
         On (time, ...): `residual` and `after` (reading minus background and minus analysis), `sd` that the
-        filter gives the residual, all in the units of the channel, `log_score`, and `z = residual / sd`; NaN
-        where nothing was read.
+        filter gives the residual and `error` that of the reading's own error, all in the units of the channel,
+        `log_score`, and `z = residual / sd`; NaN where nothing was read.
 
     Raises:
         ValueError: if there is no such channel.
@@ -172,6 +172,8 @@ def innovation(tree: xr.DataTree, channel: str) -> xr.Dataset:
     parts = {"residual": residual, "sd": sd, "z": residual / sd}
     if f"{channel}_after" in group:
         parts["after"] = _draws_mean(group[f"{channel}_after"])
+    if f"{channel}_error" in group:
+        parts["error"] = _draws_mean(group[f"{channel}_error"])
     if f"{channel}_log_score" in group:
         told = group[f"{channel}_log_score"]
         parts["log_score"] = told if "draw" not in told.dims else _log_mean(told)

@@ -73,6 +73,8 @@ def error_variance(
                 f"'{channel}'."
             )
         return xr.full_like(told["sd"], float(error[channel]) ** 2)
+    if "error" in told:
+        return told["error"] ** 2
     if not _reads_the_state(tree, channel):
         return None
     _, sd = moments(tree, "background", channel)
