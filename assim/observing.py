@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +17,7 @@ import xarray as xr
 
 from assim.filters.base import Cycle
 from assim.statespace import (
+    AbstractCorrelated,
     AbstractField,
     AbstractNamed,
     AbstractStateSpace,
@@ -145,7 +147,37 @@ def observe_system(
         where=jnp.asarray(where, dtype) if moving else None,
     )
     stay = None if where is None or moving else jnp.asarray(where, dtype)
+    _require_errors(system, cycles, stay)
     return Observed(times, cycles, columns, stay)
+
+
+@eqx.filter_jit
+def _own_variance(system: AbstractStateSpace, x: Array, span: Span, where: Array | None) -> Array:
+    """The variance of a reading by the system alone, 0 not refused."""
+    return system.observation(x, span, where).variance
+
+
+def _require_errors(system: AbstractStateSpace, cycles: Cycle, where: Array | None) -> None:
+    """Refuse readings without an error of their own, and errors that cannot go together."""
+    x = system.init(NOTHING, key=jax.random.key(0)).sample(jax.random.key(0))
+    span = jax.tree.map(lambda leaf: leaf[0], cycles.span)
+    where = cycles.where[0] if cycles.where is not None else where
+    own = np.asarray(_own_variance(system, x, span, where), float)
+    whole = own + np.asarray(cycles.sd, float) ** 2
+    wrong = np.asarray(cycles.mask) & ~(np.isfinite(whole) & (whole > 0.0))
+    if wrong.any():
+        raise ValueError(
+            f"A reading has an error of variance {whole[wrong][0]:g} by {type(system).__name__} and the record "
+            "together: give the system an error above 0, or the record a variable that ends in _sd."
+        )
+    if isinstance(system, AbstractCorrelated):
+        root = np.asarray(system.error_root(span, where), float)
+        least = float(np.linalg.eigvalsh(root @ root.T + np.diag(np.asarray(cycles.sd[0]) ** 2))[0])
+        if not least > 0.0:
+            raise ValueError(
+                f"The covariance of the errors of {type(system).__name__} is not positive definite (its least "
+                f"eigenvalue is {least:.3g}): give each reading an error of its own."
+            )
 
 
 def state_columns(system: AbstractStateSpace, size: int) -> Columns:

@@ -17,7 +17,7 @@ from assim.filters import ETKF, LETKF, EnKF, ExtendedKalman, Kalman, Particle, S
 from assim.filters.base import Cycle, Dynamics, Told, run
 from assim.models import Autoregressive, Mechanistic, Normal
 from assim.statespace import Span
-from assim.systems import Lorenz63, Lorenz96, OrnsteinUhlenbeck
+from assim.systems import LinearGaussian, Lorenz63, Lorenz96, OrnsteinUhlenbeck
 from tests.test_forecasting import mast
 
 KEY = jax.random.key(0)
@@ -355,6 +355,19 @@ def test_mistakes_are_sentences(twin, which):
     change, more, words = MISTAKES[which]
     with pytest.raises(ValueError, match=words):
         assim.assimilate(SMALL, change(twin[1]), ETKF(10), key=KEY, **more)
+
+
+def test_readings_without_an_error_are_refused(twin):
+    with pytest.raises(ValueError, match="error of variance 0 by Lorenz96"):
+        assim.assimilate(Lorenz96(size=8, error=0.0), twin[1], ETKF(10), key=KEY)
+    known = twin[1].assign(x_sd=1.0 + 0 * twin[1]["x"])
+    assim.assimilate(Lorenz96(size=8, error=0.0), known, ETKF(10), key=KEY)
+    one, two = jnp.eye(1), jnp.ones((2, 1))
+    tied = LinearGaussian(-one, one, two, jnp.array([[1.0, 0.0], [1.0, 0.0]]), jnp.zeros(1), one)
+    times = np.datetime64("2000-01-01", "ns") + np.arange(1, 4) * np.timedelta64(1, "s")
+    ds = xr.Dataset({n: ("time", np.zeros(3)) for n in ("y0", "y1")}, {"time": times})
+    with pytest.raises(ValueError, match="not positive definite"):
+        assim.assimilate(tied, ds, Kalman(), key=KEY)
 
 
 def test_mistakes_with_fits_are_sentences(fit, record, twin, whole):
