@@ -151,9 +151,14 @@ def test_az_judges_it(post):
     "method",
     [
         None,
-        NUTS(30, 30, 2, ascent=SHORT, max_tree_depth=4),
-        SVI(100, ascent=SHORT, num_draws=50),
-        Stein(20, 100),
+        *(
+            pytest.param(method, marks=pytest.mark.slow)
+            for method in (
+                NUTS(30, 30, 2, ascent=SHORT, max_tree_depth=4),
+                SVI(100, ascent=SHORT, num_draws=50),
+                Stein(20, 100),
+            )
+        ),
     ],
     ids=lambda m: type(m).__name__,
 )

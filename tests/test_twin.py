@@ -164,12 +164,16 @@ def test_a_square_is_read_at_pairs_of_coordinates(key):
         np.testing.assert_allclose(y, at_sensors(jnp.asarray(x).reshape(8, 8), at), atol=1e-4)
 
 
-def test_places_on_a_line_are_their_own_coordinate(key):
-    for system in (RING, TwoScaleLorenz96(4, 3, error=0.0)):
-        truth, seen = twin_experiment(system, (STEP, 5), key=key)
-        np.testing.assert_array_equal(truth["place"], system.places()[:, 0])
-        np.testing.assert_array_equal(seen["position_0"], system.sensors()[:, 0])
-        assert "place_0" not in truth.coords
+def test_places_in_a_row_are_their_own_coordinate_and_others_are_numbered(key):
+    truth, seen = twin_experiment(RING, (STEP, 5), key=key)
+    np.testing.assert_array_equal(truth["place"], RING.places()[:, 0])
+    np.testing.assert_array_equal(seen["position_0"], RING.sensors()[:, 0])
+    assert "place_0" not in truth.coords
+    system = TwoScaleLorenz96(4, 3, error=0.0)
+    truth, seen = twin_experiment(system, (STEP, 5), key=key)
+    np.testing.assert_array_equal(truth["place"], np.arange(16))
+    np.testing.assert_array_equal(truth["place_0"], system.places()[:, 0])
+    np.testing.assert_array_equal(seen["position_0"], system.sensors()[:, 0])
     np.testing.assert_array_equal(seen["x"].values, truth["x"].values[:, :4])
 
 

@@ -185,7 +185,16 @@ def exercise(entry: Entry, ssm: AbstractStateSpace, key: jax.Array) -> dict:
     return told
 
 
-@pytest.fixture(scope="module", params=ENTRIES)
+HEAVY = {"stepped-network", "lorenz-96-two-scale", "korteweg-de-vries", "navier-stokes"}
+"""They compile longest, and have tests of their own."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=[pytest.mark.slow] if name in HEAVY else []) for name in ENTRIES
+    ],
+)
 def entry(request):
     return ENTRIES[request.param]()
 

@@ -13,10 +13,7 @@ from assim.data.placing import place_of
 from assim.data.writing import to_cf
 
 N = 60
-CASES = [
-    *("record", "stations", "forecast", "members", "forecasts", "station forecasts", "fit"),
-    *("analysis", "members of an analysis", "particles"),
-]
+CASES = ["record", "stations", "forecast", "members", "forecasts", "station forecasts", "fit"]
 
 
 def _positions(stations: int) -> dict:
@@ -136,35 +133,7 @@ def fit(record):
 
 
 @pytest.fixture
-def analysis(record):
-    """A tree as `assimilate` gives."""
-
-    def make(weighted=False):
-        rng = np.random.default_rng(3)
-        base = record()["air_temperature"].fillna(280.0)
-        base.attrs = {"standard_name": "air_temperature", "units": "K"}
-        drawn = ("chain", "draw")
-        values = base + xr.DataArray(rng.normal(size=(1, 8, N)), dims=[*drawn, "time"])
-        held = {
-            "air_temperature": values.transpose(*drawn, "time").assign_attrs(base.attrs),
-            "air_temperature_mean": values.mean(drawn).assign_attrs(base.attrs),
-            "air_temperature_sd": values.std(drawn).assign_attrs(base.attrs),
-        }
-        if weighted:
-            held["log_weight"] = xr.DataArray(rng.normal(size=(1, 8, N)), dims=[*drawn, "time"])
-        ds = xr.Dataset(held).drop_vars(["station"], errors="ignore").astype(float)
-        tree = xr.DataTree.from_dict({"/analysis": ds.assign_coords(time=base["time"])})
-        tree.attrs = {
-            "assimilated": json.dumps({"type": "Autoregressive"}),
-            "filter": json.dumps({"type": "ETKF"}),
-        }
-        return tree
-
-    return make
-
-
-@pytest.fixture
-def case(request, record, forecast, fit, analysis):
+def case(request, record, forecast, fit):
     """What is written, and how."""
     return {
         "record": (record(), {}),
@@ -174,9 +143,6 @@ def case(request, record, forecast, fit, analysis):
         "forecasts": (forecast(4), {"quantiles": (0.1, 0.9)}),
         "station forecasts": (forecast(4, 3), {"members": True}),
         "fit": (fit, {}),
-        "analysis": (analysis(), {}),
-        "members of an analysis": (analysis(), {"members": True}),
-        "particles": (analysis(weighted=True), {}),
     }[request.param]
 
 

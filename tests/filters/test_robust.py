@@ -31,7 +31,13 @@ EVERY = {
     "WeakFourDVar": WeakFourDVar(np.eye(4), lag=2),
     "GuidedParticle": GuidedParticle(60),
 }
-each_filter = pytest.mark.parametrize("inner", EVERY.values(), ids=EVERY.keys())
+each_filter = pytest.mark.parametrize(
+    "inner",
+    [
+        pytest.param(f, id=n, marks=[] if n == "Kalman" else [pytest.mark.slow])
+        for n, f in EVERY.items()
+    ],
+)
 
 
 def filtered(chosen, dynamics, cycles, key, prior=None):

@@ -183,7 +183,13 @@ def likelihood(model: Mechanistic, cycles: Cycle, **changes):
 
 @pytest.mark.parametrize(
     "chosen",
-    [filters.ExtendedKalman(1.1), filters.EnKF(20), filters.DEnKF(20), filters.ETKF(20)],
+    [
+        filters.ETKF(20),
+        *(
+            pytest.param(f, marks=pytest.mark.slow)
+            for f in (filters.ExtendedKalman(1.1), filters.EnKF(20), filters.DEnKF(20))
+        ),
+    ],
     ids=lambda f: type(f).__name__,
 )
 def test_the_likelihood_is_smooth_in_the_parameters(chosen, x64):
@@ -195,6 +201,7 @@ def test_the_likelihood_is_smooth_in_the_parameters(chosen, x64):
     assert float(told(27.0)[1]) == pytest.approx(float(slope), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_an_ensemble_tends_to_the_exact_likelihood(case, key):
     """Of a linear system, whose likelihood Kalman knows; readings taken for independent are further off."""
     system = dataclasses.replace(case.system, error=jnp.diag(jnp.diagonal(case.system.error)))
@@ -326,6 +333,7 @@ def posterior(model: Mechanistic, cycles: Cycle, method, key):
     return method.run(Problem(model, {}, examples, layout), key=key, watch=Watch())
 
 
+@pytest.mark.slow
 def test_laplace_finds_the_exact_mode_and_curvature(key):
     """Gauss-Newton of the readings one by one is the Fisher information of the innovations."""
     system, cycles, t = relaxing()
