@@ -1,4 +1,4 @@
-"""`assimilate` where parameters are unknown: beside the state, alone, along with particles, a filter for each draw."""
+"""`assimilate` where parameters are unknown: beside the state, alone, with particles, a filter for each draw."""
 
 import equinox as eqx
 import jax
