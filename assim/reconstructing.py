@@ -109,7 +109,8 @@ class Way:
         """What the stretch before needs, and what is told of this one."""
         go = told if self.scene.several is None else told_each
         settings = (self.scene.shown, self._first(rows), jax.random.fold_in(self.key, 1))
-        return go(self.chosen, self.scene.dynamics, passed, self._cycles(rows), later, *settings)
+        between, cycles = (passed, later), self._cycles(rows)
+        return go(self.chosen, self.scene.dynamics, between, cycles, *settings)
 
     def _cycles(self, rows: slice) -> Cycle:
         return jax.tree.map(lambda leaf: leaf[rows], self.scene.cycles)

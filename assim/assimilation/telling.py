@@ -1,5 +1,7 @@
 """A filter through a stretch of cycles, one scan under one `jit`, and what is told of each cycle."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -86,9 +88,8 @@ def stretch(
 def told(
     chosen: AbstractSmoother,
     dynamics: Dynamics,
-    passed: PyTree,
+    between: tuple[PyTree, PyTree | None],
     cycles: Cycle,
-    later: PyTree | None,
     shown: AbstractShown,
     first_step: Array,
     key: Key,
@@ -98,20 +99,21 @@ def told(
     Args:
         chosen: the smoother.
         dynamics: the model.
-        passed: what the way forward said of the stretch.
+        between: what the way forward said of the stretch, and what this function said of the stretch that follows,
+            None where none does.
         cycles: the stretch.
-        later: what this function said of the stretch that follows; None where none does.
         shown: what is told of members.
         first_step: absolute number of the first cycle.
         key: all randomness.
     """
-    later, beliefs = chosen.back(dynamics, passed, cycles, later)
+    passed, later = between
+    first, beliefs = chosen.back(dynamics, passed, cycles, later)
 
     def tell(belief: Belief, cycle: Cycle, number: Array) -> Sample:
         return _sampled(chosen, dynamics, belief, cycle, shown, key=jax.random.fold_in(key, number))
 
     numbers = first_step + jnp.arange(cycles.mask.shape[0])
-    return later, jax.vmap(tell)(beliefs, cycles, numbers)
+    return first, jax.vmap(tell)(beliefs, cycles, numbers)
 
 
 @eqx.filter_jit
@@ -127,63 +129,25 @@ def forward(
     return chosen.forward(dynamics, belief, cycles, key=key, first_step=first_step)
 
 
-@eqx.filter_jit
-def stretches(
-    chosen: AbstractFilter,
-    dynamics: Dynamics,
-    beliefs: Belief,
-    cycles: Cycle,
-    valid: Bool[Array, " time"],
-    first_step: Array,
-    shown: AbstractShown,
-    key: Key,
-) -> tuple[Belief, Kept]:
-    """The same for a batch of models, each with a filter of its own, on a leading axis."""
+def each(go: Callable) -> Callable:
+    """The same for a batch of models on a leading axis, each with what it takes up of its own.
 
-    def one(ssm: AbstractStateSpace, belief: Belief) -> tuple[Belief, Kept]:
-        alone = _of(dynamics, ssm)
-        return stretch(chosen, alone, belief, cycles, valid, first_step, shown, key)
+    Args:
+        go: a function of a filter, the dynamics of one model, what that takes up, and what all share.
+    """
 
-    axis = eqx.if_array(0)
-    return eqx.filter_vmap(one, in_axes=(axis, axis))(dynamics.ssm, beliefs)
+    @eqx.filter_jit
+    def batched(chosen: object, dynamics: Dynamics, own: PyTree, *shared: PyTree) -> PyTree:
+        def one(ssm: AbstractStateSpace, own: PyTree) -> PyTree:
+            return go(chosen, _of(dynamics, ssm), own, *shared)
+
+        axis = eqx.if_array(0)
+        return eqx.filter_vmap(one, in_axes=(axis, axis))(dynamics.ssm, own)
+
+    return batched
 
 
-@eqx.filter_jit
-def forward_each(
-    chosen: AbstractSmoother,
-    dynamics: Dynamics,
-    beliefs: Belief,
-    cycles: Cycle,
-    first_step: Array,
-    key: Key,
-) -> tuple[Belief, PyTree]:
-    """`forward` for a batch of models, on a leading axis."""
-
-    def one(ssm: AbstractStateSpace, belief: Belief) -> tuple[Belief, PyTree]:
-        return forward(chosen, _of(dynamics, ssm), belief, cycles, first_step, key)
-
-    axis = eqx.if_array(0)
-    return eqx.filter_vmap(one, in_axes=(axis, axis))(dynamics.ssm, beliefs)
-
-
-@eqx.filter_jit
-def told_each(
-    chosen: AbstractSmoother,
-    dynamics: Dynamics,
-    passed: PyTree,
-    cycles: Cycle,
-    later: PyTree | None,
-    shown: AbstractShown,
-    first_step: Array,
-    key: Key,
-) -> tuple[PyTree, Sample]:
-    """`told` for a batch of models, on a leading axis."""
-
-    def one(ssm: AbstractStateSpace, passed: PyTree, later: PyTree) -> tuple[PyTree, Sample]:
-        return told(chosen, _of(dynamics, ssm), passed, cycles, later, shown, first_step, key)
-
-    axis = eqx.if_array(0)
-    return eqx.filter_vmap(one, in_axes=(axis, axis, axis))(dynamics.ssm, passed, later)
+stretches, forward_each, told_each = each(stretch), each(forward), each(told)
 
 
 def begun(chosen: AbstractFilter | AbstractSmoother, scene: Scene, *, key: Key) -> Belief:

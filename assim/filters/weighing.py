@@ -59,10 +59,12 @@ def few(log_weight: Float[Array, " member"], least: Float[Array, ""] | float) ->
 
 def systematic(weight: Float[Array, " member"], *, key: Key) -> Int[Array, " member"]:
     """Numbers of the particles drawn again: each as often as its weight says, within one."""
-    size = weight.shape[0]
-    ticks = (jnp.arange(size) + jax.random.uniform(key, dtype=weight.dtype)) / size
+    size, begin = weight.shape[0], jax.random.uniform(key, dtype=weight.dtype)
     reached = jnp.cumsum(weight)
-    return jnp.searchsorted(reached / reached[-1], ticks, method="scan_unrolled").clip(0, size - 1)
+    # how many of the ticks begin, begin + 1, ... lie below the reach of each
+    ticks = jnp.ceil(size * (reached / reached[-1]) - begin)
+    passed = jnp.zeros(size + 1, int).at[ticks.astype(int).clip(0, size)].add(1)
+    return jnp.cumsum(passed)[:-1]
 
 
 def alike(
