@@ -25,7 +25,7 @@ from assim.filters.robust import picking
 from assim.inference.progress import Progress
 from assim.model import AbstractModel
 from assim.statespace import AbstractStateSpace
-from assim.tree import read_tree, require_key
+from assim.tree import Fitted, read_tree, require_key
 from assim.types import Array, Key
 
 CYCLES = 256
@@ -57,7 +57,7 @@ class Running:
 
 
 def assimilate(
-    model: AbstractStateSpace | AbstractModel | xr.DataTree | str | Path,
+    model: AbstractStateSpace | AbstractModel | Fitted | xr.DataTree | str | Path,
     ds: xr.Dataset,
     chosen: AbstractFilter,
     *,
@@ -72,8 +72,9 @@ def assimilate(
     r"""Carry a belief through a record, $p(x_k \mid y_{<k})$ and $p(x_k \mid y_{\le k})$ at each of its times.
 
     Args:
-        model: a known system, from `assim.systems` or your own; a posterior tree or its path, whose draws are the
-            members; a `models.Mechanistic`, whose parameters are drawn from their priors.
+        model: a known system, from `assim.systems` or your own; a posterior tree, its path, or what `assim.restore`
+            makes of it, whose draws are the members; a `models.Mechanistic`, whose parameters are drawn from their
+            priors.
         ds: the record, file units; NaN where missing, and rows without any reading are no more than that.
         chosen: a filter from `assim.filters`. One without members runs once for each draw of a posterior.
         key: all randomness.

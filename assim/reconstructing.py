@@ -20,7 +20,7 @@ from assim.filters.smoother import AbstractSmoother
 from assim.inference.progress import Progress
 from assim.model import AbstractModel
 from assim.statespace import AbstractLinearGaussian, AbstractStateSpace
-from assim.tree import read_tree, require_key
+from assim.tree import Fitted, read_tree, require_key
 from assim.types import Key, PyTree
 
 CYCLES = 256
@@ -30,7 +30,7 @@ MEMBERS = 300
 
 
 def reconstruct(
-    model: AbstractStateSpace | AbstractModel | xr.DataTree | str | Path,
+    model: AbstractStateSpace | AbstractModel | Fitted | xr.DataTree | str | Path,
     ds: xr.Dataset,
     chosen: AbstractSmoother | None = None,
     *,

@@ -24,7 +24,7 @@ from assim.filters.robust import picking
 from assim.filters.sweeping import grouped, run_all, stacked
 from assim.model import AbstractModel
 from assim.statespace import AbstractStateSpace
-from assim.tree import require_key
+from assim.tree import Fitted, read_tree, require_key
 from assim.types import Array, Key
 
 MEASURES = {
@@ -35,7 +35,7 @@ MEASURES = {
 
 
 def tune(
-    model: AbstractStateSpace | AbstractModel | xr.DataTree | str | Path,
+    model: AbstractStateSpace | AbstractModel | Fitted | xr.DataTree | str | Path,
     ds: xr.Dataset,
     filters: Sequence[AbstractFilter],
     *,
@@ -72,6 +72,7 @@ def tune(
         raise ValueError(
             f"repeats={repeats} and spin_up={spin_up}: give 1 or more repeats and a share from 0 to below 1."
         )
+    model = read_tree(model) if isinstance(model, str | Path) else model
     begin = None if since is None else np.datetime64(since, "ns")
     scores = np.full((len(MEASURES), len(filters), repeats), np.nan)
     keys = jax.random.split(key, repeats)

@@ -222,6 +222,13 @@ def test_a_fit_assimilates_in_file_units(fit, record):
     assert 0.75 < expected < 1.3  # the noise of a step is 1
 
 
+def test_a_restored_fit_serves_as_well(fit, record):
+    """As one of a class of your own has to be given."""
+    ds = record.isel(time=slice(400, 410))
+    one, other = (assim.assimilate(m, ds, EnKF(20), key=KEY) for m in (fit, assim.restore(fit)))
+    np.testing.assert_array_equal(one["analysis"]["t"], other["analysis"]["t"])
+
+
 def test_a_fit_goes_on_after_a_gap(fit, record):
     """The rows that no file holds are cycles without readings."""
     ds = record.isel(time=slice(400, 480)).copy(deep=True)

@@ -12,6 +12,7 @@ import xarray as xr
 
 from assim.filters.base import Belief
 from assim.registry import settings_of
+from assim.tree import Fitted
 from assim.types import Key
 
 
@@ -60,7 +61,8 @@ def run_attrs(model: Any, chosen: Any, update: str | Sequence[str], key: Key) ->
     Of a posterior they say as well on what it was trained, so that nothing is scored by that unawares, and where
     its sensors are.
     """
-    told, inherited = json.dumps(_told(model)), {}
+    own = model.model if isinstance(model, Fitted) else model
+    told, inherited = json.dumps(_told(own)), {}
     if isinstance(model, xr.DataTree):
         told = model.attrs.get("model", "")
         known = {str(k): str(v) for k, v in model.attrs.items()}

@@ -8,7 +8,6 @@ the state.
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -37,7 +36,7 @@ NO_LAYOUT = Layout((), (), (), (), 0, 1.0)
 
 
 def staged(
-    model: AbstractStateSpace | AbstractModel | xr.DataTree | str | Path,
+    model: AbstractStateSpace | AbstractModel | Fitted | xr.DataTree,
     ds: xr.Dataset,
     size: int | None,
     *,
@@ -50,7 +49,7 @@ def staged(
     """A model and a record, a scene for each station.
 
     Args:
-        model: a known system, a posterior tree or its path, or a `Mechanistic`.
+        model: a known system, a posterior tree or what `restore` makes of it, or a `Mechanistic`.
         ds: the record, file units.
         size: members of the filter, None where it has none.
         update: "state", "parameters", "both", or names of parameters.
@@ -79,7 +78,7 @@ def staged(
             f"{type(model).__name__} is not fitted yet: give the posterior, as assim.infer(model, train, key=key)."
         )
     else:
-        fitted = restore(model)
+        fitted = model if isinstance(model, Fitted) else restore(model)
     names = _named(fitted, update)
     if isinstance(fitted.model, AbstractSequential):
         return [_of_known(fitted, ds, size, names, since, whole=whole, key=key)]
