@@ -3,8 +3,9 @@
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,15 @@ import numpy as np
 import xarray as xr
 
 from assim.assimilation.augmenting import Drawn
-from assim.assimilation.believing import belief_dataset, belief_from, require_same, run_attrs
+from assim.assimilation.believing import (
+    belief_dataset,
+    belief_from,
+    recent_from,
+    require_same,
+    run_attrs,
+    sensors_of,
+)
+from assim.assimilation.doors import moment, require_filters, require_record
 from assim.assimilation.labelling import Part, across, labelled, streamed, whole
 from assim.assimilation.losing import Watch
 from assim.assimilation.scene import Scene
@@ -35,6 +44,8 @@ LOST = {
     "flag_values": [0, 1],
     "flag_meanings": "followed lost",
 }
+FEWEST = 16
+"""Cycles under one call at least: a loop of one is compiled as none, and rounds otherwise."""
 MOST_VALUES = 8_000_000
 """Values of members held on the device at once."""
 
@@ -46,14 +57,17 @@ class Running:
     Args:
         scene: what is run.
         belief: after the cycles so far.
+        key: of its cycles.
         steps: absolute number of the next cycle.
-        watch: whether the filter still follows.
     """
 
     scene: Scene
     belief: Belief
+    key: Key
     steps: int = 0
-    watch: Watch = field(default_factory=Watch)
+
+    def __post_init__(self) -> None:
+        self.watch = Watch(self.scene.station)
 
 
 def assimilate(
@@ -99,14 +113,18 @@ def assimilate(
         TypeError: a filter that cannot serve the model; a seed in place of a key.
     """
     require_key(key)
-    if members is not None and members < 0:
-        raise ValueError(f"members={members}: give how many are kept, 0 for none, None for all.")
+    require_filters(chosen)
+    require_record(ds, members)
     model = read_tree(model) if isinstance(model, str | Path) else model
-    k_start, k_run = jax.random.split(key)
+    k_stage, k_start, k_run = jax.random.split(key, 3)
     attrs = run_attrs(model, chosen, update, key)
-    begin = None if since is None else np.datetime64(since, "ns")
+    begin = moment(since)
     if resume is not None:
         require_same(resume, attrs)
+        if begin is not None:
+            raise ValueError(
+                "since= and resume= both tell the time of the state: give resume= alone to go on from it."
+            )
         begin = _last(resume)
         ds = _later(ds, begin)
     scenes = staged(
@@ -117,19 +135,20 @@ def assimilate(
         since=begin,
         resumed=resume is not None,
         whole=picking(chosen),
-        key=k_start,
+        key=k_stage,
     )
+    attrs["sensors"] = sensors_of(scenes[0])
     name = type(chosen).__name__
     if update == PARAMETERS:
         chosen = Partial(chosen, _parameters_of(scenes[0]))
     running = [
-        Running(scene, begun(chosen, scene, key=k_start), watch=Watch(scene.station))
-        for scene in scenes
+        Running(scene, begun(chosen, scene, key=k_start), _own(k_run, scene)) for scene in scenes
     ]
     if resume is not None:
-        for number, one in enumerate(running):
-            _go_on(one, resume["belief"].to_dataset(), number)
-    parts = _parts(running, chosen, members, key=k_run, progress=progress)
+        require_same(resume, attrs, ("sensors",))
+        for one in running:
+            _go_on(one, resume["belief"].to_dataset())
+    parts = _parts(running, chosen, members, progress=progress)
     tree = whole(parts, attrs) if to is None else streamed(parts, attrs, Path(to))
     for one in running:
         for sentence in one.watch.advice(name):
@@ -137,11 +156,29 @@ def assimilate(
     return tree
 
 
-def _go_on(one: Running, held: xr.Dataset, number: int) -> None:
-    """Put the belief of an earlier run in its place."""
-    here = held.isel(station=number) if "station" in held.dims else held
-    one.belief = belief_from(here, one.belief)
+def _own(key: Key, scene: Scene) -> Key:
+    """The key of a station, wherever it stands among others."""
+    return key if scene.station is None else jax.random.fold_in(key, crc32(scene.station.encode()))
+
+
+def _go_on(one: Running, held: xr.Dataset) -> None:
+    """Put the belief of an earlier run in its place.
+
+    Raises:
+        ValueError: a station that it has not.
+    """
+    label = one.scene.station
+    if label is not None:
+        known = [str(name) for name in np.atleast_1d(held.get("station", []))]
+        if label not in known:
+            raise ValueError(
+                f"resume= knows nothing of '{label}', only of {', '.join(known) or 'a single record'}: leave that "
+                "station out, or start it anew."
+            )
+        held = held.isel(station=known.index(label))
+    one.belief = belief_from(held, one.belief)
     one.steps = int(held.attrs["cycles"])
+    one.watch.recent = recent_from(held)
 
 
 def _last(resume: xr.DataTree) -> np.datetime64:
@@ -175,7 +212,6 @@ def _parts(
     chosen: AbstractFilter,
     members: int | None,
     *,
-    key: Key,
     progress: bool,
 ) -> Iterator[Part]:
     """The groups, a stretch at a time, and what a resume needs at the end."""
@@ -184,18 +220,21 @@ def _parts(
         for start in range(0, total, size):
             rows = slice(start, min(start + size, total))
             yield across(
-                [_part(one, chosen, rows, size, members, key=key) for one in running],
+                [_part(one, chosen, rows, size, members) for one in running],
                 [one.scene for one in running],
             )
             bar.advance(rows.stop - rows.start, {})
     last = running[0].scene.times[-1]
-    held = [belief_dataset(one.belief, one.steps, last) for one in running]
-    stations = running[0].scene.station is not None
-    yield {"belief": xr.concat(held, "station") if stations else held[0]}
+    held = [belief_dataset(one.belief, one.steps, last, one.watch.recent) for one in running]
+    names = [one.scene.station for one in running]
+    if names[0] is None:
+        yield {"belief": held[0]}
+    else:
+        yield {"belief": xr.concat(held, "station").assign_coords(station=names)}
 
 
 def _part(
-    one: Running, chosen: AbstractFilter, rows: slice, size: int, members: int | None, *, key: Key
+    one: Running, chosen: AbstractFilter, rows: slice, size: int, members: int | None
 ) -> Part:
     """A stretch of one record, labelled; the record moves on."""
     scene, count = one.scene, rows.stop - rows.start
@@ -203,7 +242,9 @@ def _part(
     cycles = jax.tree.map(lambda leaf: leaf[at], scene.cycles)
     valid, step = jnp.arange(size) < count, jnp.asarray(one.steps)
     go = stretch if scene.several is None else stretches
-    one.belief, kept = go(chosen, scene.dynamics, one.belief, cycles, valid, step, scene.shown, key)
+    one.belief, kept = go(
+        chosen, scene.dynamics, one.belief, cycles, valid, step, scene.shown, one.key
+    )
     one.steps += count
     time = 0 if scene.several is None else 1
     cut = (slice(None),) * time + (slice(count),)
@@ -223,4 +264,5 @@ def _stretch_size(scene: Scene, chosen: AbstractFilter) -> int:
     members = (chosen.size or DRAWS) * (1 if scene.several is None else math.prod(scene.several))
     held = members * scene.tables[-1].at.stop * 2
     fits = max(int(MOST_VALUES // held), 1)
-    return min(CYCLES, 2 ** math.ceil(math.log2(len(scene.times))), 2 ** int(math.log2(fits)))
+    needed = max(2 ** math.ceil(math.log2(len(scene.times))), FEWEST)
+    return min(CYCLES, needed, 2 ** int(math.log2(fits)))

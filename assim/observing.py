@@ -108,20 +108,23 @@ def observe_system(
     Args:
         system: the model.
         ds: readings along `time`; NaN where missing.
-        since: the time of the state before the first reading; None for that of the attribute `start_time`, or for
-            as long before it as the second comes after.
+        since: the time of the state before the first reading; None for that of the attribute `start_time` where the
+            record begins there, or for as long before its first reading as the second comes after.
 
     Raises:
         ValueError: no usable time or variable, another number of channels than the system has, readings before the
             state's time.
     """
     times = _times(ds)
-    since = ds.attrs.get("start_time") if since is None else since
-    start = _start(times) if since is None else np.datetime64(since, "ns")
-    if (times <= start).any():
+    start = (
+        _start(times, ds.attrs.get("start_time")) if since is None else np.datetime64(since, "ns")
+    )
+    if np.isnat(start):
+        raise ValueError("since=NaT is no time: give that of the state before the first reading.")
+    if (times < start).any():
         raise ValueError(
             f"The record begins at {_stamp(times[0])}, and the state is of {_stamp(start)}: give readings that "
-            "come after it, or an earlier since=."
+            "do not come before it, or an earlier since=."
         )
     y, sd, where, columns = _field(system, ds) if _is_field(system) else _channels(system, ds)
     if where is not None and _own(system, where):
@@ -238,7 +241,13 @@ def _times(ds: xr.Dataset) -> np.ndarray:
     return times
 
 
-def _start(times: np.ndarray) -> np.datetime64:
+def _start(times: np.ndarray, told: str | None) -> np.datetime64:
+    """The time of the state: that told of the record, where its beginning was not cut off."""
+    if told is not None:
+        start = np.datetime64(told, "ns")
+        longest = np.diff(times).max() if times.size > 1 else np.timedelta64(2**62, "ns")
+        if np.timedelta64(0, "ns") <= times[0] - start <= 2 * longest:
+            return start
     if times.size < 2:
         raise ValueError("One reading does not tell the time of the state before it: give since=.")
     return times[0] - (times[1] - times[0])

@@ -1,7 +1,9 @@
 """`reconstruct`: every time given all readings, earlier and later: smoothing, and gaps filled."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from zlib import crc32
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from assim.assimilation.believing import run_attrs
+from assim.assimilation.doors import moment, require_record, require_smoother
 from assim.assimilation.labelling import Part, across, labelled_smooth, streamed, whole
 from assim.assimilation.scene import Scene
 from assim.assimilation.spilling import Spill
@@ -62,11 +65,13 @@ def reconstruct(
         TypeError: a smoother that cannot serve the model; a seed in place of a key.
     """
     require_key(key)
+    require_smoother(chosen)
+    require_record(ds, members)
     model = read_tree(model) if isinstance(model, str | Path) else model
-    k_start, k_run = jax.random.split(key)
+    k_stage, k_start, k_run = jax.random.split(key, 3)
     smoother = _default(model) if chosen is None else chosen
-    begin = None if since is None else np.datetime64(since, "ns")
-    scenes = staged(model, ds, smoother.size, since=begin, key=k_start)
+    begin = moment(since)
+    scenes = staged(model, ds, smoother.size, since=begin, key=k_stage)
     attrs = run_attrs(model, smoother, STATE, key)
     beliefs = [begun(smoother, scene, key=k_start) for scene in scenes]
     beside = None if to is None else Path(to).parent
@@ -78,7 +83,28 @@ def reconstruct(
             parts = _whole(smoother, scenes, beliefs, members, spill, bar, key=k_run)
         else:
             parts = _lagged(smoother, scenes, beliefs, members, bar, key=k_run)
+        parts = _watched(parts, type(smoother).__name__)
         return whole(parts, attrs) if to is None else streamed(parts, attrs, Path(to))
+
+
+def _watched(parts: Iterator[Part], who: str) -> Iterator[Part]:
+    """The parts as they are, and a word where they are no numbers."""
+    broken = None
+    for part in parts:
+        held = part["smoothed"].transpose("time", ...)
+        times = held["time"].values
+        for name, value in held.data_vars.items():
+            if str(name).endswith("_mean") and broken is None:
+                sound = np.isfinite(value.values).reshape(times.size, -1).all(axis=1)
+                broken = None if sound.all() else times[~sound][0]
+        yield part
+    if broken is not None:
+        warnings.warn(
+            f"{who} came to values that are no numbers, the first at {broken.astype('datetime64[s]')}: use a "
+            "shorter step of the model, more members, more inflation, or a prior nearer to the readings.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _default(model: object) -> AbstractSmoother:
@@ -90,7 +116,9 @@ class Way:
     """One record on its way forward, a stretch at a time."""
 
     def __init__(self, chosen: AbstractSmoother, scene: Scene, belief: Belief, key: Key) -> None:
-        self.chosen, self.scene, self.belief, self.key = chosen, scene, belief, key
+        self.chosen, self.scene, self.belief = chosen, scene, belief
+        label = scene.station
+        self.key = key if label is None else jax.random.fold_in(key, crc32(label.encode()))
 
     def on(self, rows: slice) -> PyTree:
         """What the way through a stretch leaves behind."""

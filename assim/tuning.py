@@ -16,12 +16,13 @@ import numpy as np
 import xarray as xr
 from scipy.stats import norm
 
+from assim.assimilation.doors import moment, require_filters, require_record
 from assim.assimilation.scene import Scene
 from assim.assimilation.staging import staged
 from assim.assimilation.telling import begun
 from assim.filters.base import AbstractFilter
 from assim.filters.robust import picking
-from assim.filters.sweeping import grouped, run_all, stacked
+from assim.filters.sweeping import grouped, levelled, run_all, stacked
 from assim.model import AbstractModel
 from assim.statespace import AbstractStateSpace
 from assim.tree import Fitted, read_tree, require_key
@@ -29,7 +30,7 @@ from assim.types import Array, Key
 
 MEASURES = {
     "log_score": "mean log predictive density of a reading, internal units; higher is better",
-    "crps": "mean CRPS of a reading, internal units; lower is better",
+    "crps": "mean CRPS of a reading, the belief taken for a Normal, internal units; lower is better",
     "normalised": "mean square of innovations in units of their standard deviation; 1 is consistent",
 }
 
@@ -68,12 +69,14 @@ def tune(
         raise ValueError(
             "filters=[] leaves nothing to tune: give settings, as [ETKF(40, 1.02), ETKF(40, 1.05)]."
         )
+    require_filters(*filters)
+    require_record(ds)
     if repeats < 1 or not 0 <= spin_up < 1:
         raise ValueError(
             f"repeats={repeats} and spin_up={spin_up}: give 1 or more repeats and a share from 0 to below 1."
         )
     model = read_tree(model) if isinstance(model, str | Path) else model
-    begin = None if since is None else np.datetime64(since, "ns")
+    begin = moment(since)
     scores = np.full((len(MEASURES), len(filters), repeats), np.nan)
     keys = jax.random.split(key, repeats)
     for kind in dict.fromkeys((chosen.size, picking(chosen)) for chosen in filters):
@@ -89,6 +92,11 @@ def tune(
         {n: (dims, v, {"long_name": MEASURES[n]}) for n, v in zip(MEASURES, scores, strict=True)},
         {"setting": names},
     )
+    if not np.isfinite(scores[0]).any():
+        raise ValueError(
+            "No setting can be scored: there is no reading after the spin-up, or every filter came to values that "
+            "are no numbers; give a longer record, a smaller spin_up=, or other settings."
+        )
     mean = np.where(np.isfinite(scores[0]).all(axis=1), scores[0].mean(axis=1), -np.inf)
     return table.assign_attrs(best=int(mean.argmax()))
 
@@ -101,12 +109,14 @@ def _scored(scene: Scene, filters: list[AbstractFilter], keys: Array, spin_up: f
             "one with members."
         )
     every = [(chosen, key) for chosen in filters for key in keys]
-    beliefs = stacked([begun(chosen, scene, key=key) for chosen, key in every])
+    beliefs = stacked(levelled([begun(chosen, scene, key=key) for chosen, key in every]))
     batch = stacked([chosen for chosen, _ in every])
     again = jnp.stack([jax.random.fold_in(key, 1) for _, key in every])
     _, innovation = run_all(batch, scene.dynamics, beliefs, scene.cycles, again)
     read = np.asarray(scene.cycles.mask).copy()
     read[: int(spin_up * len(read))] = False
+    if not read.any():
+        return np.full((len(MEASURES), len(filters), len(keys)), np.nan)
     residual, sd = np.asarray(innovation.residual)[:, read], np.asarray(innovation.sd)[:, read]
     told = [
         np.asarray(innovation.log_score)[:, read],

@@ -12,7 +12,7 @@ import xarray as xr
 import assim
 from assim import inference
 from assim.assimilation.telling import stretch
-from assim.filters import ETKF, LETKF, EnKF, ExtendedKalman, Kalman, Particle, Straight
+from assim.filters import ETKF, LETKF, EnKF, EnKS, ExtendedKalman, Kalman, Particle, Straight
 from assim.filters.base import Cycle, Dynamics, Told, run
 from assim.models import Autoregressive, Mechanistic, Normal
 from assim.statespace import Span
@@ -146,6 +146,22 @@ def test_to_go_on_is_to_have_gone_on(twin, chosen):
             expected = whole[group].to_dataset().isel(time=slice(33, None))
             xr.testing.assert_identical(second[group].to_dataset(), expected)
         xr.testing.assert_identical(second["belief"].to_dataset(), whole["belief"].to_dataset())
+        expected = whole["innovation"].to_dataset().isel(time=slice(33, None))
+        xr.testing.assert_identical(second["innovation"].to_dataset(), expected)
+
+
+def test_one_cycle_more_is_as_good_as_many(twin, whole):
+    _, observed = twin
+    first = assim.assimilate(SMALL, observed.isel(time=slice(0, 69)), ETKF(10, 1.02), key=KEY)
+    last = assim.assimilate(SMALL, observed, ETKF(10, 1.02), key=KEY, resume=first)
+    np.testing.assert_array_equal(last["analysis"]["x"], whole["analysis"]["x"][:, :, 69:])
+
+
+def test_other_sensors_are_not_gone_on_with(twin, whole):
+    fewer = twin[1].isel(sensor=slice(0, 5))
+    first = assim.assimilate(SMALL, fewer.isel(time=slice(0, 9)), ETKF(10, 1.02), key=KEY)
+    with pytest.raises(ValueError, match="another sensors"):
+        assim.assimilate(SMALL, twin[1], ETKF(10, 1.02), key=KEY, resume=first)
 
 
 def test_a_resume_survives_the_disk(twin, whole, tmp_path):
@@ -163,6 +179,16 @@ def test_a_store_holds_what_memory_would(twin, whole, tmp_path, monkeypatch):
     for group in whole.children:
         for name, held in whole[group].to_dataset().data_vars.items():
             np.testing.assert_array_equal(lazy[group][name].values, held.values)
+
+
+def test_irregular_times_survive_a_store(tmp_path, monkeypatch):
+    monkeypatch.setattr("assim.assimilating.CYCLES", 4)
+    ou = OrnsteinUhlenbeck(*(jnp.asarray([v]) for v in (0.0, 1.0, 3.0, 0.3)))
+    hours = np.array([1.0, 2.0, 3.0, 4.0, 4.5, 5.25, 5.2501, 9.0])
+    times = np.datetime64("2000-01-01", "ns") + (hours * 3.6e12).astype("timedelta64[ns]")
+    ds = xr.Dataset({"x0": ("time", np.ones(8))}, {"time": times})
+    found = assim.assimilate(ou, ds, EnKF(5), key=KEY, to=tmp_path / "an.zarr")
+    np.testing.assert_array_equal(found["analysis"]["time"].values, times)
 
 
 def test_members_are_thinned(twin, whole):
@@ -243,30 +269,18 @@ def test_a_fit_goes_on_after_a_gap(fit, record):
     )
 
 
-def test_stations_have_a_dimension(record):
-    ds = mast(stations=2)[["t", "w"]]
-    model = Autoregressive(lags=1, hidden=(), calendar=(), noise=Normal(varying=False))
-    method = inference.Laplace(inference.GaussNewton(), SHORT, num_draws=20)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        post = assim.infer(model, ds.isel(time=slice(0, 400)), method, key=KEY)
-    later = ds.isel(time=slice(400, 430))
-    found = assim.assimilate(post, later, EnKF(20), key=KEY)
-    assert set(found["analysis"]["t"].dims) == {"chain", "draw", "station", "time"}
-    assert list(found["analysis"]["station"].values) == ["mast 0", "mast 1"]
-    first = assim.assimilate(post, later.isel(time=slice(0, 15)), EnKF(20), key=KEY)
-    second = assim.assimilate(post, later, EnKF(20), key=KEY, resume=first)
-    np.testing.assert_array_equal(
-        second["analysis"]["t"], found["analysis"]["t"].isel(time=slice(15, None))
-    )
-
-
 def test_a_filter_that_loses_the_state_says_so():
     truth, observed = assim.twin_experiment(Lorenz63(), (0.25, 120), key=KEY)
     with pytest.warns(UserWarning, match="ETKF lost the state by 2000-01-01.*more inflation"):
         found = assim.assimilate(Lorenz63(), observed, ETKF(3, 0.5), key=KEY)
     assert found["innovation"]["lost"].values.sum() > 20
     assert found["innovation"]["lost"].values[0] == 0
+    half = observed.isel(time=slice(0, 100))
+    with pytest.warns(UserWarning, match="lost the state"):
+        first = assim.assimilate(Lorenz63(), half, ETKF(3, 0.5), key=KEY)
+    with pytest.warns(UserWarning, match="lost the state"):
+        second = assim.assimilate(Lorenz63(), observed, ETKF(3, 0.5), key=KEY, resume=first)
+    np.testing.assert_array_equal(second["innovation"]["lost"], found["innovation"]["lost"][100:])
 
 
 def test_numbers_that_are_none_are_told():
@@ -305,6 +319,32 @@ def test_mistakes_are_sentences(twin, which):
     change, more, words = MISTAKES[which]
     with pytest.raises(ValueError, match=words):
         assim.assimilate(SMALL, change(twin[1]), ETKF(10), key=KEY, **more)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [("etkf", "no filter"), (ETKF, "ETKF is no filter"), (EnKS(20), "EnKS is a smoother")],
+)
+def test_what_is_no_filter_is_named(twin, chosen, words):
+    with pytest.raises(TypeError, match=words):
+        assim.assimilate(SMALL, twin[1], chosen, key=KEY)
+
+
+def test_kinds_are_looked_at(fit, record, twin, whole):
+    with pytest.raises(TypeError, match="Dataset"):
+        assim.assimilate(SMALL, twin[1]["x"], ETKF(10), key=KEY)
+    with pytest.raises(TypeError, match="whole number"):
+        assim.assimilate(SMALL, twin[1], ETKF(10), key=KEY, members=1.5)
+    with pytest.raises(ValueError, match="is no time"):
+        assim.assimilate(SMALL, twin[1], ETKF(10), key=KEY, since="NaT")
+    with pytest.raises(ValueError, match="of known systems"):
+        assim.assimilate(fit, record, ETKF(10), key=KEY, since="2020-01-01")
+    with pytest.raises(ValueError, match="both tell the time"):
+        more = {"since": "2000-01-01", "resume": whole}
+        assim.assimilate(SMALL, twin[1], ETKF(10, 1.02), key=KEY, **more)
+    with pytest.raises(ValueError, match="2 coordinates"):
+        flat = LETKF(6, 2.0, Straight((8.0, 8.0)))
+        assim.assimilate(SMALL, twin[1], flat, key=KEY)
 
 
 def test_readings_without_an_error_are_refused(twin):

@@ -65,6 +65,8 @@ def test_each_draw_runs_a_filter_of_its_own(x64):
     )
     found = assim.assimilate(post, observed, Kalman(), key=KEY)
     assert found["analysis"]["x0_mean"].dims == ("chain", "draw", "time")
+    apart = (found["analysis"]["x0"] - found["analysis"]["x0_mean"]).std(("chain", "draw"))
+    assert float(apart.mean()) > 0.5 * float(found["analysis"]["x0_sd"].mean())
     draws = found["analysis"].sizes["draw"]
     for i in (0, draws - 1):
         tau = post["posterior"]["tau"].values[0, i]

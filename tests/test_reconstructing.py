@@ -93,7 +93,19 @@ def test_each_draw_runs_a_smoother_of_its_own(twin):
     assert np.ptp(found["x0_mean"].values[0, :, 40]) > 0
 
 
+def test_numbers_that_are_none_are_told():
+    ring = assim.systems.Lorenz96(size=8)
+    _, observed = assim.twin_experiment(ring, (0.05, 30), key=KEY)
+    wild = assim.systems.Lorenz96(size=8, forcing=1e6)
+    with pytest.warns(UserWarning, match="values that are no numbers, the first at 2000"):
+        assim.reconstruct(wild, observed, EnKS(5, 3), key=KEY)
+
+
 def test_mistakes_are_sentences(twin):
+    with pytest.raises(TypeError, match="EnKF is a filter"):
+        assim.reconstruct(make_system(), twin[1], assim.filters.EnKF(), key=KEY)
+    with pytest.raises(TypeError, match="no smoother"):
+        assim.reconstruct(make_system(), twin[1], "rts", key=KEY)
     with pytest.raises(TypeError, match="random key"):
         assim.reconstruct(make_system(), twin[1], key=0)
     with pytest.raises(TypeError, match="Kalman is exact"):

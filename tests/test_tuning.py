@@ -34,6 +34,14 @@ def test_a_batch_is_what_each_gives_alone(observed):
     assert together.attrs["best"] != 0
 
 
+def test_radii_run_as_one_batch(observed):
+    settings = [LETKF(6, r, Straight((8.0,)), 1.05) for r in (0.7, 2.0)]
+    together = assim.tune(RING, observed, settings, key=KEY)
+    for i, chosen in enumerate(settings):
+        alone = assim.tune(RING, observed, [chosen], key=KEY)
+        np.testing.assert_allclose(together["log_score"][i], alone["log_score"][0], rtol=2e-3)
+
+
 def test_the_score_of_a_normal_is_the_librarys():
     rng = np.random.default_rng(0)
     residual, sd = rng.normal(size=50), rng.uniform(0.1, 3.0, 50)
@@ -44,6 +52,10 @@ def test_the_score_of_a_normal_is_the_librarys():
 def test_mistakes_are_sentences(observed):
     with pytest.raises(ValueError, match="nothing to tune"):
         assim.tune(RING, observed, [], key=KEY)
+    with pytest.raises(TypeError, match="no filter"):
+        assim.tune(RING, observed, [1.02], key=KEY)
+    with pytest.raises(ValueError, match="No setting can be scored"):
+        assim.tune(RING, observed * np.nan, [EnKF(5)], key=KEY)
     with pytest.raises(ValueError, match="repeats=0"):
         assim.tune(RING, observed, [EnKF(5)], key=KEY, repeats=0)
     with pytest.raises(TypeError, match="random key"):

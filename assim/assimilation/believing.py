@@ -1,5 +1,6 @@
 """What a resume needs: the belief of a filter as a dataset in internal units, and back, bit for bit."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -10,25 +11,36 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from assim.assimilation.losing import CYCLES
+from assim.assimilation.scene import Scene
 from assim.filters.base import Belief
 from assim.registry import settings_of
 from assim.tree import Fitted
 from assim.types import Key
 
+SAID = {"assimilated": "model", "filter": "filter", "update": "update=", "key": "key"}
+"""What has to agree to go on from a run, and its name for a reader."""
 
-def belief_dataset(belief: Belief, steps: int, last: np.datetime64) -> xr.Dataset:
+
+def belief_dataset(
+    belief: Belief, steps: int, last: np.datetime64, recent: np.ndarray
+) -> xr.Dataset:
     """The arrays of a belief, with the number of cycles behind it and the time of the last.
 
     Args:
         belief: a pytree of arrays, internal units.
         steps: cycles so far.
         last: time of the last cycle.
+        recent: what is watched of the last cycles, shape (cycle, 2).
     """
     found = {}
     for i, leaf in enumerate(jax.tree.leaves(eqx.filter(belief, eqx.is_array))):
         value = np.asarray(leaf)
         value = value.astype(np.int8) if value.dtype == bool else value
         found[f"leaf_{i}"] = ([f"leaf_{i}_dim_{d}" for d in range(value.ndim)], value)
+    padded = np.full((CYCLES, 2), np.nan)
+    padded[CYCLES - len(recent) :] = recent
+    found["recent"] = (["recent_cycle", "recent_measure"], padded)
     ds = xr.Dataset(found, attrs={"cycles": steps})
     return ds.assign_coords(time=np.datetime64(last, "ns"))
 
@@ -55,6 +67,21 @@ def belief_from(held: xr.Dataset, like: Belief) -> Belief:
     return eqx.combine(jax.tree.unflatten(structure, again), rest)
 
 
+def recent_from(held: xr.Dataset) -> np.ndarray:
+    """What was watched of the last cycles, shape (cycle, 2)."""
+    recent = held["recent"].values
+    return recent[np.isfinite(recent).all(axis=1)]
+
+
+def sensors_of(scene: Scene) -> str:
+    """The channels of a record and where they stay, told by a few digits."""
+    digest = hashlib.sha256(",".join(scene.channels.names).encode())
+    digest.update(str(scene.cycles.mask.shape[1]).encode())
+    if scene.dynamics.where is not None:
+        digest.update(np.asarray(scene.dynamics.where, np.float32).tobytes())
+    return digest.hexdigest()[:16]
+
+
 def run_attrs(model: Any, chosen: Any, update: str | Sequence[str], key: Key) -> dict[str, str]:
     """The root attributes that say what was run: model, filter, what is corrected, key.
 
@@ -75,19 +102,27 @@ def run_attrs(model: Any, chosen: Any, update: str | Sequence[str], key: Key) ->
     }
 
 
-def require_same(tree: xr.DataTree, attrs: dict[str, str]) -> None:
+def require_same(tree: object, attrs: dict[str, str], names: tuple[str, ...] = tuple(SAID)) -> None:
     """Refuse to go on from another run.
+
+    Args:
+        tree: what is gone on from.
+        attrs: of this run.
+        names: of those that have to agree.
 
     Raises:
         ValueError: no belief to go on from, another model, filter or key.
     """
-    if "belief" not in tree.children or "filter" not in tree.attrs:
+    if (
+        not isinstance(tree, xr.DataTree)
+        or "belief" not in tree.children
+        or "filter" not in tree.attrs
+    ):
         raise ValueError(
             "resume= is no assimilation that can be gone on from (it lacks the group 'belief' or the filter): give "
             "what assim.assimilate returned."
         )
-    names = {"assimilated": "model", "filter": "filter", "update": "update=", "key": "key"}
-    for attr, name in names.items():
+    for attr, name in ((attr, (SAID | {"sensors": "sensors"})[attr]) for attr in names):
         if tree.attrs.get(attr) != attrs[attr]:
             raise ValueError(
                 f"resume= was run with another {name} ({_short(tree.attrs.get(attr))} in place of "

@@ -15,6 +15,8 @@ from assim.tree import tree_of
 
 DRAWN = ("chain", "draw")
 CELLS = "obs_id"
+CLOCK = {"units": "nanoseconds since 2000-01-01", "dtype": "int64"}
+"""Of a store that grows: stretches that follow have to fit what the first was written in."""
 NORMALISED = {
     "long_name": "mean square of innovations in units of their standard deviation",
     "units": "1",
@@ -53,7 +55,7 @@ def labelled(scene: Scene, kept: Kept, rows: slice, members: int | None) -> Part
         "observed_data": xr.Dataset(scene.channels.labelled(y, ("time",)), coords),
     }
     if several:
-        score = np.asarray(kept.innovation.log_score) + units.log_jacobian(y)
+        score = np.asarray(kept.log_likelihood) + units.log_jacobian(y)
         part["log_likelihood"] = _on_cells(score, scene, times, np.isfinite(y))
     return part
 
@@ -226,6 +228,8 @@ def streamed(parts: Iterable[Part], attrs: dict[str, str], path: Path) -> xr.Dat
         tree_of({}, attrs).to_zarr(temporary, mode="w", consolidated=False)
         for part in parts:
             for name, ds in part.items():
+                for clock in (v for v in ds.variables.values() if v.dtype.kind == "M"):
+                    clock.encoding = CLOCK
                 along = CELLS if name == "log_likelihood" else "time"
                 append = along if name in begun else None
                 ds.to_zarr(temporary, group=name, mode="a", consolidated=False, append_dim=append)

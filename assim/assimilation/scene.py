@@ -62,7 +62,7 @@ class AsRead(AbstractShown):
 
     def columns(self, dynamics: Dynamics, members: Array, cycle: Cycle) -> Array:
         """The channels without their error."""
-        return dynamics.seen(members, cycle)[0]
+        return dynamics.alongside(dynamics.seen(members, cycle)[0])
 
 
 @dataclass(frozen=True)

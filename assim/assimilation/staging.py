@@ -24,7 +24,7 @@ from assim.filters.base import Cycle, Dynamics
 from assim.model import AbstractModel, AbstractSequential, bind
 from assim.observing import NOTHING, Columns, observe_system, state_columns
 from assim.series import Layout, Series, cut
-from assim.statespace import AbstractStateSpace, Context
+from assim.statespace import AbstractCorrelated, AbstractStateSpace, Context, regular_spans
 from assim.tree import Fitted, restore
 from assim.types import Array, Key, Sites
 
@@ -87,8 +87,11 @@ def staged(
             f"A filter without members cannot carry the draws of a {type(fitted.model).__name__}: use ETKF, EnKF, "
             "DEnKF, EnKFN or Particle."
         )
-    gone_on = since if resumed else None
-    return of_fit(fitted, ds, size=size, update=names, since=gone_on, whole=whole, key=key)
+    if since is not None and not resumed:
+        raise ValueError(
+            "since= is of known systems: the state of a fit is what the record before the first reading says."
+        )
+    return of_fit(fitted, ds, size=size, update=names, since=since, whole=whole, key=key)
 
 
 def _named(fitted: Fitted, update: str | Sequence[str]) -> tuple[str, ...]:
@@ -97,6 +100,20 @@ def _named(fitted: Fitted, update: str | Sequence[str]) -> tuple[str, ...]:
     if update in (PARAMETERS, BOTH):
         return tuple(sites_of(fitted.model, fitted.layout, fitted.constants))
     return (update,) if isinstance(update, str) else tuple(update)
+
+
+def _require_apart(system: AbstractStateSpace) -> None:
+    """Refuse errors that go together where parameters stand in the state, which would be taken for independent."""
+    if not isinstance(system, AbstractCorrelated):
+        return
+    span = jax.tree.map(lambda leaf: leaf[0], regular_spans(1.0, 1))
+    root = np.asarray(system.error_root(span))
+    covariance = root @ root.T
+    if not np.allclose(covariance, np.diag(np.diagonal(covariance))):
+        raise ValueError(
+            f"The errors of {type(system).__name__} go together, which is not followed where parameters stand in "
+            "the state (update=, or a particle filter on draws): correct the state alone with an ensemble filter."
+        )
 
 
 def _prior_draws(model: AbstractSequential, size: int, *, key: Key) -> Sites:
@@ -173,6 +190,8 @@ def _of_known(
         several, sites = None, _spread_draws(fitted.sites, size)
     varying = _varying(fitted, update, size, whole=whole) if size and update else None
     carried = _carried(fitted) if whole else varying
+    if carried is not None:
+        _require_apart(model.system)
     state = model.system.init(NOTHING, key=key).shape()
     fixed = (fitted.constants, fitted.centre)
     shape = None if carried is None else state

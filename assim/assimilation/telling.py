@@ -7,8 +7,19 @@ import jax
 import jax.numpy as jnp
 
 from assim.assimilation.scene import AbstractShown, AsItIs, Scene
-from assim.filters.base import AbstractFilter, Belief, Cycle, Dynamics, Innovation, cycled, opened
+from assim.filters.base import (
+    AbstractFilter,
+    Belief,
+    Cycle,
+    Dynamics,
+    Innovation,
+    Told,
+    cycled,
+    opened,
+)
+from assim.filters.gaussian import Gaussian
 from assim.filters.smoother import AbstractSmoother
+from assim.models.foreseen import foreseen, one_by_one
 from assim.observing import NOTHING
 from assim.statespace import AbstractStateSpace
 from assim.types import Array, Bool, Float, Key, PyTree
@@ -37,6 +48,8 @@ class Kept(eqx.Module):
         innovation: what lies between.
         after: readings minus the analysis, shape (channel,), internal units; 0 where missing.
         error: standard deviation of a reading's own error, shape (channel,), internal units.
+        log_likelihood: log density of each reading given earlier times and the earlier channels of its own, where
+            the belief is a Gaussian, else given earlier times alone; shape (channel,), 0 where missing.
     """
 
     background: Sample
@@ -44,6 +57,7 @@ class Kept(eqx.Module):
     innovation: Innovation
     after: Float[Array, " channel"]
     error: Float[Array, " channel"]
+    log_likelihood: Float[Array, " channel"]
 
 
 @eqx.filter_jit
@@ -73,11 +87,12 @@ def stretch(
     def step(belief: Belief, at: tuple[Array, Cycle, Array]) -> tuple[Belief, Kept]:
         number, cycle, there = at
         told = cycled(chosen, dynamics, belief, cycle, number, key=key)
-        k_before, k_after = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, number), 1))
+        k_before, k_after = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, number), 2))
         before = _sampled(chosen, dynamics, told.background, cycle, shown, key=k_before)
         after = _sampled(chosen, dynamics, told.analysis, cycle, shown, key=k_after)
         residual, error = _after(chosen, dynamics, told.analysis, cycle, key=k_after)
-        kept = Kept(before, after, told.innovation, residual, error)
+        chained = _chained(chosen, dynamics, told, cycle)
+        kept = Kept(before, after, told.innovation, residual, error, chained)
         return jax.tree.map(lambda a, b: jnp.where(there, a, b), told.analysis, belief), kept
 
     numbers = first_step + jnp.arange(valid.shape[0])
@@ -133,16 +148,19 @@ def each(go: Callable) -> Callable:
     """The same for a batch of models on a leading axis, each with what it takes up of its own.
 
     Args:
-        go: a function of a filter, the dynamics of one model, what that takes up, and what all share.
+        go: a function of a filter, the dynamics of one model, what that takes up, what all share, and a key.
     """
 
     @eqx.filter_jit
     def batched(chosen: object, dynamics: Dynamics, own: PyTree, *shared: PyTree) -> PyTree:
-        def one(ssm: AbstractStateSpace, own: PyTree) -> PyTree:
-            return go(chosen, _of(dynamics, ssm), own, *shared)
+        *rest, key = shared
+        count = jax.tree.leaves(eqx.filter(dynamics.ssm, eqx.is_array))[0].shape[0]
+
+        def one(ssm: AbstractStateSpace, own: PyTree, number: Array) -> PyTree:
+            return go(chosen, _of(dynamics, ssm), own, *rest, jax.random.fold_in(key, number))
 
         axis = eqx.if_array(0)
-        return eqx.filter_vmap(one, in_axes=(axis, axis))(dynamics.ssm, own)
+        return eqx.filter_vmap(one, in_axes=(axis, axis, 0))(dynamics.ssm, own, jnp.arange(count))
 
     return batched
 
@@ -162,8 +180,10 @@ def begun(chosen: AbstractFilter | AbstractSmoother, scene: Scene, *, key: Key) 
 def _begun_each(
     chosen: AbstractFilter | AbstractSmoother, dynamics: Dynamics, cycles: Cycle, key: Key
 ) -> Belief:
+    k_init, k_start = jax.random.split(key)
+
     def one(ssm: AbstractStateSpace) -> Belief:
-        belief = chosen.start(_of(dynamics, ssm), ssm.init(NOTHING, key=key), key=key)
+        belief = chosen.start(_of(dynamics, ssm), ssm.init(NOTHING, key=k_init), key=k_start)
         return belief if isinstance(chosen, AbstractSmoother) else opened(chosen, belief, cycles)
 
     return eqx.filter_vmap(one, in_axes=eqx.if_array(0))(dynamics.ssm)
@@ -190,6 +210,16 @@ def _sampled(
         return Sample(told, log_weight, None)
     mean, sd = chosen.moments(belief)
     return Sample(told, log_weight, (mean[: told.shape[1]], sd[: told.shape[1]]))
+
+
+def _chained(
+    chosen: AbstractFilter, dynamics: Dynamics, told: Told, cycle: Cycle
+) -> Float[Array, " channel"]:
+    """Log densities whose sum is that of all channels together, where the belief is a Gaussian."""
+    if not isinstance(told.background, Gaussian):
+        return told.innovation.log_score
+    loc, scale = one_by_one(*foreseen(chosen, dynamics, told.background, cycle), cycle)
+    return jnp.where(cycle.mask, jax.scipy.stats.norm.logpdf(cycle.y, loc, scale), 0.0)
 
 
 def _after(

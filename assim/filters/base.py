@@ -103,6 +103,16 @@ class Dynamics(eqx.Module):
 
         return eqx.filter_vmap(see, in_axes=(self._axis, 0))(self.ssm, ensemble)
 
+    def alongside(self, seen: Array) -> Array:
+        """Readings of members (member, channel), directions within half a turn of those of the first."""
+        if not isinstance(self.ssm, AbstractTurning):
+            return seen
+
+        def turn(ssm: AbstractTurning, y: Array) -> Array:
+            return ssm.facing(y, seen[0])
+
+        return eqx.filter_vmap(turn, in_axes=(self._axis, 0))(self.ssm, seen)
+
     def log_likelihood(self, ensemble: Array, cycle: Cycle) -> Float[Array, "member channel"]:
         """Log density of the readings given each member, shape (member, channel); 0 where missing."""
 

@@ -20,7 +20,13 @@ from assim.filters import ensemble
 from assim.filters.base import AbstractFilter, Cycle, Dynamics, Innovation
 from assim.filters.checking import counted, positive
 from assim.filters.inflation import AbstractInflation, inflating
-from assim.filters.localization import HALF_SUPPORT, AbstractDistance, Straight, taper
+from assim.filters.localization import (
+    HALF_SUPPORT,
+    AbstractDistance,
+    Straight,
+    require_dimensions,
+    taper,
+)
 from assim.statespace import AbstractCorrelated, AbstractField
 from assim.types import Array, Float, Int, Key
 
@@ -74,6 +80,7 @@ class LETKF(AbstractFilter):
                 "LETKF weighs each reading near a place by itself, and the errors of "
                 f"{dynamics.name} go together: use ETKF, or a model with independent errors."
             )
+        require_dimensions(self.distance, _places(dynamics).shape[1])
         members = prior.sample(key, (self.size,))
         apart = np.asarray(
             self.distance(_places(dynamics)[:, None], _sensors(dynamics, dynamics.where)[None])

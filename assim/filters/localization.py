@@ -30,6 +30,24 @@ class AbstractDistance(eqx.Module):
     ) -> Float[Array, "..."]:
         """The distance, in the units of a radius."""
 
+    @property
+    @abstractmethod
+    def dimensions(self) -> int | None:
+        """How many coordinates a place has; None for any."""
+
+
+def require_dimensions(distance: "AbstractDistance", found: int) -> None:
+    """Refuse coordinates that a distance is not made for.
+
+    Raises:
+        ValueError: more or fewer of them.
+    """
+    if distance.dimensions not in (None, found):
+        raise ValueError(
+            f"{type(distance).__name__} measures between places of {distance.dimensions} coordinates, and those of "
+            f"the model have {found}: give a period for each coordinate (inf for none), or another distance."
+        )
+
 
 class Straight(AbstractDistance):
     """The straight line, round the shorter way where a coordinate is periodic; units of the coordinates.
@@ -39,6 +57,11 @@ class Straight(AbstractDistance):
     """
 
     periods: tuple[float, ...] = eqx.field(static=True, default=())
+
+    @property
+    def dimensions(self) -> int | None:
+        """As many as there are periods; any where there are none."""
+        return len(self.periods) or None
 
     def __call__(self, a: Array, b: Array) -> Array:
         """The distance."""
@@ -52,6 +75,11 @@ class Straight(AbstractDistance):
 
 class GreatCircle(AbstractDistance):
     """Over the Earth, km; coordinates are latitude and longitude, degrees."""
+
+    @property
+    def dimensions(self) -> int:
+        """Latitude and longitude."""
+        return 2
 
     def __call__(self, a: Array, b: Array) -> Array:
         """The distance, by the haversine."""

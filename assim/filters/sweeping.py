@@ -27,6 +27,21 @@ def stacked(trees: Sequence[PyTree]) -> PyTree:
     return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *trees)
 
 
+def levelled(beliefs: Sequence[Belief]) -> list[Belief]:
+    """Beliefs of one shape: what is shorter is filled with zeros, as readings near a place, which weigh nothing."""
+
+    def fill(*leaves: Array) -> list[Array]:
+        shape = [max(sizes) for sizes in zip(*(leaf.shape for leaf in leaves), strict=True)]
+        return [
+            jnp.pad(leaf, [(0, n - m) for n, m in zip(shape, leaf.shape, strict=True)])
+            for leaf in leaves
+        ]
+
+    leaves, structure = zip(*(jax.tree.flatten(belief) for belief in beliefs), strict=True)
+    filled = [fill(*column) for column in zip(*leaves, strict=True)]
+    return [jax.tree.unflatten(structure[0], row) for row in zip(*filled, strict=True)]
+
+
 def grouped(filters: Sequence[AbstractFilter]) -> list[list[int]]:
     """Numbers of the filters that can be stacked with each other, in the order of their first."""
     groups: dict[object, list[int]] = {}
