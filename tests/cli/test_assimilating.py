@@ -208,7 +208,9 @@ def test_a_system_that_cannot_be_what_was_read(refused, run_dir, ring, pair, tmp
     assert "none of the variables" in refused(*known, "lotka-volterra")
     assert "no unknown parameters" in refused(*known, "lorenz-96", "--update", "both")
     assert "--since May is not a time" in refused(*known, "lorenz-96", "--since", "May")
-    assert "give readings that come" in refused(*known, "lorenz-96", "--since", "2001-01-01")
+    assert "give readings that do not come before it" in refused(
+        *known, "lorenz-96", "--since", "2001-01-01"
+    )
     assert "matrix" not in refused(*known, "lorenz-96", "--filter", "kalman")
     twin = ("twin", "lorenz-96", "--count", "5", "-o", tmp_path / "new", "--step")
     assert "--step -1 is not positive" in refused(*twin, "-1")
