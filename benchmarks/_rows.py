@@ -150,28 +150,32 @@ LORENZ63 = [
     Row(
         L63,
         "particle N=100",
-        lambda: Particle(100, 0.3, 1.2),
+        lambda: Particle(100, 0.3, 2.4),
         peer("PartFilt", N=100, reg=2.4, NER=0.3),
         "0.38",
     ),
     Row(
         L63,
         "particle N=800",
-        lambda: Particle(800, 0.5, 0.5),
+        lambda: Particle(800, 0.2, 0.9),
         peer("PartFilt", N=800, reg=0.9, NER=0.2),
         "0.28",
     ),
     Row(
         L63,
         "particle N=4000",
-        lambda: Particle(4000, 0.5, 0.5),
+        lambda: Particle(4000, 0.05, 0.7),
         peer("PartFilt", N=4000, reg=0.7, NER=0.05),
         "0.27",
         (0.29, 0.0),
         cycles=4000,
     ),
     Row(
-        L63_SURE, "IEnKS N=10 L=1 1.02 rot", bundled, bundle(10, 1, 500, infl=1.02, rot=True), 0.22
+        L63_SURE,
+        "IEnKS N=10 L=1 1.02 rot",
+        bundled,
+        bundle(10, 1, 500, infl=1.02, rot=True),
+        "0.22",
     ),
     Row(
         L63_OFTEN,
@@ -307,9 +311,9 @@ LORENZ96 = [
             cycles=4000,
         )
         for lag, scale, published, reached in (
-            (1, 0.02, 0.46, 0.469),
-            (2, 0.005, 0.39, 0.407),
-            (4, 0.002, 0.37, 0.386),
+            (1, 0.02, "0.46", 0.469),
+            (2, 0.005, "0.39", 0.407),
+            (4, 0.002, "0.37", 0.386),
         )
     ),
     Row(
@@ -352,9 +356,9 @@ FRONTS = [
             cycles=3000,
         )
         for size, wide, factor, published, accept in (
-            (4, 15, 1.11, 0.18, None),
-            (6, 25, 1.06, 0.14, None),
-            (16, 51, 1.02, 0.11, (0.102, 0.013)),
+            (4, 15, 1.11, "0.18", None),
+            (6, 25, 1.06, "0.14", None),
+            (16, 51, 1.02, "0.11", (0.102, 0.013)),
         )
     ),
     Row(

@@ -28,8 +28,7 @@ from _twins import twin
 
 from assim.filters import ETKF, LETKF, DEnKF, EnKF, FourDVar, Particle, Straight
 from assim.filters.base import AbstractFilter, run
-from assim.filters.letkf import Local
-from assim.filters.sweeping import run_all, stacked
+from assim.filters.sweeping import levelled, run_all, stacked
 from assim.systems.lorenz96 import Lorenz96
 
 COUNTED, REPEATS = 5000, 3
@@ -67,14 +66,14 @@ ROWS = [
     Row(
         L63,
         "particle N=800",
-        lambda: Particle(800, 0.5, 0.5),
+        lambda: Particle(800, 0.2, 0.9),
         peer("PartFilt", N=800, reg=0.9, NER=0.2),
         12,
     ),
     Row(
         L63,
         "particle N=4000",
-        lambda: Particle(4000, 0.5, 0.5),
+        lambda: Particle(4000, 0.05, 0.7),
         peer("PartFilt", N=4000, reg=0.7, NER=0.05),
         8,
     ),
@@ -187,8 +186,7 @@ def swept() -> None:
     keys = jnp.stack([jax.random.fold_in(k_run, seed) for *_, seed in every])
     prior = L96.ssm.init()
     beliefs = [f.start(case.dynamics, prior, key=k) for f, k in zip(filters, starts, strict=True)]
-    widest = max(belief.near.shape[1] for belief in beliefs)
-    beliefs = [padded(belief, widest) for belief in beliefs]
+    beliefs = levelled(beliefs)
     batch, start = stacked(filters), stacked(beliefs)
 
     def together() -> object:
@@ -223,12 +221,6 @@ def swept() -> None:
         "faster than the same runs in sequence.",
         notes=[f"The largest difference between the means of both: {apart:.1e}."],
     )
-
-
-def padded(belief: Local, count: int) -> Local:
-    """With as many readings near each place, those beyond its own of no weight."""
-    more = ((0, 0), (0, count - belief.near.shape[1]))
-    return Local(belief.members, jnp.pad(belief.near, more), jnp.pad(belief.weight, more))
 
 
 def main() -> None:

@@ -69,13 +69,13 @@ def told(row: Row) -> Scores:
 
 def by_its_paper(row: Row, ours: Scores) -> str:
     """Whether it is within three standard errors of a run as long as the published, and its rounding; or better."""
-    if row.edge:
+    if row.edge or row.published is None:
         return "edge"
     if ours.spread < FOLLOWS * ours.rmse:
         return "no"
     length = 20_000 if row.setting is KS else PUBLISHED
     chance = 3.0 * ours.sigma * max(row.cycles / length, 1.0) ** 0.5
-    return "yes" if ours.rmse <= row.published + 0.005 + chance else "no"
+    return "yes" if ours.rmse <= float(row.published) + 0.005 + chance else "no"
 
 
 def accepted(row: Row, ours: Scores) -> str:
