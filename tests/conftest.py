@@ -30,6 +30,19 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("assim")
 
 
+MOST_MAPS = 30_000
+"""Pieces of memory that a process may have mapped, before Linux refuses more at 65 530 and it dies."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def room() -> Iterator[None]:
+    """Compiled code let go after a module where there is much: each piece of it is mapped by itself."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()
+
+
 @pytest.fixture
 def key(request: pytest.FixtureRequest) -> jax.Array:
     """A key of its own for each test, the same on every run."""
