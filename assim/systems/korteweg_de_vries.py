@@ -74,8 +74,7 @@ class KortewegDeVries(AbstractAdditiveNoise, AbstractField, AbstractNamed):
 
     def process_noise(self, x: Array, span: Span) -> dist.Distribution:
         """Independent at each place, its variance in proportion to the span."""
-        sd = self.noise * jnp.sqrt(span.dt) * jnp.ones(self.size)
-        return independent(sd)
+        return independent(self.noise, span, jnp.ones(self.size))
 
     def observation(
         self,

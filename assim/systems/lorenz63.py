@@ -53,7 +53,7 @@ class Lorenz63(AbstractAdditiveNoise, AbstractNamed):
 
     def process_noise(self, x: Array, span: Span) -> dist.Distribution:
         """Independent, its variance in proportion to the span."""
-        return independent(self.noise * jnp.sqrt(span.dt) * jnp.ones(3))
+        return independent(self.noise, span, jnp.ones(3))
 
     def observation(
         self,

@@ -69,8 +69,7 @@ class TwoScaleLorenz96(AbstractAdditiveNoise, AbstractField, AbstractNamed):
     def process_noise(self, x: Array, span: Span) -> dist.Distribution:
         """Independent at each place, its variance in proportion to the span; 1 / b as large at the fast ones."""
         fast = jnp.full(self.size * self.fast, 1.0 / jnp.asarray(self.amplitude))
-        sd = self.noise * jnp.sqrt(span.dt) * jnp.concatenate([jnp.ones(self.size), fast])
-        return independent(sd)
+        return independent(self.noise, span, jnp.concatenate([jnp.ones(self.size), fast]))
 
     def observation(
         self,

@@ -84,8 +84,7 @@ class NavierStokes2D(AbstractAdditiveNoise, AbstractField, AbstractNamed):
 
     def process_noise(self, x: Array, span: Span) -> dist.Distribution:
         """Independent at each place, its variance in proportion to the span."""
-        sd = self.noise * jnp.sqrt(span.dt) * jnp.ones(self.size**2)
-        return independent(sd)
+        return independent(self.noise, span, jnp.ones(self.size**2))
 
     def observation(
         self,
