@@ -36,9 +36,11 @@ class ETKF(AbstractPlain):
         """The transformed ensemble."""
         white, innovation = ensemble.whitened(dynamics, belief.members, cycle)
         mean, anomalies = ensemble.centred(belief.members)
-        shift, transform = ensemble.transformed(white)
         if self.rotate:
-            transform = ensemble.rotation(self.size, key=key) @ transform
-        after = mean + shift @ anomalies + (self.size - 1) ** 0.5 * transform @ anomalies
+            shift, anomalies = ensemble.turned(white, anomalies, key=key)
+        else:
+            weights, transform = ensemble.transformed(white)
+            shift, anomalies = weights @ anomalies, transform @ anomalies
+        after = mean + shift + (self.size - 1) ** 0.5 * anomalies
         after = self.inflation(belief.members, after, key=key)
         return Ensemble(ensemble.unless_blind(cycle.mask, after, belief.members)), innovation
