@@ -36,6 +36,8 @@ SIZES = {40: 4000, 100: 2000, 400: 1000, 1000: 400, 4000: 100, 10_000: 50}
 SWEEP = {"inflation": (1.0, 1.02, 1.04, 1.08), "radius": (2.0, 3.0, 4.0, 6.0), "seed": range(4)}
 SWEPT = 500
 """Cycles of each run of the sweep."""
+CALM = 20
+"""Cycles in which rounding has not yet grown to the size of the weather."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ def growing() -> None:
 
 
 def swept() -> None:
-    """Settings as one batched call, and one by one, compiled once."""
+    """Settings as one batched call, and one by one: compiled for each number of readings near a place."""
     case, (k_start, k_run) = twin(L96, SWEPT), jax.random.split(jax.random.key(1))
     every = list(itertools.product(*SWEEP.values()))
     filters = [LETKF(7, radius, RING, factor, True) for factor, radius, _ in every]
@@ -186,31 +188,26 @@ def swept() -> None:
     keys = jnp.stack([jax.random.fold_in(k_run, seed) for *_, seed in every])
     prior = L96.ssm.init()
     beliefs = [f.start(case.dynamics, prior, key=k) for f, k in zip(filters, starts, strict=True)]
-    beliefs = levelled(beliefs)
-    batch, start = stacked(filters), stacked(beliefs)
+    batch, start = stacked(filters), stacked(levelled(beliefs))
+    one = eqx.filter_jit(lambda f, b, k: run(f, case.dynamics, b, case.cycles, key=k))
 
     def together() -> object:
         return run_all(batch, case.dynamics, start, case.cycles, keys)[0]
 
     def alone() -> list:
-        parts = []
-        for i in range(len(every)):
-            one, belief = (
-                jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], t) for t in (batch, start)
-            )
-            parts.append(run_all(one, case.dynamics, belief, case.cycles, keys[i : i + 1])[0])
-        return parts
+        numbers = [jax.tree.map(jnp.asarray, f) for f in filters]
+        return [one(f, b, k)[1].analysis for f, b, k in zip(numbers, beliefs, keys, strict=True)]
 
     rows, told = [], {}
-    for name, work in (("one call", together), ("in sequence, compiled once", alone)):
+    for name, work in (("one call", together), ("in sequence", alone)):
         jax.clear_caches()
         first, told[name] = spent(work)
         again = min(spent(work)[0] for _ in range(REPEATS))
         rows.append([name, len(every), again, first])
     mean = np.asarray(told["one call"][0])
     apart = max(
-        float(np.abs(mean[i] - np.asarray(part[0][0])).max())
-        for i, part in enumerate(told["in sequence, compiled once"])
+        float(np.abs(mean[i, :CALM] - np.asarray(part[0][:CALM])).max())
+        for i, part in enumerate(told["in sequence"])
     )
     met = "yes" if rows[0][2] < rows[1][2] and rows[0][3] < rows[1][3] else "no"
     record(
@@ -219,7 +216,9 @@ def swept() -> None:
         [[*rows[0], met], [*rows[1], ""]],
         aims=f"Aim: a sweep of LETKF over inflation x radius x seeds, {SWEPT} cycles each, as one batched call "
         "faster than the same runs in sequence.",
-        notes=[f"The largest difference between the means of both: {apart:.1e}."],
+        notes=[
+            f"The largest difference between the means of both in the first {CALM} cycles: {apart:.1e}."
+        ],
     )
 
 

@@ -169,13 +169,35 @@ def turned(
     columns that meet it are drawn: $W R$ with $R^\top R = X^\top (I + S S^\top)^{-1} X$ and W orthonormal,
     $W^\top \mathbf 1 = 0$.
     """
-    s, x = reflected(white.anomalies)[1:], reflected(anomalies)[1:]
+    size, dtype = anomalies.shape[0], anomalies.dtype
+    shift, few = (
+        _narrow(white, anomalies) if _is_narrow(white, anomalies) else _wide(white, anomalies)
+    )
+    return shift, frame(size, few.shape[0], key=key).astype(dtype) @ few
+
+
+def _is_narrow(white: Whitened, anomalies: Array) -> bool:
+    return white.anomalies.shape[1] + anomalies.shape[1] < anomalies.shape[0]
+
+
+def _narrow(white: Whitened, x: Float[Array, "member state"]) -> tuple[Array, Array]:
+    r"""The shift and R from one triangle, that of $\begin{bmatrix} I & 0 \\ S & X \end{bmatrix}$."""
+    s = white.anomalies
+    channels, state = s.shape[1], x.shape[1]
+    above = jnp.eye(channels, channels + state, dtype=s.dtype)
+    joint = jnp.linalg.qr(jnp.concatenate([above, jnp.concatenate([s, x], axis=1)]), mode="r")
+    seen, across = joint[:channels, :channels], joint[:channels, channels:]
+    return solve_triangular(seen, white.innovation, trans=1) @ across, joint[channels:, channels:]
+
+
+def _wide(white: Whitened, x: Float[Array, "member state"]) -> tuple[Array, Array]:
+    """The same among members."""
+    s, x = reflected(white.anomalies)[1:], reflected(x)[1:]
     lower = jnp.linalg.cholesky(lifted(jnp.eye(s.shape[0], dtype=s.dtype) + s @ s.T))
     pull = (s @ white.innovation)[:, None]
     rows = solve_triangular(lower, jnp.concatenate([x, pull], axis=1), lower=True)
     rows, pull = rows[:, :-1], rows[:, -1]
-    few = jnp.linalg.qr(rows, mode="r") if rows.shape[1] < rows.shape[0] else rows
-    return pull @ rows, frame(anomalies.shape[0], few.shape[0], key=key).astype(s.dtype) @ few
+    return pull @ rows, jnp.linalg.qr(rows, mode="r") if rows.shape[1] < rows.shape[0] else rows
 
 
 def rotation(size: int, *, key: Key) -> Float[Array, "member member"]:

@@ -30,6 +30,9 @@ from assim.filters.localization import (
 from assim.statespace import AbstractCorrelated, AbstractField
 from assim.types import Array, Float, Int, Key
 
+TOGETHER = 256
+"""Places that are corrected at once: so many stay near the processor."""
+
 
 class Local(eqx.Module):
     """The belief of a local filter.
@@ -108,13 +111,15 @@ class LETKF(AbstractFilter):
         mean, anomalies = ensemble.centred(belief.members)
         turn = ensemble.rotation(self.size, key=k_turn) if self.rotate else None
 
-        def update(at: Array, root: Array, mean: Array, anomaly: Array) -> Array:
+        def update(place: tuple[Array, Array, Array, Array]) -> Array:
+            at, root, mean, anomaly = place
             local = ensemble.Whitened(white.anomalies[:, at] * root, white.innovation[at] * root)
             shift, transform = ensemble.transformed(local)
             transform = transform if turn is None else turn @ transform
             return mean + shift @ anomaly + (self.size - 1) ** 0.5 * transform @ anomaly
 
-        after = jax.vmap(update, in_axes=(0, 0, 0, 1), out_axes=1)(near, weight, mean, anomalies)
+        places = (near, weight, mean, anomalies.T)
+        after = jax.lax.map(update, places, batch_size=min(TOGETHER, mean.size)).T
         after = self.inflation(belief.members, after, key=k_inflate)
         after = ensemble.unless_blind(cycle.mask, after, belief.members)
         return Local(after, belief.near, belief.weight), innovation

@@ -9,6 +9,9 @@ import jax.numpy as jnp
 from assim.filters.base import AbstractFilter, Belief, Cycle, Dynamics, Innovation, Told, run
 from assim.types import Array, Keys, PyTree
 
+ABREAST = 4
+"""Filters that step together: so many stay near the processor."""
+
 
 def stacked(trees: Sequence[PyTree]) -> PyTree:
     """Filters, or beliefs, of one structure as one, every number stacked on a leading axis.
@@ -71,8 +74,10 @@ def run_all(
         told: Told = run(chosen, dynamics, belief, cycles, key=key)[1]
         return told.analysis, told.innovation
 
-    axis = eqx.if_array(0)
-    return eqx.filter_vmap(one, in_axes=(axis, axis, 0))(filters, beliefs, keys)
+    numbers, rest = eqx.partition((filters, beliefs, keys), eqx.is_array)
+    return jax.lax.map(
+        lambda part: one(*eqx.combine(part, rest)), numbers, batch_size=min(ABREAST, keys.shape[0])
+    )
 
 
 def _structure(tree: PyTree) -> object:

@@ -10,7 +10,7 @@ import pytest
 
 from assim.filters import ETKF, RTPS, Additive, DEnKF, EnKF, Multiplicative
 from assim.filters.base import Told, run
-from assim.filters.ensemble import rotation
+from assim.filters.ensemble import Whitened, centred, rotation, transformed, turned
 
 MANY = 4000
 EXACT = [EnKF(MANY), ETKF(400), ETKF(400, rotate=True)]
@@ -57,6 +57,19 @@ def test_a_rotation_keeps_the_mean_and_the_covariance(x64, key):
     turn = rotation(7, key=key)
     np.testing.assert_allclose(turn @ turn.T, np.eye(7), atol=1e-12)
     np.testing.assert_allclose(turn @ np.ones(7), np.ones(7), atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [3, 12])
+def test_a_turned_root_moves_the_mean_and_spreads_as_the_symmetric_one_does(size, x64, key):
+    k_s, k_x, k_turn = jax.random.split(key, 3)
+    white = Whitened(centred(jax.random.normal(k_s, (7, 4)))[1], jnp.arange(4.0))
+    x = centred(jax.random.normal(k_x, (7, size)))[1]
+    weights, root = transformed(white)
+    shift, anomalies = turned(white, x, key=k_turn)
+    np.testing.assert_allclose(shift, weights @ x, atol=1e-12)
+    np.testing.assert_allclose(anomalies.T @ anomalies, x.T @ root @ root @ x, atol=1e-12)
+    np.testing.assert_allclose(anomalies.mean(axis=0), 0.0, atol=1e-12)
+    assert np.abs(anomalies - root @ x).max() > 0.1
 
 
 def test_an_inflation_does_what_it_says(x64, key):
