@@ -17,8 +17,9 @@ import xarray as xr
 from assim.continuing import continued
 from assim.data.atomic import replacing
 from assim.data.framing import Frame, Selection, frame_of
+from assim.forecasting_fields import begin_of, field_parts
 from assim.inference.progress import Progress
-from assim.model import AbstractModel
+from assim.model import AbstractGridded, AbstractModel
 from assim.rollout import Rolled, roll
 from assim.series import Layout, Series
 from assim.tree import Fitted, model_attrs, read_tree, require_key, restore, tree_of
@@ -37,7 +38,7 @@ type Origins = str | list | np.ndarray | None
 
 def forecast(
     post: xr.DataTree | str | Path,
-    ds: xr.Dataset | None = None,
+    ds: xr.Dataset | xr.DataTree | None = None,
     horizon: str | int = "1h",
     *,
     key: Key,
@@ -52,7 +53,8 @@ def forecast(
     Args:
         post: the posterior tree, or its path.
         ds: the record up to (and past) the origins, file units; it may hold the plan of the controls alone.
-            None to go on from the end of the training record.
+            None to go on from the end of the training record. For a model of fields: complete fields, or the
+            tree that `assimilate` gave, whose members are rolled out.
         horizon: how far ahead, as a duration ("24h") or a number of steps.
         key: all randomness; a path depends on it and on its origin alone, not on which others are asked for.
         origins: "last"; a duration between origins ("6h"); a list of times; None for one every horizon, counted
@@ -77,6 +79,13 @@ def forecast(
         raise ValueError(f"num_draws={num_draws} leaves no path: give 1 or more, or None for all.")
     tree = read_tree(post) if isinstance(post, str | Path) else post
     fitted = restore(tree, model=model)
+    if isinstance(fitted.model, AbstractGridded):
+        return _of_fields(fitted, tree, ds, horizon, origins, num_draws, to, key, progress)
+    if isinstance(ds, xr.DataTree):
+        raise ValueError(
+            f"The forecast of a {type(fitted.model).__name__} starts from a record, and a tree is given: give the "
+            "dataset of the readings."
+        )
     needs = fitted.model.needs()
     selection = Selection(
         needs.controls, needs.covariates, tuple(fitted.frame["calendar"]), needs.targets
@@ -90,7 +99,8 @@ def forecast(
         )
     if ds is None and origins is None:
         origins = "last"
-    rows = _origin_rows(frame, origins, leads, None if ds is None else ds["time"].values[0])
+    first = None if ds is None else ds["time"].values[0]
+    rows = _origin_rows(frame.times, frame.step, _last_row(frame), origins, leads, first)
     known = _controls_known(frame, rows, leads)
     chosen_here = origins is None or isinstance(origins, str)
     if not (known.all() if not chosen_here else known.any()):
@@ -104,21 +114,38 @@ def forecast(
     attrs |= {str(k): v for k, v in tree.attrs.items() if str(k).startswith("trained_")}
     frame = frame.extended(max(leads, needs.horizon))  # the calendar goes on beyond the record
     parts = _parts(fitted, frame, rows, leads, num_draws, key=key, progress=progress)
-    if to is not None:
-        return _streamed(parts, attrs, Path(to))
-    gathered = list(parts)
-    groups = {
-        name: xr.concat(
-            [p[name] for p in gathered],
-            "init_time",
-            data_vars="minimal",
-            coords="minimal",
-            compat="override",
-            join="outer",
+    return _whole(parts, attrs) if to is None else _streamed(parts, attrs, Path(to))
+
+
+def _of_fields(
+    fitted: Fitted,
+    tree: xr.DataTree,
+    given: xr.Dataset | xr.DataTree | None,
+    horizon: str | int,
+    origins: Origins,
+    num_draws: int | None,
+    to: str | Path | None,
+    key: Key,
+    progress: bool,
+) -> xr.DataTree:
+    """The forecast of a model of fields, from fields or from the members of an analysis."""
+    step = fitted.layout.step
+    begun, leads = begin_of(fitted, given), _steps(horizon, step, "horizon")
+    last = int(np.flatnonzero(begun.whole)[-1]) if begun.whole.any() else 0
+    rows = _origin_rows(begun.times, step, last, origins, leads, None)
+    rows = rows[begun.whole[rows]]
+    if rows.size == 0:
+        raise ValueError(
+            "No field is complete at the origins asked for: choose others, or fill them in."
         )
-        for name in gathered[0]
+    attrs = model_attrs(fitted.model, fitted.layout, fitted.frame, key) | {
+        "method": tree.attrs.get("method", ""),
+        "horizon": _duration(leads, step),
+        "num_draws": json.dumps(num_draws),
     }
-    return tree_of(groups, attrs)
+    attrs |= {str(k): v for k, v in tree.attrs.items() if str(k).startswith("trained_")}
+    parts = field_parts(fitted, begun, rows, leads, num_draws, key=key, progress=progress)
+    return _whole(parts, attrs) if to is None else _streamed(parts, attrs, Path(to))
 
 
 def _steps(asked: str | int, step: float, name: str) -> int:
@@ -144,15 +171,19 @@ def _duration(leads: int, step: float) -> str:
 
 
 def _origin_rows(
-    frame: Frame, origins: Origins, leads: int, first: np.datetime64 | None
+    times: np.ndarray,
+    step: float,
+    last: int,
+    origins: Origins,
+    leads: int,
+    first: np.datetime64 | None,
 ) -> np.ndarray:
-    """Rows of the origins on the clock of the frame, oldest first."""
-    last = _last_row(frame)
-    begin = 0 if first is None else max(int(np.searchsorted(frame.times, first)) - 1, 0)
+    """Rows of the origins on a clock of that step, oldest first; `last` is the last that may be one."""
+    begin = 0 if first is None else max(int(np.searchsorted(times, first)) - 1, 0)
     if origins is None or isinstance(origins, str):
         if origins == "last":
             return np.array([last])
-        every = leads if origins is None else _steps(origins, frame.step, "origins")
+        every = leads if origins is None else _steps(origins, step, "origins")
         return np.arange(last, min(begin, last) - 1, -every)[::-1].copy()
     try:
         asked = np.unique(np.atleast_1d(np.asarray(origins, "datetime64[ns]")))
@@ -162,13 +193,13 @@ def _origin_rows(
         ) from error
     if asked.size == 0:
         raise ValueError("origins=[] asks for no forecast: name a time, or 'last'.")
-    rows = np.searchsorted(frame.times, asked)
-    final = len(frame.times) - 1
-    off = (rows > final) | (frame.times[np.minimum(rows, final)] != asked)
+    rows = np.searchsorted(times, asked)
+    final = len(times) - 1
+    off = (rows > final) | (times[np.minimum(rows, final)] != asked)
     if off.any():
         raise ValueError(
-            f"The origin {_stamp(asked[off][0])} is not on the clock of the record ({_stamp(frame.times[0])} to "
-            f"{_stamp(frame.times[-1])}, every {_duration(1, frame.step)}): choose one of its times."
+            f"The origin {_stamp(asked[off][0])} is not on the clock of the record ({_stamp(times[0])} to "
+            f"{_stamp(times[-1])}, every {_duration(1, step)}): choose one of its times."
         )
     return rows
 
@@ -304,6 +335,23 @@ def _labelled(
         "log_score": {},
     }
     return {k: xr.Dataset(v, coords=coords | own[k]) for k, v in groups.items()}
+
+
+def _whole(parts: Iterator[dict[str, xr.Dataset]], attrs: dict) -> xr.DataTree:
+    """The parts one behind the other along the origins."""
+    gathered = list(parts)
+    groups = {
+        name: xr.concat(
+            [p[name] for p in gathered],
+            "init_time",
+            data_vars="minimal",
+            coords="minimal",
+            compat="override",
+            join="outer",
+        )
+        for name in gathered[0]
+    }
+    return tree_of(groups, attrs)
 
 
 def _streamed(parts: Iterator[dict[str, xr.Dataset]], attrs: dict, path: Path) -> xr.DataTree:

@@ -14,9 +14,11 @@ import xarray as xr
 
 from assim.data.framing import Frame, Selection, describe_frame, frame_of
 from assim.data.spreading import INSTANCES
+from assim.gridded import judge_fields, newest_places, pose_fields
 from assim.inference import SVI, AbstractMethod, Ascent, Draws, GaussNewton, Laplace, Prior
 from assim.inference.loop import Watch
 from assim.model import (
+    AbstractGridded,
     AbstractModel,
     AbstractPointwise,
     AbstractSequential,
@@ -88,6 +90,8 @@ def infer(
     if isinstance(model, AbstractSequential):
         _require_one_record(method)
         problem, frame = pose_record(model, ds)
+    elif isinstance(model, AbstractGridded):
+        problem, frame = pose_fields(model, ds, earlier)
     else:
         problem, frame = _posed(model, ds, earlier, key=k_pose)
     method = _default(problem) if method is None else method
@@ -118,7 +122,7 @@ def infer(
     if isinstance(model, AbstractSequential) and cells is not None:
         groups = {name: with_sensors(group, cells) for name, group in groups.items()}
     groups["sample_stats"].attrs = {k: v for k, v in convergence.items() if v}
-    if not isinstance(model, AbstractSequential):
+    if not isinstance(model, AbstractSequential | AbstractGridded):
         groups["belief"] = _tail_of(ds, model.needs().context, frame)
     if isinstance(method, Prior):
         groups["prior"] = groups["posterior"]
@@ -160,6 +164,9 @@ def _judged(
     if isinstance(model, AbstractSequential):
         cells = newest_readings(frame, count)
         return cells, judge_record(model, problem, cells, sites, key=key)
+    if isinstance(model, AbstractGridded):
+        cells = newest_places(problem, frame, count)
+        return cells, judge_fields(model, problem, frame, cells, sites, key=key)
     series = Series.of(frame)
     cells = newest_cells(series, problem.layout, count)
     return cells, judge(model, problem, series, frame, cells, sites, draws.centre, key=key)
@@ -169,6 +176,8 @@ def _likelihood(model: AbstractModel) -> str:
     """What kind of likelihood a model has."""
     if isinstance(model, AbstractSequential):
         return "marginal"
+    if isinstance(model, AbstractGridded):
+        return "exact" if model.horizon == 1 else "composite"
     if model.needs().horizon > 1:  # overlapping windows score a reading once for each lead
         return "composite"
     return "exact" if isinstance(model, AbstractPointwise) else "bound"

@@ -20,7 +20,7 @@ import numpyro
 from numpyro import handlers
 from numpyro.distributions import Distribution
 
-from assim.series import Layout, Series, Window, cut, windows
+from assim.series import Layout, Series, Stretch, Window, cut, windows
 from assim.statespace import AbstractStateSpace
 from assim.types import Array, Float, Int, Key, PyTree, Sites
 
@@ -129,6 +129,40 @@ class AbstractSequential(AbstractPointwise):
 
     def constants(self, windows: Window, layout: Layout) -> Sites:
         """Nothing is counted."""
+        return {}
+
+    def prepare(self, window: Window, layout: Layout, constants: Sites, *, key: Key) -> PyTree:
+        """There are no windows to prepare."""
+        return self.needs()
+
+
+class AbstractGridded(AbstractPointwise):
+    """A pointwise model of fields on a grid: one example is a stretch of them, at their own times.
+
+    Its readings are the fields at every place, in file units; no channel is scaled by itself.
+    """
+
+    fields: eqx.AbstractVar[tuple[str, ...] | None]
+    horizon: eqx.AbstractVar[int]
+    calendar: eqx.AbstractVar[tuple[str, ...]]
+
+    @abstractmethod
+    def counted(self, stretches: Stretch, layout: Layout) -> Sites:
+        """Numbers found by counting in the training stretches (n, ...), file units; never fitted again."""
+
+    def needs(self) -> Needs:
+        """There are no windows to need.
+
+        Raises:
+            TypeError: always; it names what serves.
+        """
+        raise TypeError(
+            f"{type(self).__name__} is told by fields on a grid and has no windows of channels: use assim.infer, "
+            "assim.forecast and assim.assimilate, which take a dataset of fields."
+        )
+
+    def constants(self, windows: Window, layout: Layout) -> Sites:
+        """Nothing is counted in windows."""
         return {}
 
     def prepare(self, window: Window, layout: Layout, constants: Sites, *, key: Key) -> PyTree:

@@ -41,12 +41,14 @@ class Columns:
         dim: dimension of a field, or None.
         coords: coordinates along that dimension, by name.
         attrs: CF attributes of each name.
+        axes: names and sizes of the axes that the dimension is folded into; none to leave it as it is.
     """
 
     names: tuple[str, ...]
     dim: str | None = None
     coords: dict[str, Any] = field(default_factory=dict)
     attrs: dict[str, dict] = field(default_factory=dict)
+    axes: tuple[tuple[str, int], ...] = ()
 
     def labelled(
         self, values: np.ndarray, dims: tuple[str, ...], suffix: str = "", says: str = ""
@@ -67,6 +69,10 @@ class Columns:
             told = {n: _said(a, n, says) for n, a in told.items()}
         if self.dim is not None:
             (name,) = self.names
+            if self.axes:
+                over, sizes = zip(*self.axes, strict=True)
+                folded = values.reshape(*values.shape[:-1], *sizes)
+                return {f"{name}{suffix}": ((*dims, *over), folded, told[name])}
             return {f"{name}{suffix}": ((*dims, self.dim), values, told[name])}
         return {
             f"{name}{suffix}": (dims, values[..., c], told[name])

@@ -15,6 +15,7 @@ HOMES = {
     ),
     "assim.models.baselines": ("Persistence", "Climatology", "SeasonalNaive"),
     "assim.models.mechanistic": ("Mechanistic",),
+    "assim.models.semilinear": ("SemilinearOperator",),
     "assim.inference": (
         *("NUTS", "SVI", "EnsembleMAP", "Laplace", "Stein", "Prior", "Ascent"),
         *("TargetNoise", "AnchorsOnly", "Bootstrap", "LastLayer", "GaussNewton"),

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from assim.data.framing import Frame
+from assim.data.gridding import Grid
 from assim.data.scaling import INTERNAL_BOUNDS
 from assim.statespace import Context, Span
 from assim.types import Array, Bool, Float, Int
@@ -29,6 +30,7 @@ class Layout:
         inputs: names of the input columns: controls first, then calendar features.
         num_controls: how many of the inputs are controls.
         step: nominal step, seconds.
+        grid: where the channels lie, which are fields then; None for channels alone.
     """
 
     channels: tuple[str, ...]
@@ -37,6 +39,7 @@ class Layout:
     inputs: tuple[str, ...]
     num_controls: int
     step: float
+    grid: Grid | None = None
 
     @classmethod
     def of(cls, frame: Frame) -> "Layout":
@@ -65,6 +68,8 @@ class Layout:
         parts: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()
         }
+        if isinstance(parts.get("grid"), dict):
+            parts["grid"] = Grid.from_dict(parts["grid"])
         return cls(**parts)
 
 
@@ -286,6 +291,26 @@ class Window(eqx.Module):
     y: Float[Array, "lead channel"]
     mask: Bool[Array, "lead channel"]
     sd: Float[Array, "lead channel"]
+
+
+class Stretch(eqx.Module):
+    """A field and what came of it, all fields laid out as one vector.
+
+    Args:
+        first: shape (state,), file units; 0 where missing.
+        told: True where observed, shape (state,).
+        spans: the steps after it, stacked on (lead,); seconds.
+        u: inputs at the end of each step, shape (lead, input).
+        y: the fields there, shape (lead, state), file units; 0 where missing.
+        mask: True where observed, shape (lead, state).
+    """
+
+    first: Float[Array, " state"]
+    told: Bool[Array, " state"]
+    spans: Span
+    u: Float[Array, "lead input"]
+    y: Float[Array, "lead state"]
+    mask: Bool[Array, "lead state"]
 
 
 def cut(

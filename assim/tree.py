@@ -10,7 +10,7 @@ import importlib.metadata
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from reprlib import repr as in_short
@@ -26,7 +26,7 @@ from numpyro import handlers
 from assim.data.calendar import CalendarFeatures
 from assim.data.framing import Frame
 from assim.data.scaling import Scaling
-from assim.model import AbstractModel, AbstractPointwise, AbstractSequential, bind
+from assim.model import AbstractGridded, AbstractModel, AbstractPointwise, AbstractSequential, bind
 from assim.registry import made_from, settings_of
 from assim.series import Layout, Series, Stream, windows
 from assim.statespace import AbstractStateSpace
@@ -220,7 +220,7 @@ def stored(tree: xr.DataTree, name: str) -> dict:
     """
     needed = {
         "model": {"type"},
-        "layout": {f.name for f in fields(Layout)},
+        "layout": {f.name for f in fields(Layout) if f.default is MISSING},
         "scaling": {
             *("channels", "step", "calendar", "scaling", "control_scaling"),
             *("stations", "instance", "attrs"),
@@ -258,7 +258,8 @@ def _require_whole(tree: xr.DataTree, fitted: Fitted, *, given: bool) -> None:
     model, layout, constants, sites = fitted.model, fitted.layout, fitted.constants, fitted.sites
     with _damage(tree, "group 'constant_parameters'", given=given):
         whole = isinstance(model, AbstractSequential)  # counts nothing, and is no key of a cache
-        _require(constants, {} if whole else dict.fromkeys(_counted(model, layout)))
+        windowed = not isinstance(model, AbstractSequential | AbstractGridded)
+        _require(constants, dict.fromkeys(_counted(model, layout)) if windowed else {})
         shapes = tuple((name, v.shape, str(v.dtype)) for name, v in constants.items())
         sampled = (_sampled.__wrapped__ if whole else _sampled)(model, layout, shapes)
     with _damage(tree, "group 'posterior'", given=given):

@@ -76,7 +76,7 @@ def densities(ds: xr.Dataset, block: np.ndarray) -> tuple[float, float]:
     return log_p, np.sqrt(np.expm1(log_square - 2 * log_p) / DRAWS)
 
 
-@pytest.mark.parametrize("horizon", [1, 2])
+@pytest.mark.parametrize("horizon", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_exact_scores_are_those_of_the_conjugate_predictive(record, key, horizon):
     found = assim.lfo_cv(
         linear_model(),

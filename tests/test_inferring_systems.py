@@ -172,6 +172,7 @@ def test_every_method_that_follows_a_slope_serves(method):
         assert json.loads(tree.attrs["method"])["type"] == "Laplace"
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_maxima_serves_where_the_priors_are_normal():
     model = Mechanistic(SYSTEM, {"mean": dist.Normal(0.0, 50.0)})
     tree = fit(model, record(30), EnsembleMAP(30, 20, polish=20))
@@ -187,6 +188,7 @@ def test_windows_cannot_be_kept_back():
         assim.infer(MODEL, record(20), SVI(held_out=0.2), key=jax.random.key(0))
 
 
+@pytest.mark.slow
 def test_a_fit_starts_from_an_earlier_one(post):
     few = SVI(num_steps=1, ascent=None, init_scale=1e-4, learning_rate=1e-5, num_draws=5)
     new = fit(MODEL, record(40, seed=3), few, init=post)

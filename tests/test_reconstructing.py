@@ -83,6 +83,7 @@ def test_a_gap_of_a_fit_is_filled():
     assert (abs(found["t_mean"].values[20:32] - truth) < 3 * found["t_sd"].values[20:32]).all()
 
 
+@pytest.mark.slow
 def test_each_draw_runs_a_smoother_of_its_own(twin):
     _, observed = twin
     model = Mechanistic(make_system(), {"tau": dist.LogNormal(3.0, 0.5)})

@@ -9,19 +9,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from numpyro.distributions import Distribution
 
-from assim.assimilation.augmenting import Augmented, Drawn, Flat, Varying, sites_of
+from assim.assimilation.augmenting import Drawn, Varying, sites_of
+from assim.assimilation.drawing import drawn, spread_draws
+from assim.assimilation.fields import of_fields
 from assim.assimilation.scene import AbstractShown, AsItIs, AsRead, Scene, Table, Units
 from assim.continuing import continued
 from assim.data.framing import Frame, Selection, frame_of
 from assim.filters.base import Cycle, Dynamics
-from assim.model import AbstractModel, AbstractSequential, bind
+from assim.model import AbstractGridded, AbstractModel, AbstractSequential, bind
 from assim.observing import NOTHING, Columns, observe_system, state_columns
 from assim.series import Layout, Series, cut
 from assim.statespace import AbstractCorrelated, AbstractStateSpace, Context, regular_spans
@@ -79,6 +80,13 @@ def staged(
         )
     else:
         fitted = model if isinstance(model, Fitted) else restore(model)
+    if isinstance(fitted.model, AbstractGridded):
+        if update != STATE:
+            raise ValueError(
+                f"update={update!r}: a {type(fitted.model).__name__} has more parameters than a filter can "
+                "correct: correct its state alone, and learn from new fields by infer(init=tree)."
+            )
+        return [of_fields(fitted, ds, size, since=since, whole=whole, key=key)]
     names = _named(fitted, update)
     if isinstance(fitted.model, AbstractSequential):
         return [_of_known(fitted, ds, size, names, since, whole=whole, key=key)]
@@ -182,12 +190,12 @@ def _of_known(
             raise ValueError(
                 f"update={list(update)}: a filter without members corrects no parameters; use ETKF or EnKF."
             )
-        drawn = fitted.thinned(SEVERAL)
-        chains, draws = next(iter(drawn.values())).shape[:2]
+        kept = fitted.thinned(SEVERAL)
+        chains, draws = next(iter(kept.values())).shape[:2]
         several = (chains, draws)
-        sites = {k: v.reshape(-1, *v.shape[2:]) for k, v in drawn.items()}
+        sites = {k: v.reshape(-1, *v.shape[2:]) for k, v in kept.items()}
     else:
-        several, sites = None, _spread_draws(fitted.sites, size)
+        several, sites = None, spread_draws(fitted.sites, size)
     varying = _varying(fitted, update, size, whole=whole) if size and update else None
     carried = _carried(fitted) if whole else varying
     if carried is not None:
@@ -195,7 +203,7 @@ def _of_known(
     state = model.system.init(NOTHING, key=key).shape()
     fixed = (fitted.constants, fitted.centre)
     shape = None if carried is None else state
-    ssm, first = _drawn(model, fitted.layout, *fixed, sites, carried, shape, NOTHING, key)
+    ssm, first = drawn(model, fitted.layout, *fixed, sites, carried, shape, NOTHING, key)
     dynamics = Dynamics(ssm, each=several is None)
     begun = Drawn(first)
     return _observed(
@@ -238,7 +246,7 @@ def of_fit(
     frame = frame_of(record, selection, like=fitted.frame)
     start = int(np.searchsorted(frame.times, begin)) if since is None else 1
     layout, series = Layout.of(frame), Series.of(frame)
-    sites = _spread_draws(fitted.sites, size)
+    sites = spread_draws(fitted.sites, size)
     varying = None if not update else _varying(fitted, tuple(update), size, whole=whole)
     carried = _carried(fitted) if whole else varying
     columns = Columns(frame.channels, attrs=frame.attrs)
@@ -302,14 +310,6 @@ def _cycles(
     return window.context, cycles
 
 
-def _spread_draws(sites: Sites, size: int) -> Sites:
-    """As many draws as members, evenly spaced over all chains."""
-    flat = {k: np.asarray(v).reshape(-1, *v.shape[2:]) for k, v in sites.items()}
-    count = next(iter(flat.values())).shape[0]
-    at = np.linspace(0, count - 1, size).round().astype(int)
-    return {k: jnp.asarray(v[at]) for k, v in flat.items()}
-
-
 def _carried(fitted: Fitted) -> Varying:
     """All parameters, to go with a member that is drawn again."""
     known = sites_of(fitted.model, fitted.layout, fitted.constants)
@@ -351,31 +351,5 @@ def _members(
         return bind(fitted.model, theta, layout, *fixed).init(context, key=key).sample(key)
 
     shape = jax.eval_shape(first, one, key).shape
-    ssm, members = _drawn(fitted.model, layout, *fixed, sites, varying, shape, context, key)
+    ssm, members = drawn(fitted.model, layout, *fixed, sites, varying, shape, context, key)
     return Dynamics(ssm, each=True), members
-
-
-@eqx.filter_jit
-def _drawn(
-    model: AbstractModel,
-    layout: Layout,
-    constants: Sites,
-    centre: Sites | None,
-    sites: Sites,
-    varying: Varying | None,
-    shape: tuple[int, ...] | None,
-    context: Context,
-    key: Key,
-) -> tuple[AbstractStateSpace, Array]:
-    """A model for each draw, stacked on a leading axis, and its first state; as it is where no shape is given."""
-
-    def member(theta: Sites, key: Key) -> tuple[AbstractStateSpace, Array]:
-        ssm = bind(model, theta, layout, constants, centre)
-        if shape is not None and varying is None:
-            ssm = Flat(ssm, shape)
-        elif shape is not None and varying is not None:
-            ssm = Augmented(model, constants, centre, theta, varying, shape, layout)
-        return ssm, ssm.init(context, key=key).sample(key)
-
-    size = next(iter(sites.values())).shape[0]
-    return eqx.filter_vmap(member)(sites, jax.random.split(key, size))

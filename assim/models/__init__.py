@@ -11,6 +11,7 @@ from assim.models.autoregressive import (
 )
 from assim.models.baselines import Climatology, Persistence, SeasonalNaive
 from assim.models.mechanistic import Mechanistic
+from assim.models.semilinear import SemilinearOperator
 
 __all__ = [
     "VAR",
@@ -23,5 +24,6 @@ __all__ = [
     "Normal",
     "Persistence",
     "SeasonalNaive",
+    "SemilinearOperator",
     "StudentT",
 ]

@@ -185,8 +185,11 @@ def exercise(entry: Entry, ssm: AbstractStateSpace, key: jax.Array) -> dict:
     return told
 
 
-HEAVY = {"stepped-network", "lorenz-96-two-scale", "korteweg-de-vries", "navier-stokes"}
-"""They compile longest, and have tests of their own."""
+HEAVY = {
+    *("stepped-network", "lorenz-96-two-scale", "korteweg-de-vries", "navier-stokes"),
+    *("seasonal", "climatology", "var", "stepped"),
+}
+"""They compile longest, or differ little from others, and have tests of their own."""
 
 
 @pytest.fixture(

@@ -59,6 +59,7 @@ def test_filter_and_smoother_are_those_of_another_library(exact, key):
     np.testing.assert_allclose(covariance(found), cov, rtol=1e-7, atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [EnKF, ETKF, Particle])
 def test_the_error_falls_with_the_root_of_the_members(kind, exact, key):
     """Of the mean at all times, over forty seeds: sixteen times the members, a quarter of the error."""

@@ -108,6 +108,7 @@ def _alone(ssm):
     return eqx.tree_at(lambda s: s.error, ssm, jnp.diag(jnp.sqrt((ssm.error**2).sum(axis=1))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chosen", SAMPLED, ids=lambda c: type(c).__name__)
 def test_many_members_are_the_exact_filter(chosen, exact, key):
     """Within five Monte-Carlo standard errors of a mean of as many members."""

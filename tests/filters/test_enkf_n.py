@@ -54,6 +54,7 @@ def test_it_rises_with_the_surprise_and_is_one_where_nothing_is_said(x64, key):
     assert float(inflated(silent, 1.0)) == pytest.approx(1.0, abs=1e-10)
 
 
+@pytest.mark.slow
 def test_many_members_are_the_exact_filter(exact, key):
     _, told = filtered(EnKFN(400), exact, key)
     mean, cov = exact.filtered

@@ -33,6 +33,7 @@ def runs(chosen, case, count, key):
     return jax.jit(jax.vmap(one))(jax.random.split(key, count))
 
 
+@pytest.mark.slow
 def test_its_estimates_are_exact_in_the_limit_and_its_noise_falls_with_the_root_of_its_size(
     coupled, key
 ):
@@ -49,6 +50,7 @@ def test_its_estimates_are_exact_in_the_limit_and_its_noise_falls_with_the_root_
     np.testing.assert_allclose((spread**2).mean(axis=0) / sd**2, 1, atol=0.03)
 
 
+@pytest.mark.slow
 def test_it_is_less_noisy_than_the_bootstrap(coupled, key):
     precise = eqx.tree_at(lambda d: d.ssm.error, coupled.dynamics, 0.03 * jnp.eye(3))
     cycles = eqx.tree_at(lambda c: c.sd, coupled.cycles, jnp.zeros_like(coupled.cycles.sd))

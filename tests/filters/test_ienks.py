@@ -46,6 +46,7 @@ def test_missing_readings_are_as_if_the_sensor_were_not_there(calm, key):
     assert eqx.tree_equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lag", [1, 3])
 def test_where_the_model_bends_it_ends_at_the_bottom_of_the_cost(lag, x64, key):
     """The gradient over the control is 0, by automatic differentiation; after one step it is not."""

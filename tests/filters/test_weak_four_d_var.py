@@ -131,6 +131,7 @@ def test_the_gradient_is_that_of_finite_differences(lag, x64, key):
     np.testing.assert_allclose(gradient, (ahead - behind) / (2 * step), rtol=1e-7, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_where_the_model_bends_it_ends_at_the_bottom_of_the_cost(x64, key):
     """There the next step goes nowhere; after one step it does."""
     dynamics, belief, cycle = bent(3, key)

@@ -104,7 +104,7 @@ def traced():
 HELD_OUT = inference.SVI(30, ascent=inference.Ascent(num_steps=20), num_draws=10, held_out=0.2)
 SHORT = inference.Ascent(num_steps=20, polish=5)
 METHODS = [
-    inference.NUTS(10, 10, 2, ascent=SHORT),
+    pytest.param(inference.NUTS(10, 10, 2, ascent=SHORT), marks=pytest.mark.slow),
     inference.SVI(30, ascent=SHORT, num_draws=10),
     inference.EnsembleMAP(5, 30, polish=3),
     inference.Laplace(ascent=SHORT, num_draws=10),

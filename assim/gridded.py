@@ -1,0 +1,206 @@
+r"""A model of fields meets a labelled dataset: the problem of fitting it, and what it says one step ahead.
+
+$$\log p(D \mid \theta) = \sum_s \sum_{k \le H} \sum_x \log p\big(z_{s,k}(x) \mid z_{s,0}, \theta\big)$$
+
+over stretches s of H steps that follow each other. Every place of a complete first field is needed, land apart;
+what is missing later is left out. Units are those of the file, times those of the fields.
+"""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from assim.data.calendar import CalendarFeatures
+from assim.data.framing import Frame
+from assim.data.gridding import Fields, fields_of
+from assim.data.scaling import Scaling
+from assim.model import AbstractGridded, Problem, bind
+from assim.pointwise import Cells, Judged
+from assim.series import Layout, Stretch
+from assim.statespace import Span
+from assim.tree import Fitted
+from assim.types import Array, Key, Sites
+
+FEWEST = 10
+"""Stretches that a fit needs."""
+MOST_CELLS = 2000
+"""Readings that are judged one step ahead, spread over the newest times."""
+
+
+def pose_fields(
+    model: AbstractGridded, ds: xr.Dataset, earlier: Fitted | None = None
+) -> tuple[Problem, Frame]:
+    """The problem of fitting a model to a record of fields, and the record with its labels.
+
+    Args:
+        model: the model.
+        ds: fields on (time, ...) or (run, time, ...), file units.
+        earlier: a fit whose numbers are kept.
+
+    Raises:
+        ValueError: a dataset without fields on one regular grid, or too few complete stretches.
+    """
+    fields = fields_of(ds, model.fields)
+    layout = layout_of(model, fields)
+    if earlier is not None and earlier.layout.grid != layout.grid:
+        raise ValueError(
+            f"The fields lie on another grid than those of init= ({_said(layout)} and {_said(earlier.layout)}): "
+            "bring them to one grid, as ds.interp(...)."
+        )
+    origins = _origins(model, fields)
+    stretches = stretches_of(model, fields, origins, model.horizon)
+    constants = model.counted(stretches, layout) if earlier is None else earlier.constants
+    return Problem(model, constants, stretches, layout), _frame(model, fields, layout)
+
+
+def layout_of(model: AbstractGridded, fields: Fields) -> Layout:
+    """What the fields of a record are to a model."""
+    count = len(fields.names)
+    inputs = CalendarFeatures(model.calendar).names
+    real = ("real",) * count
+    return Layout(fields.names, real, (True,) * count, inputs, 0, fields.step, fields.grid)
+
+
+def stretches_of(
+    model: AbstractGridded, fields: Fields, origins: np.ndarray, horizon: int
+) -> Stretch:
+    """The fields at some (run, row) and what came of them, stacked on a leading axis."""
+    dtype = jnp.zeros(0).dtype
+    run, rows = origins[:, 0, None], origins[:, 1, None] + np.arange(horizon + 1)
+    values = fields.values[run, rows]
+    values = values.reshape(*values.shape[:2], -1)
+    known = np.isfinite(values)
+    values = np.where(known, values, 0.0)
+    dt = np.diff(fields.times[rows], axis=1) / np.timedelta64(1, "ns") * 1e-9
+    u = calendar_of(model, fields.times)[rows[:, 1:]]
+    return Stretch(
+        first=jnp.asarray(values[:, 0], dtype),
+        told=jnp.asarray(known[:, 0]),
+        spans=Span(jnp.asarray(dt, dtype), jnp.zeros((*dt.shape, 0), dtype)),
+        u=jnp.asarray(u, dtype),
+        y=jnp.asarray(values[:, 1:], dtype),
+        mask=jnp.asarray(known[:, 1:]),
+    )
+
+
+def calendar_of(model: AbstractGridded, times: np.ndarray) -> np.ndarray:
+    """Inputs of a model at some times, shape (time, input)."""
+    return CalendarFeatures(model.calendar)(times)
+
+
+def complete_rows(fields: Fields) -> np.ndarray:
+    """Which fields are known wherever there is sea, shape (run, time)."""
+    known = np.isfinite(fields.values)
+    sea = known.any(axis=(0, 1, 2))
+    return known[..., sea].all(axis=(2, 3))
+
+
+def newest_places(problem: Problem, frame: Frame, count: int) -> Cells:
+    """Readings one step after complete fields, at the newest `count` times; a place counts as a run."""
+    assert problem.layout.grid is not None
+    places = problem.layout.grid.places
+    mask = np.isfinite(frame.y[:places])
+    whole = mask[mask.any(axis=(1, 2))].all(axis=(0, 2))
+    rows = np.flatnonzero(whole[:-1] & mask[:, 1:].any(axis=(0, 2)))[-count:]
+    row, place, channel = np.nonzero(mask[:, rows + 1].transpose(1, 0, 2))
+    kept = np.linspace(0, row.size - 1, min(MOST_CELLS, row.size)).round().astype(int)
+    pairs = np.stack([place[kept], rows[row[kept]]], axis=1)
+    return Cells(pairs, np.arange(kept.size), channel[kept])
+
+
+def judge_fields(
+    model: AbstractGridded, problem: Problem, frame: Frame, cells: Cells, sites: Sites, *, key: Key
+) -> Judged:
+    """Log-likelihood, draws and location of each judged reading, for each posterior draw; file units."""
+    assert problem.layout.grid is not None
+    places = problem.layout.grid.places
+    rows, window = np.unique(cells.pairs[:, 1], return_inverse=True)
+    record = Fields(
+        frame.times,
+        frame.channels,
+        problem.layout.grid,
+        frame.y[:places].transpose(1, 2, 0)[None],
+        {},
+    )
+    origins = np.stack([np.zeros_like(rows), rows], axis=1)
+    examples = stretches_of(model, record, origins, 1)
+    at = (jnp.asarray(window), jnp.asarray(cells.channel * places + cells.run))
+    chains, draws = next(iter(sites.values())).shape[:2]
+    flat = {k: jnp.asarray(v).reshape(-1, *v.shape[2:]) for k, v in sites.items()}
+    told = _judged(model, problem.layout, problem.constants, examples, flat, at, key)
+    return Judged(*(np.asarray(t).reshape(chains, draws, -1) for t in told))
+
+
+@eqx.filter_jit
+def _judged(
+    model: AbstractGridded,
+    layout: Layout,
+    constants: Sites,
+    examples: Stretch,
+    sites: Sites,
+    at: tuple[Array, Array],
+    key: Key,
+) -> tuple[Array, Array, Array]:
+    def one(numbered: tuple[Array, Sites]) -> tuple[Array, Array, Array]:
+        number, theta = numbered
+        ssm = bind(model, theta, layout, constants)
+        density = jax.vmap(lambda example: model.density(ssm, example))(examples)
+        drawn = density.sample(jax.random.fold_in(key, number))
+        told = (density.log_prob(examples.y), drawn, density.mean)
+        return tuple(t[:, 0][at] for t in told)  # type: ignore[return-value]
+
+    count = next(iter(sites.values())).shape[0]
+    return jax.lax.map(one, (jnp.arange(count), sites))
+
+
+def _origins(model: AbstractGridded, fields: Fields) -> np.ndarray:
+    """Where stretches begin, (run, row): one after the other, each at a complete field."""
+    whole, horizon = complete_rows(fields), model.horizon
+    found = [
+        (run, row)
+        for run, told in enumerate(whole)
+        for row in range(0, told.size - horizon, horizon)
+        if told[row]
+    ]
+    if len(found) < FEWEST:
+        raise ValueError(
+            f"The record has {len(found)} stretches of {horizon} steps that begin at a complete field (of "
+            f"{whole.size} fields, {int(whole.sum())} are complete), and at least {FEWEST} are needed: give a "
+            "longer record, a shorter horizon, or fill in what is missing."
+        )
+    return np.array(found)
+
+
+def _frame(model: AbstractGridded, fields: Fields, layout: Layout) -> Frame:
+    """The record with its labels: a row for every place of every run."""
+    runs, times, count, places = fields.values.shape
+    y = fields.values.transpose(0, 3, 1, 2).reshape(runs * places, times, count)
+    u = calendar_of(model, fields.times)
+    scaling = Scaling(layout.supports, np.zeros((1, count)), np.ones((1, count)), np.ones(count))
+    return Frame(
+        times=fields.times,
+        step=fields.step,
+        channels=fields.names,
+        is_target=(True,) * count,
+        inputs=layout.inputs,
+        y=y,
+        sd=np.broadcast_to(0.0, y.shape),
+        u=np.broadcast_to(u, (len(y), *u.shape)),
+        scaling=scaling,
+        control_scaling=np.zeros((2, 0)),
+        stations=None,
+        instance="run",
+        attrs=fields.attrs,
+    )
+
+
+def _said(layout: Layout) -> str:
+    assert layout.grid is not None
+    sizes = " x ".join(map(str, layout.grid.sizes))
+    return (
+        f"{sizes} places along {', '.join(layout.grid.dims)}, {math.prod(layout.grid.sizes)} in all"
+    )

@@ -1,0 +1,62 @@
+r"""What a step of a learned operator leaves unknown: its last layer drawn anew, and what no feature tells.
+
+$$w = \sum_c s_c\,\varphi_c(x)\,\varepsilon_c + s_0\,\epsilon(x), \qquad
+\operatorname{var} w(x) = \sum_c s_c^2\,\varphi_c(x)^2 + s_0^2$$
+
+with $\varphi_c$ the features that the head reads: noise that goes with the flow and is as smooth as it (Magnani et
+al. 2025 for the Bayesian last layer; here its covariance is learned as noise, and drawn anew in every step).
+"""
+
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from numpyro.distributions import constraints
+
+from assim.types import Array, Float, Key
+
+
+class LastLayerNoise(dist.Distribution):
+    """Noise of mean 0 on all fields, laid out as one vector.
+
+    Args:
+        features: shape (feature, place).
+        scales: of each feature for each field, shape (field, feature), file units.
+        floor: what no feature tells, shape (field,), file units.
+    """
+
+    arg_constraints = {
+        "features": constraints.real_matrix,
+        "scales": constraints.real_matrix,
+        "floor": constraints.real_vector,
+    }
+    support = constraints.real_vector
+    pytree_data_fields = ("features", "scales", "floor")
+
+    def __init__(
+        self,
+        features: Float[Array, "feature place"],
+        scales: Float[Array, "field feature"],
+        floor: Float[Array, " field"],
+    ) -> None:
+        self.features, self.scales, self.floor = features, scales, floor
+        size = floor.shape[0] * features.shape[1]
+        dist.Distribution.__init__(self, event_shape=(size,), validate_args=False)
+
+    @property
+    def mean(self) -> Float[Array, " state"]:
+        """Zero."""
+        return jnp.zeros(self.event_shape, self.features.dtype)
+
+    @property
+    def variance(self) -> Float[Array, " state"]:
+        """At each place."""
+        return (self.scales**2 @ self.features**2 + self.floor[:, None] ** 2).ravel()
+
+    def sample(self, key: Key, sample_shape: tuple[int, ...] = ()) -> Array:
+        """Fields (..., state)."""
+        k_weights, k_floor = jax.random.split(key)
+        dtype, places = self.features.dtype, self.features.shape[1]
+        drawn = jax.random.normal(k_weights, (*sample_shape, *self.scales.shape), dtype)
+        rest = jax.random.normal(k_floor, (*sample_shape, self.floor.shape[0], places), dtype)
+        noise = (self.scales * drawn) @ self.features + self.floor[:, None] * rest
+        return noise.reshape(*sample_shape, -1)

@@ -1,0 +1,204 @@
+r"""Fourier neural operators: layers that see a whole field at once, on any regular grid.
+
+$$h_{l+1}(x) = \operatorname{gelu}\Big(\mathcal F^{-1}\big[R_l(k)\,\mathcal F h_l(k)\big](x)
++ W_l h_l(x) + b_l\Big)$$
+
+with $R_l(k)$ a matrix for each of the longest waves and none for the others (Li et al. 2021, sec. 4). Coefficients
+are those of waves, not sums over places, so that parameters of one grid hold on any other.
+"""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from assim.types import Array, Float, Key
+
+
+class SpectralConvolution(eqx.Module):
+    """A matrix over channels for each of the longest waves.
+
+    Args:
+        real: shape (wave..., out, in); waves of both signs along all axes but the last.
+        imag: shape (wave..., out, in).
+    """
+
+    real: Float[Array, "..."]
+    imag: Float[Array, "..."]
+
+    @classmethod
+    def build(
+        cls, num_in: int, num_out: int, modes: tuple[int, ...], *, key: Key
+    ) -> "SpectralConvolution":
+        """Matrices of variance 1 / (2 num_in), so that a wave keeps its size.
+
+        Args:
+            num_in: channels that come in.
+            num_out: channels that go out.
+            modes: waves kept along each axis of the grid, the mean among them.
+            key: of the weights.
+        """
+        shape = (*(2 * m - 1 for m in modes[:-1]), modes[-1], num_out, num_in)
+        k_real, k_imag = jax.random.split(key)
+        scale = (2.0 * num_in) ** -0.5
+        return cls(
+            scale * jax.random.normal(k_real, shape), scale * jax.random.normal(k_imag, shape)
+        )
+
+    def __call__(self, h: Float[Array, "channel ..."]) -> Float[Array, "channel ..."]:
+        """The field of each channel, made of its longest waves alone."""
+        grid = h.shape[1:]
+        axes = tuple(range(1, h.ndim))
+        waves = jnp.fft.rfftn(h, axes=axes, norm="forward")
+        held, at = _longest(self.real.shape[:-2], grid)
+        real, imag = self.real[held], self.imag[held]
+        kept = jnp.moveaxis(waves[(slice(None), *at)], 0, -1)[..., None]
+        mixed = jnp.moveaxis(((real + 1j * imag) @ kept)[..., 0], -1, 0)
+        out = jnp.zeros((mixed.shape[0], *waves.shape[1:]), waves.dtype)
+        out = out.at[(slice(None), *at)].set(mixed)
+        return jnp.fft.irfftn(out, grid, axes=axes, norm="forward")
+
+
+def _longest(
+    held: tuple[int, ...], grid: tuple[int, ...]
+) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """Where the waves stand that both have: among the matrices, and among the coefficients of a grid."""
+    most = [min((n + 1) // 2, (g + 1) // 2) for n, g in zip(held[:-1], grid[:-1], strict=True)]
+    both = [np.r_[0:m, 1 - m : 0] for m in most]
+    last = np.arange(min(held[-1], (grid[-1] + 1) // 2))
+    found = np.ix_(*both, last)
+    return found, found
+
+
+class Pointwise(eqx.Module):
+    r"""$h(x) \mapsto W h(x) + b$ at every place.
+
+    Args:
+        weight: shape (out, in).
+        bias: shape (out,).
+    """
+
+    weight: Float[Array, "out in"]
+    bias: Float[Array, " out"]
+
+    @classmethod
+    def build(cls, num_in: int, num_out: int, *, key: Key) -> "Pointwise":
+        """A map with weights of variance 1 / num_in."""
+        weight = jax.random.normal(key, (num_out, num_in)) / max(num_in, 1) ** 0.5
+        return cls(weight, jnp.zeros(num_out))
+
+    def __call__(self, h: Float[Array, "channel ..."]) -> Float[Array, "channel ..."]:
+        """The image of each place."""
+        image = self.weight @ h.reshape(h.shape[0], -1) + self.bias[:, None]
+        return image.reshape(-1, *h.shape[1:])
+
+
+class Block(eqx.Module):
+    """A spectral convolution beside a pointwise map.
+
+    Args:
+        far: what waves carry.
+        near: what each place does.
+    """
+
+    far: SpectralConvolution
+    near: Pointwise
+
+    def __call__(self, h: Float[Array, "channel ..."]) -> Float[Array, "channel ..."]:
+        """Before the nonlinearity."""
+        return self.far(h) + self.near(h)
+
+
+class FourierOperator(eqx.Module):
+    """A Fourier neural operator.
+
+    Args:
+        lift: from the fields to the width.
+        blocks: layers.
+        fold: from the width to the features.
+        head: the read-out of the features, in which the operator is linear.
+    """
+
+    lift: Pointwise
+    blocks: tuple[Block, ...]
+    fold: Pointwise
+    head: Pointwise
+
+    @classmethod
+    def build(
+        cls,
+        num_in: int,
+        num_out: int,
+        *,
+        width: int,
+        modes: tuple[int, ...],
+        layers: int,
+        features: int,
+        key: Key,
+    ) -> "FourierOperator":
+        """An operator of the given size."""
+        k_lift, k_fold, k_head, *keys = jax.random.split(key, 3 + 2 * layers)
+        blocks = tuple(
+            Block(
+                SpectralConvolution.build(width, width, modes, key=far),
+                Pointwise.build(width, width, key=near),
+            )
+            for far, near in zip(keys[::2], keys[1::2], strict=True)
+        )
+        return cls(
+            Pointwise.build(num_in, width, key=k_lift),
+            blocks,
+            Pointwise.build(width, features, key=k_fold),
+            Pointwise.build(features, num_out, key=k_head),
+        )
+
+    def features(self, h: Float[Array, "channel ..."]) -> Float[Array, "feature ..."]:
+        """What the head reads."""
+        h = self.lift(h)
+        for block in self.blocks:
+            h = jax.nn.gelu(block(h))
+        return jax.nn.gelu(self.fold(h))
+
+    def __call__(self, h: Float[Array, "channel ..."]) -> Float[Array, "channel ..."]:
+        """The image of the fields."""
+        return self.head(self.features(h))
+
+
+def wavenumbers(
+    grid: tuple[int, ...], lengths: tuple[float, ...]
+) -> tuple[Float[Array, "..."], ...]:
+    """Wavenumbers of the coefficients of `rfftn`, one array an axis, which broadcast; radians per unit of length.
+
+    Args:
+        grid: places along each axis.
+        lengths: of the domain along each axis, units of its coordinates.
+    """
+    found = []
+    for axis, (n, length) in enumerate(zip(grid, lengths, strict=True)):
+        k = np.fft.rfftfreq(n, 1.0 / n) if axis == len(grid) - 1 else np.fft.fftfreq(n, 1.0 / n)
+        shape = tuple(-1 if i == axis else 1 for i in range(len(grid)))
+        found.append(jnp.asarray((2.0 * math.pi / length * k).reshape(shape), float))
+    return tuple(found)
+
+
+def resampled(field: Float[Array, "..."], grid: tuple[int, ...]) -> Float[Array, "..."]:
+    """A periodic field on another grid of the same domain: the same waves, those that a coarser grid has not cut.
+
+    Args:
+        field: the last axes are those of the grid.
+        grid: places along each axis of the new one.
+    """
+    axes = tuple(range(field.ndim - len(grid), field.ndim))
+    before = tuple(field.shape[a] for a in axes)
+    if before == grid:
+        return field
+    waves = jnp.fft.rfftn(field, axes=axes, norm="forward")
+    most = [(min(a, b) + 1) // 2 for a, b in zip(before, grid, strict=True)]
+    both = [np.r_[0:m, 1 - m : 0] for m in most[:-1]]
+    at = np.ix_(*both, np.arange(most[-1]))
+    shape = (*field.shape[: axes[0]], *grid[:-1], grid[-1] // 2 + 1)
+    out = jnp.zeros(shape, waves.dtype)
+    out = out.at[(..., *at)].set(waves[(..., *at)])
+    return jnp.fft.irfftn(out, grid, axes=axes, norm="forward")

@@ -1,0 +1,222 @@
+"""Fields from fit to forecast: one model through `infer`, `restore`, `forecast`, `assimilate` and `compare`."""
+
+import warnings
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+import assim
+from assim import filters, inference, models
+from assim.filters import Straight
+from assim.statespace import Span
+from assim.systems import KuramotoSivashinsky
+
+STEP = np.timedelta64(1, "s")
+START = np.datetime64("2000-01-01", "ns")
+SENSORS = np.arange(0.0, 32.0, 2.0)
+
+
+def front(times, runs=None, *, key):
+    """A travelling wave that decays and is driven: fields a small operator can learn in seconds."""
+    k_phase, k_size = jax.random.split(key)
+    count = 1 if runs is None else runs
+    phase = np.asarray(jax.random.uniform(k_phase, (count, 1, 3), maxval=2 * np.pi))
+    size = np.asarray(1.0 + jax.random.uniform(k_size, (count, 1, 3)))
+    t, x = np.arange(times)[None, :, None, None], 2 * np.pi * np.arange(32) / 32
+    k = np.array([1, 2, 3])[:, None]
+    waves = size[..., None] * np.cos(k * (x - 0.2 * t) + phase[..., None])
+    values = 5.0 + waves.sum(axis=2)
+    coords = {"time": START + np.arange(times) * STEP, "x": ("x", np.arange(32.0), {"units": "m"})}
+    dims, values = (("run", "time", "x"), values) if runs else (("time", "x"), values[0])
+    return xr.Dataset({"h": (dims, values, {"units": "m"})}, coords=coords)
+
+
+@pytest.fixture(scope="module")
+def post():
+    model = models.SemilinearOperator(modes=5, width=6, layers=1, substeps=1, error=0.3)
+    method = inference.EnsembleMAP(2, num_steps=600, batch_size=32, learning_rate=2e-2)
+    train = front(40, 8, key=jax.random.key(1))
+    with warnings.catch_warnings():  # that more steps would do better is true, and no matter here
+        warnings.filterwarnings("ignore", message="The members were still moving")
+        return assim.infer(model, train, method, key=jax.random.key(0))
+
+
+def readings(truth, *, key):
+    at = SENSORS.astype(int)
+    noise = 0.3 * np.asarray(jax.random.normal(key, (truth.sizes["time"], at.size)))
+    return xr.Dataset(
+        {"h": (("time", "sensor"), truth["h"].values[:, at] + noise)},
+        coords={"time": truth["time"], "position_0": ("sensor", SENSORS)},
+    )
+
+
+def later(ds):
+    return ds.assign_coords(time=ds["time"] + np.timedelta64(1, "h"))
+
+
+def test_a_fit_is_a_tree_that_comes_back_whole(post, tmp_path):
+    assert post.attrs["likelihood"] == "composite"
+    assert post["log_likelihood"]["y"].dims == ("chain", "draw", "obs_id")
+    post.to_netcdf(tmp_path / "fields.nc")
+    again = assim.restore(tmp_path / "fields.nc")
+    assert again.layout.grid.sizes == (32,) and again.layout.channels == ("h",)
+    np.testing.assert_array_equal(again.sites["net.head.bias"], post["posterior"]["net.head.bias"])
+
+
+def test_a_forecast_follows_the_wave_and_knows_its_error(post, key):
+    truth = later(front(30, key=key))
+    told = assim.forecast(post, truth.isel(time=slice(0, 25)), 5, key=key, num_draws=40)
+    assert told["predictions"]["h"].dims == ("chain", "draw", "init_time", "lead_time", "x")
+    table = assim.compare({"operator": told}, truth=truth)
+    paths = told["predictions"]["h"].stack(path=("chain", "draw"))
+    wanted = truth["h"].sel(time=told["predictions"]["valid_time"])
+    error = np.sqrt(((paths.mean("path") - wanted) ** 2).mean())
+    still = np.sqrt(((truth["h"].sel(time=told["predictions"]["init_time"]) - wanted) ** 2).mean())
+    assert error < 0.4 * still
+    assert 0.3 < float(paths.std("path").mean() / error) < 3.0
+    assert table is not None
+
+
+def test_a_path_hangs_on_its_origin_alone(post, key):
+    truth = later(front(12, key=key))
+    several = assim.forecast(post, truth, 2, key=key, origins="2s")["predictions"]
+    alone = assim.forecast(post, truth, 2, key=key, origins="last")["predictions"]
+    np.testing.assert_array_equal(several["h"].isel(init_time=-1), alone["h"].isel(init_time=0))
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        filters.ETKF(30, 1.05),
+        filters.LETKF(30, 8.0, Straight((32.0,)), 1.05),
+        filters.EnKF(30, 1.05),
+    ],
+    ids=["ETKF", "LETKF", "EnKF"],
+)
+def test_a_few_sensors_tell_the_whole_field(chosen, post, key):
+    truth = later(front(40, key=key))
+    told = assim.assimilate(post, readings(truth, key=key), chosen, key=key)
+    analysis = told["analysis"]
+    assert (
+        analysis["h"].dims == ("chain", "draw", "time", "x") and analysis["h"].attrs["units"] == "m"
+    )
+    error = np.sqrt(((analysis["h_mean"] - truth["h"]) ** 2).isel(time=slice(10, None)).mean())
+    assert error < 0.3
+    assert int(told["innovation"]["lost"].sum()) == 0
+
+
+def test_members_of_an_analysis_roll_on(post, key):
+    truth = later(front(25, key=key))
+    told = assim.assimilate(
+        post, readings(truth, key=key).isel(time=slice(0, 20)), filters.ETKF(30), key=key
+    )
+    ahead = assim.forecast(post, told, 4, key=key, origins="last")["predictions"]
+    assert ahead.sizes["draw"] == 30
+    wanted = truth["h"].isel(time=slice(20, 24)).values
+    assert np.sqrt(((ahead["h"].mean(("chain", "draw")).values[0] - wanted) ** 2).mean()) < 0.6
+
+
+def test_an_unread_hour_widens_the_analysis(post, key):
+    read = readings(later(front(40, key=key)), key=key)
+    read["h"][20:30] = np.nan
+    sd = assim.assimilate(post, read, filters.ETKF(40), key=key, members=0)["analysis"][
+        "h_sd"
+    ].mean("x")
+    assert sd[29] > 1.2 * sd[19] and sd[39] < sd[29]
+
+
+def test_two_axes_land_and_a_calendar_go_the_same_way(key):
+    times = np.datetime64("2010-01-01", "ns") + 15 * np.arange(72) * np.timedelta64(1, "D")
+    year = 2 * np.pi * np.arange(72) * 15 / 365.2425
+    lat, lon = np.linspace(60.0, -60.0, 8), 30.0 * np.arange(12)
+    values = (
+        10.0
+        + np.cos(year)[:, None, None] * np.sin(np.deg2rad(lat))[:, None]
+        + 0.1 * np.cos(np.deg2rad(lon) + 0.5 * np.arange(72)[:, None, None])
+    )
+    values[:, 3, 4:7] = np.nan
+    coords = {"time": times, "lat": lat, "lon": lon}
+    ds = xr.Dataset({"sst": (("time", "lat", "lon"), values, {"units": "degC"})}, coords=coords)
+    model = models.SemilinearOperator(
+        modes=3,
+        width=4,
+        layers=1,
+        substeps=1,
+        horizon=1,
+        periodic=(False, True),
+        calendar=("year",),
+    )
+    method = inference.EnsembleMAP(1, num_steps=200, batch_size=16, learning_rate=2e-2)
+    post = assim.infer(model, ds.isel(time=slice(0, 60)), method, key=key)
+    told = assim.forecast(post, ds.isel(time=slice(60, None)), 3, key=key, origins="last")
+    assert told["predictions"]["sst"].dims[-2:] == ("lat", "lon")
+    buoys = xr.Dataset(
+        {
+            "sst": (("time", "sensor"), values[60:, [1, 5, 6], [2, 8, 1]]),
+            "sst_sd": (("time", "sensor"), np.full((12, 3), 0.1)),
+        },
+        coords={
+            "time": times[60:],
+            "position_0": ("sensor", lat[[1, 5, 6]]),
+            "position_1": ("sensor", lon[[2, 8, 1]]),
+        },
+    )
+    analysis = assim.assimilate(post, buoys, filters.ETKF(20), key=key)["analysis"]
+    assert analysis["sst"].dims[-2:] == ("lat", "lon")
+    assert float(np.abs(analysis["sst_mean"] - ds["sst"].isel(time=slice(60, None))).mean()) < 1.0
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "says"),
+    [
+        (lambda p, ds, k: assim.forecast(p, None, 2, key=k), ValueError, "rolled out from a field"),
+        (
+            lambda p, ds, k: assim.forecast(p, ds.isel(x=slice(0, 16)), 2, key=k),
+            ValueError,
+            "bring them to that grid",
+        ),
+        (
+            lambda p, ds, k: assim.assimilate(p, readings(ds, key=k), filters.Kalman(), key=k),
+            TypeError,
+            "without members cannot carry the draws",
+        ),
+        (
+            lambda p, ds, k: assim.assimilate(p, readings(ds, key=k), filters.Particle(50), key=k),
+            ValueError,
+            "draws whole members again",
+        ),
+        (
+            lambda p, ds, k: assim.assimilate(
+                p, readings(ds, key=k), filters.ETKF(9), key=k, update="both"
+            ),
+            ValueError,
+            "more parameters than a filter can",
+        ),
+        (
+            lambda p, ds, k: assim.infer(
+                models.SemilinearOperator(), ds.isel(time=slice(0, 6)), key=k
+            ),
+            ValueError,
+            "has 2 stretches of 2 steps",
+        ),
+    ],
+)
+def test_what_fields_cannot_do_is_said(call, kind, says, post, key):
+    with pytest.raises(kind, match=says):
+        call(post, later(front(12, key=key)), key)
+
+
+def test_a_known_system_trains_a_learned_one(key):
+    """The truth of a twin experiment is a record of fields."""
+    truth, _ = assim.twin_experiment(KuramotoSivashinsky(size=32, length=32.0), (1.0, 60), key=key)
+    model = models.SemilinearOperator(modes=8, width=4, layers=1, substeps=1)
+    post = assim.infer(model, truth, inference.EnsembleMAP(1, num_steps=20), key=key)
+    ssm = assim.restore(post).state_space(
+        {k: v[0, 0] for k, v in assim.restore(post).sites.items()}
+    )
+    after = ssm.flow(
+        truth["u"].values[0].astype(np.float32), Span(np.float32(1.0), np.zeros(0, np.float32))
+    )
+    assert np.isfinite(after).all()
