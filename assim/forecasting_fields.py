@@ -13,8 +13,8 @@ import numpy as np
 import xarray as xr
 
 from assim.assimilation.drawing import spread_draws
-from assim.data.gridding import Fields, fields_of
-from assim.gridded import calendar_of, complete_rows
+from assim.data.gridding import Fields, fields_of, on_grid
+from assim.gridded import calendar_of
 from assim.inference.progress import Progress
 from assim.model import AbstractGridded, bind
 from assim.series import Layout
@@ -62,10 +62,11 @@ def begin_of(fitted: Fitted, given: xr.Dataset | xr.DataTree | None) -> Begun:
             "assim.assimilate made of the readings of sensors."
         )
     if isinstance(given, xr.DataTree):
-        return _from_analysis(layout, given)
+        return _from_analysis(fitted, given)
     fields = fields_of(given, layout.channels)
     _require_grid(layout, fields)
-    return Begun(fields.times, fields.values, fields.runs, False, complete_rows(fields).all(axis=0))
+    known = np.isfinite(fields.values)[..., np.asarray(fitted.constants["sea"])]
+    return Begun(fields.times, fields.values, fields.runs, False, known.all(axis=(0, 2, 3)))
 
 
 def field_parts(
@@ -159,7 +160,9 @@ def _labelled(
     grid = layout.grid
     assert grid is not None
     runs, draws, count = paths.shape[:3]
-    shaped = paths.reshape(runs, draws, count, len(layout.channels), *grid.sizes)
+    told = paths.reshape(runs, draws, count, len(layout.channels), grid.places)
+    told = np.where(np.asarray(fitted.constants["sea"]), told, np.asarray(np.nan, told.dtype))
+    shaped = on_grid(told, grid)
     run = () if begun.runs is None else ("run",)
     dims = ("chain", "draw", *run, "init_time", "lead_time", *grid.dims)
     variables = {}
@@ -179,7 +182,8 @@ def _labelled(
     return xr.Dataset(variables, coords | ({"run": list(begun.runs)} if begun.runs else {}))
 
 
-def _from_analysis(layout: Layout, tree: xr.DataTree) -> Begun:
+def _from_analysis(fitted: Fitted, tree: xr.DataTree) -> Begun:
+    layout, sea = fitted.layout, np.asarray(fitted.constants["sea"])
     if "analysis" not in tree.children:
         raise ValueError(
             f"The tree has no group 'analysis' (it has {', '.join(tree.children) or 'none'}): give what "
@@ -201,7 +205,7 @@ def _from_analysis(layout: Layout, tree: xr.DataTree) -> Begun:
         raise ValueError(f"The analysis has no axis '{absent[0]}': it is of another grid.")
     stacked = np.stack([ds[n].transpose(*order).values for n in layout.channels], axis=3)
     values = stacked.reshape(-1, stacked.shape[2], len(layout.channels), grid.places)
-    whole = np.isfinite(values).all(axis=(0, 2, 3))
+    whole = np.isfinite(values[..., sea]).all(axis=(0, 2, 3))
     return Begun(ds["time"].values.astype("datetime64[ns]"), values, None, True, whole)
 
 

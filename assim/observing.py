@@ -42,6 +42,7 @@ class Columns:
         coords: coordinates along that dimension, by name.
         attrs: CF attributes of each name.
         axes: names and sizes of the axes that the dimension is folded into; none to leave it as it is.
+        blank: columns of which nothing is told, as land, shape (column,); None for none.
     """
 
     names: tuple[str, ...]
@@ -49,6 +50,7 @@ class Columns:
     coords: dict[str, Any] = field(default_factory=dict)
     attrs: dict[str, dict] = field(default_factory=dict)
     axes: tuple[tuple[str, int], ...] = ()
+    blank: np.ndarray | None = None
 
     def labelled(
         self, values: np.ndarray, dims: tuple[str, ...], suffix: str = "", says: str = ""
@@ -69,6 +71,8 @@ class Columns:
             told = {n: _said(a, n, says) for n, a in told.items()}
         if self.dim is not None:
             (name,) = self.names
+            if self.blank is not None:
+                values = np.where(self.blank, np.asarray(np.nan, values.dtype), values)
             if self.axes:
                 over, sizes = zip(*self.axes, strict=True)
                 folded = values.reshape(*values.shape[:-1], *sizes)

@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 from numpyro.distributions import Distribution
 
-from assim.types import Array, Float, Key, PyTree, State
+from assim.data.gridding import Grid
+from assim.types import Array, Bool, Float, Key, PyTree, State
 
 
 class Span(eqx.Module):
@@ -142,6 +143,14 @@ class AbstractField(AbstractStateSpace):
     @abstractmethod
     def sensors(self, where: Array | None = None) -> Float[Array, "channel coordinate"]:
         """Coordinates of each channel at the sensors `where`, None for those that stay where they are."""
+
+
+class AbstractOnGrid(AbstractField):
+    """A model of fields that lie on one regular grid, with or without places where there is nothing."""
+
+    grid: eqx.AbstractVar[Grid]
+    periodic: eqx.AbstractVar[tuple[bool, ...]]
+    sea: eqx.AbstractVar[Bool[Array, " place"]]
 
 
 class AbstractConstrained(AbstractStateSpace):

@@ -165,7 +165,27 @@ def test_two_axes_land_and_a_calendar_go_the_same_way(key):
     )
     analysis = assim.assimilate(post, buoys, filters.ETKF(20), key=key)["analysis"]
     assert analysis["sst"].dims[-2:] == ("lat", "lon")
+    for found in (told["predictions"]["sst"][0, 0, 0, 0], analysis["sst_mean"][0]):
+        np.testing.assert_array_equal(np.isnan(found), np.isnan(values[0]))
+    on_land = buoys.assign_coords(
+        position_0=("sensor", lat[[1, 3, 6]]), position_1=("sensor", lon[[2, 5, 1]])
+    )
+    with pytest.raises(ValueError, match=r"Sensor 1 reads at lat 8.57143, lon 150, .*\(land\)"):
+        assim.assimilate(post, on_land, filters.ETKF(20), key=key)
+    beyond = buoys.assign_coords(position_0=("sensor", [0.0, 20.0, 88.0]))
+    with pytest.raises(
+        ValueError, match="Sensor 2 reads at lat 88, lon 30 and the grid spans lat 60 to -60"
+    ):
+        assim.assimilate(post, beyond, filters.ETKF(20), key=key)
     assert float(np.abs(analysis["sst_mean"] - ds["sst"].isel(time=slice(60, None))).mean()) < 1.0
+
+
+def test_readings_far_apart_are_met_with_advice(post, key):
+    read = readings(later(front(12, key=key)), key=key).isel(time=slice(None, None, 3))
+    with pytest.warns(
+        UserWarning, match="Readings lie up to 3 s apart, and the fields of the fit 1 s"
+    ):
+        assim.assimilate(post, read, filters.ETKF(20), key=key, members=0)
 
 
 @pytest.mark.parametrize(

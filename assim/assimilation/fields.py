@@ -1,6 +1,7 @@
 """A fitted model of fields and the readings of its sensors, ready for a filter: one draw for each member."""
 
 import dataclasses
+import warnings
 
 import equinox as eqx
 import jax
@@ -15,9 +16,13 @@ from assim.data.gridding import Grid
 from assim.filters.base import Dynamics
 from assim.gridded import calendar_of
 from assim.model import AbstractGridded
-from assim.observing import NOTHING, Columns, observe_system
+from assim.observing import NOTHING, Columns, Observed, observe_system
+from assim.statespace import AbstractOnGrid
 from assim.tree import Fitted
 from assim.types import Key
+
+LONGER = 1.5
+"""Nominal steps between readings beyond which a learned step is not trusted."""
 
 
 def of_fields(
@@ -61,8 +66,13 @@ def of_fields(
         model, fitted.layout, fitted.constants, None, sites, None, None, NOTHING, key
     )
     one = jax.tree.map(lambda leaf: leaf[0] if eqx.is_array(leaf) else leaf, ssm)
+    assert isinstance(one, AbstractOnGrid)
     dynamics = Dynamics(ssm, each=True) if count > 1 else Dynamics(one)
     seen = observe_system(one, ds, since)
+    where = seen.where if seen.cycles.where is None else seen.cycles.where
+    if where is not None:
+        _require_at_sea(one, np.broadcast_to(where, (*seen.y.shape, where.shape[-1])), seen)
+    _warn_of_spans(fitted, seen)
     inputs = jnp.asarray(calendar_of(model, seen.times), first.dtype)
     return Scene(
         dataclasses.replace(dynamics, where=seen.where),
@@ -76,13 +86,53 @@ def of_fields(
     )
 
 
+def _require_at_sea(ssm: AbstractOnGrid, where: np.ndarray, seen: Observed) -> None:
+    """Refuse sensors that read where there is nothing: beyond an end of the grid, or on land."""
+    grid, mask = ssm.grid, np.asarray(seen.cycles.mask)
+    position = (where - np.array(grid.starts)) / np.array(grid.steps)
+    off = ~np.array(ssm.periodic) & ((position < -0.5) | (position > np.array(grid.sizes) - 0.5))
+    if lost := np.argwhere(off.any(axis=-1) & mask).tolist():
+        time, sensor = lost[0]
+        ends = [f"{d} {grid.axis(i)[0]:g} to {grid.axis(i)[-1]:g}" for i, d in enumerate(grid.dims)]
+        raise ValueError(
+            f"Sensor {sensor} reads at {_said(grid, where[time, sensor])} and the grid spans {', '.join(ends)}: "
+            "leave that sensor out, or check its coordinates."
+        )
+    nearest = np.round(position).astype(int) % np.array(grid.sizes)
+    place = np.ravel_multi_index(tuple(np.moveaxis(nearest, -1, 0)), grid.sizes)
+    if lost := np.argwhere(~np.asarray(ssm.sea)[place] & mask).tolist():
+        time, sensor = lost[0]
+        raise ValueError(
+            f"Sensor {sensor} reads at {_said(grid, where[time, sensor])}, where the fields of the fit are missing "
+            "throughout (land): leave that sensor out, or check its coordinates."
+        )
+
+
+def _warn_of_spans(fitted: Fitted, seen: Observed) -> None:
+    """Say where readings lie further apart than the fields that were learned from."""
+    longest = float(np.asarray(seen.cycles.span.dt).max())
+    if longest > LONGER * fitted.layout.step:
+        warnings.warn(
+            f"Readings lie up to {longest:g} s apart, and the fields of the fit {fitted.layout.step:g} s: insert "
+            "rows without readings at that step (ds.reindex(time=...)), so that the model steps as it learned.",
+            UserWarning,
+            stacklevel=6,
+        )
+
+
+def _said(grid: Grid, at: np.ndarray) -> str:
+    return ", ".join(f"{d} {v:g}" for d, v in zip(grid.dims, at, strict=True))
+
+
 def _tables(fitted: Fitted, grid: Grid) -> tuple[Table, ...]:
     """Each field on its grid."""
     attrs, count = fitted.frame["attrs"], grid.places
+    land = ~np.asarray(fitted.constants["sea"])
+    blank = land if land.any() else None
     shape = tuple(zip(grid.dims, grid.sizes, strict=True))
     return tuple(
         Table(
-            Columns((name,), "place", grid.coords(), {name: attrs.get(name, {})}, shape),
+            Columns((name,), "place", grid.coords(), {name: attrs.get(name, {})}, shape, blank),
             slice(i * count, (i + 1) * count),
             Units(),
         )

@@ -16,6 +16,7 @@ from numpyro.distributions import Distribution
 from assim.data.framing import Selection, frame_of
 from assim.inference.density import prior_draw
 from assim.model import AbstractModel, pose
+from assim.models import SemilinearOperator
 from assim.series import Layout, Series, cut, origins_with_truth
 from assim.statespace import (
     AbstractAdditiveNoise,
@@ -44,6 +45,7 @@ from assim.systems import (
 )
 from assim.types import State
 from tests.contract.members import OTHERS, autoregression, record_for
+from tests.models.test_semilinear import made
 
 STEPS, DRAWS = 6, 3
 KEY = jax.random.key(7)
@@ -95,9 +97,20 @@ def of_system(system: AbstractStateSpace, channels: int, dt: float) -> Entry:
         share = 1 + 0.05 * jax.random.normal(key)
         return jax.tree.map(lambda leaf: leaf * share, system)
 
+    return Entry(draw, nothing_of(channels), regular_spans(dt, STEPS), None, channels)
+
+
+def nothing_of(channels: int) -> Context:
     none = jnp.zeros((1, 0))
-    context = Context(jnp.zeros((1, channels)), jnp.ones((1, channels), bool), none, none)
-    return Entry(draw, context, regular_spans(dt, STEPS), None, channels)
+    return Context(jnp.zeros((1, channels)), jnp.ones((1, channels), bool), none, none)
+
+
+def of_learned_fields() -> Entry:
+    """Fields under draws of a learned operator."""
+    model = SemilinearOperator(modes=4, width=4, error=0.5)
+    return Entry(
+        lambda key: made(model, 16, key=key), nothing_of(16), regular_spans(10.0, STEPS), None, 16
+    )
 
 
 SEEN_THROUGH_A_MATRIX = LinearGaussian(
@@ -113,6 +126,7 @@ ENTRIES = {
     "stepped-network": lambda: of_model(autoregression("network", "iterated", "student")),
     "direct-network": lambda: of_model(autoregression("network", "direct", "normal")),
     **{name: lambda model=model: of_model(model) for name, model in OTHERS.items()},
+    "learned-fields": of_learned_fields,
     "van-der-pol": lambda: of_system(VanDerPol(longest=1e-3), 1, 1e-3),
     "lorenz-63": lambda: of_system(Lorenz63(noise=0.5), 3, 0.05),
     "lorenz-96": lambda: of_system(Lorenz96(6, noise=0.5), 6, 0.05),

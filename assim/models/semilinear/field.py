@@ -18,11 +18,11 @@ from assim.models.semilinear.generator import Generator, exponential
 from assim.models.semilinear.noise import LastLayerNoise
 from assim.nn.interpolation import between
 from assim.nn.spectral import FourierOperator, wavenumbers
-from assim.statespace import AbstractAdditiveNoise, AbstractField, AbstractNamed, Context, Span
+from assim.statespace import AbstractAdditiveNoise, AbstractNamed, AbstractOnGrid, Context, Span
 from assim.types import Array, Bool, Float, Key
 
 
-class LearnedField(AbstractAdditiveNoise, AbstractField, AbstractNamed):
+class LearnedField(AbstractAdditiveNoise, AbstractOnGrid, AbstractNamed):
     """Fields on a grid under a learned operator; the state is a vector, field after field, file units.
 
     Args:
