@@ -165,39 +165,25 @@ def turned(
 ) -> tuple[Float[Array, " state"], Float[Array, "member state"]]:
     r"""The shift of the mean, and the anomalies under a rotation drawn uniformly: $Q\,(I + S S^\top)^{-1/2} X$.
 
-    Under such a rotation one root is as good as another, so that it is Cholesky's, and of the rotation only the
-    columns that meet it are drawn: $W R$ with $R^\top R = X^\top (I + S S^\top)^{-1} X$ and W orthonormal,
-    $W^\top \mathbf 1 = 0$.
+    Where members are many, only the columns of the rotation that meet the anomalies are drawn: $W R$ with
+    $R^\top R = X^\top (I + S S^\top)^{-1} X$ and W orthonormal, $W^\top \mathbf 1 = 0$. Both the shift and R
+    come from one triangle, that of $\begin{bmatrix} I & 0 \\ S & X \end{bmatrix}$.
     """
-    size, dtype = anomalies.shape[0], anomalies.dtype
-    shift, few = (
-        _narrow(white, anomalies) if _is_narrow(white, anomalies) else _wide(white, anomalies)
-    )
-    return shift, frame(size, few.shape[0], key=key).astype(dtype) @ few
-
-
-def _is_narrow(white: Whitened, anomalies: Array) -> bool:
-    return white.anomalies.shape[1] + anomalies.shape[1] < anomalies.shape[0]
-
-
-def _narrow(white: Whitened, x: Float[Array, "member state"]) -> tuple[Array, Array]:
-    r"""The shift and R from one triangle, that of $\begin{bmatrix} I & 0 \\ S & X \end{bmatrix}$."""
-    s = white.anomalies
-    channels, state = s.shape[1], x.shape[1]
+    s, (size, state) = white.anomalies, anomalies.shape
+    channels = s.shape[1]
+    if channels + state >= size:
+        weights, root = transformed(white)
+        return weights @ anomalies, rotation(size, key=key) @ (root @ anomalies)
     above = jnp.eye(channels, channels + state, dtype=s.dtype)
-    joint = jnp.linalg.qr(jnp.concatenate([above, jnp.concatenate([s, x], axis=1)]), mode="r")
-    seen, across = joint[:channels, :channels], joint[:channels, channels:]
-    return solve_triangular(seen, white.innovation, trans=1) @ across, joint[channels:, channels:]
-
-
-def _wide(white: Whitened, x: Float[Array, "member state"]) -> tuple[Array, Array]:
-    """The same among members."""
-    s, x = reflected(white.anomalies)[1:], reflected(x)[1:]
-    lower = jnp.linalg.cholesky(lifted(jnp.eye(s.shape[0], dtype=s.dtype) + s @ s.T))
-    pull = (s @ white.innovation)[:, None]
-    rows = solve_triangular(lower, jnp.concatenate([x, pull], axis=1), lower=True)
-    rows, pull = rows[:, :-1], rows[:, -1]
-    return pull @ rows, jnp.linalg.qr(rows, mode="r") if rows.shape[1] < rows.shape[0] else rows
+    below = jnp.concatenate([s, anomalies], axis=1)
+    triangle = jnp.linalg.qr(jnp.concatenate([above, below]), mode="r")
+    seen, across, few = (
+        triangle[:channels, :channels],
+        triangle[:channels, channels:],
+        triangle[channels:, channels:],
+    )
+    shift = solve_triangular(seen, white.innovation, trans=1) @ across
+    return shift, frame(size, state, key=key).astype(few.dtype) @ few
 
 
 def rotation(size: int, *, key: Key) -> Float[Array, "member member"]:
