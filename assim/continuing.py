@@ -4,7 +4,23 @@ import numpy as np
 import xarray as xr
 
 from assim.data.spreading import INSTANCES
+from assim.data.units import agree, convert, convert_difference
 from assim.tree import Fitted
+
+
+def _in_units_of(ds: xr.Dataset, tail: xr.Dataset, shared: list[str]) -> xr.Dataset:
+    """The end of the training record in the units of a record that goes on from it.
+
+    Raises:
+        ValueError: units that measure different things.
+    """
+    for name in shared:
+        own, wanted = (str(part[name].attrs.get("units", "")) for part in (tail, ds))
+        if own and wanted and not agree(own, wanted):
+            error = name.endswith("_sd") and name.removesuffix("_sd") in shared
+            change = convert_difference if error else convert
+            tail = tail.assign({name: change(tail[name], own, wanted)})
+    return tail
 
 
 def continued(fitted: Fitted, ds: xr.Dataset | None) -> xr.Dataset:
@@ -40,6 +56,7 @@ def continued(fitted: Fitted, ds: xr.Dataset | None) -> xr.Dataset:
         if list(ds[instance].values) != here:
             return ds
     shared = [n for n in names if n in ds]
+    tail = _in_units_of(ds, tail, shared)
     plain = ds[shared].drop_vars([c for c in ds.coords if c not in ds[shared].dims])
     joined = xr.concat([tail, plain], "time", join="outer", combine_attrs="override")
     for name in shared:

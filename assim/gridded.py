@@ -112,6 +112,15 @@ def newest_places(problem: Problem, frame: Frame, count: int) -> Cells:
     return Cells(pairs, np.arange(kept.size), channel[kept])
 
 
+def with_places(group: xr.Dataset, cells: Cells, layout: Layout) -> xr.Dataset:
+    """A group along `obs_id` with the coordinates of the place of each cell."""
+    if "obs_id" not in group.dims or layout.grid is None:
+        return group
+    points = layout.grid.points()[cells.run]
+    coords = {dim: ("obs_id", points[:, i]) for i, dim in enumerate(layout.grid.dims)}
+    return group.assign_coords(coords)
+
+
 def judge_fields(
     model: AbstractGridded, problem: Problem, frame: Frame, cells: Cells, sites: Sites, *, key: Key
 ) -> Judged:

@@ -14,7 +14,7 @@ import xarray as xr
 
 from assim.data.framing import Frame, Selection, describe_frame, frame_of
 from assim.data.spreading import INSTANCES
-from assim.gridded import judge_fields, newest_places, pose_fields
+from assim.gridded import judge_fields, newest_places, pose_fields, with_places
 from assim.inference import SVI, AbstractMethod, Ascent, Draws, GaussNewton, Laplace, Prior
 from assim.inference.loop import Watch
 from assim.model import (
@@ -121,6 +121,8 @@ def infer(
     groups = _groups(draws, problem, frame, cells, judged)
     if isinstance(model, AbstractSequential) and cells is not None:
         groups = {name: with_sensors(group, cells) for name, group in groups.items()}
+    if isinstance(model, AbstractGridded) and cells is not None:
+        groups = {name: with_places(group, cells, problem.layout) for name, group in groups.items()}
     groups["sample_stats"].attrs = {k: v for k, v in convergence.items() if v}
     if not isinstance(model, AbstractSequential | AbstractGridded):
         groups["belief"] = _tail_of(ds, model.needs().context, frame)

@@ -5,6 +5,7 @@ sensors told by `position_0`, `position_1`, ... on (sensor,) or, where they move
 system from one variable for each channel. Units are those of the system, and one unit of its time is a second.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -255,7 +256,7 @@ def _start(times: np.ndarray, told: str | None) -> np.datetime64:
     """The time of the state: that told of the record, where its beginning was not cut off."""
     if told is not None:
         start = np.datetime64(told, "ns")
-        longest = np.diff(times).max() if times.size > 1 else np.timedelta64(2**62, "ns")
+        longest = np.diff(times).max() if times.size > 1 else np.timedelta64(2**61, "ns")
         if np.timedelta64(0, "ns") <= times[0] - start <= 2 * longest:
             return start
     if times.size < 2:
@@ -311,6 +312,14 @@ def _channels(system: AbstractStateSpace, ds: xr.Dataset) -> tuple:
         raise ValueError(
             f"The dataset has none of the variables that {type(system).__name__} is seen through "
             f"({', '.join(names) or 'numbers along time'}); it has {', '.join(map(str, ds.data_vars)) or 'none'}."
+        )
+    absent, strange = [n for n in names if n not in held], [n for n in held if n not in names]
+    if absent and strange:
+        warnings.warn(
+            f"The record has no readings of {', '.join(absent)}, and {', '.join(strange)} is nothing that "
+            f"{type(system).__name__} is seen through: rename it, if it is what is missing.",
+            UserWarning,
+            stacklevel=5,
         )
     nothing = np.full(ds.sizes["time"], np.nan)
     y = np.stack([ds[n].values.astype(float) if n in held else nothing for n in names], axis=-1)

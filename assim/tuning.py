@@ -65,6 +65,10 @@ def tune(
         TypeError: filters without members of a posterior; a seed in place of a key.
     """
     require_key(key)
+    if isinstance(filters, AbstractFilter):
+        raise TypeError(
+            f"filters= is one {type(filters).__name__}: give a list, as [ETKF(40, 1.02), ETKF(40, 1.05)]."
+        )
     if not filters:
         raise ValueError(
             "filters=[] leaves nothing to tune: give settings, as [ETKF(40, 1.02), ETKF(40, 1.05)]."

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import norm
 
 import assim
 from assim import filters, inference, models
@@ -63,6 +64,21 @@ def test_a_fit_is_a_tree_that_comes_back_whole(post, tmp_path):
     again = assim.restore(tmp_path / "fields.nc")
     assert again.layout.grid.sizes == (32,) and again.layout.channels == ("h",)
     np.testing.assert_array_equal(again.sites["net.head.bias"], post["posterior"]["net.head.bias"])
+
+
+def test_each_reading_is_judged_at_its_place_given_the_field_before(post):
+    train, fitted = front(40, 8, key=jax.random.key(1)), assim.restore(post)
+    ssm = fitted.state_space({k: v[0, 1] for k, v in fitted.sites.items()})
+    told, read = post["log_likelihood"]["y"], post["observed_data"]["y"]
+    span = Span(np.float32(1.0), np.zeros(0, np.float32))
+    for cell in (3, 700, 1201):
+        at = int((read["time"].values[cell] - START) / STEP)
+        place = int(read["x"].values[cell])
+        before = train["h"].values[0, at - 1].astype(np.float32)
+        np.testing.assert_allclose(read[cell], train["h"].values[0, at, place], rtol=1e-6)
+        sd = ssm.process_noise(before, span).variance[place] ** 0.5
+        wanted = norm.logpdf(float(read[cell]), ssm.flow(before, span)[place], sd)
+        np.testing.assert_allclose(told[0, 1, cell], wanted, rtol=1e-3)
 
 
 def test_a_forecast_follows_the_wave_and_knows_its_error(post, key):

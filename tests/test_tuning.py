@@ -6,7 +6,7 @@ import pytest
 import scoringrules
 
 import assim
-from assim.filters import ETKF, LETKF, EnKF, Kalman, Straight
+from assim.filters import ETKF, LETKF, EnKF, IEnKS, Kalman, Particle, Straight
 from assim.filters.sweeping import stacked
 from assim.systems import Lorenz96
 from assim.tuning import crps_normal
@@ -64,3 +64,14 @@ def test_mistakes_are_sentences(observed):
         assim.tune(RING, observed, [Kalman()], key=KEY)
     with pytest.raises(ValueError, match="numbers alone"):
         stacked([EnKF(5), EnKF(6)])
+
+
+@pytest.mark.parametrize("chosen", [Particle(30), IEnKS(8, 1, 1)], ids=["Particle", "IEnKS"])
+def test_beliefs_with_numbers_of_their_own_are_stacked_too(chosen, observed):
+    told = assim.tune(RING, observed.isel(time=slice(0, 30)), [chosen], key=KEY, repeats=1)
+    assert np.isfinite(told["log_score"]).all()
+
+
+def test_one_filter_is_no_list():
+    with pytest.raises(TypeError, match=r"filters= is one ETKF: give a list"):
+        assim.tune(RING, None, ETKF(8), key=KEY)

@@ -239,7 +239,12 @@ def of_fit(
     selection = Selection(
         needs.controls, needs.covariates, tuple(fitted.frame["calendar"]), needs.targets
     )
-    if not ds.sizes.get("time"):
+    if "time" not in ds.dims:
+        raise ValueError(
+            f"The dataset has no 'time' dimension (it has {', '.join(map(str, ds.dims))}): read it with "
+            "assim.open_dataset, which finds and renames the clock."
+        )
+    if not ds.sizes["time"]:
         raise ValueError("The record holds no time at all: check the file, or the split.")
     begin = ds["time"].values[0]
     record = continued(fitted, ds) if since is None else _after(ds, since)

@@ -37,6 +37,8 @@ def levelled(beliefs: Sequence[Belief]) -> list[Belief]:
         shape = [max(sizes) for sizes in zip(*(leaf.shape for leaf in leaves), strict=True)]
         return [
             jnp.pad(leaf, [(0, n - m) for n, m in zip(shape, leaf.shape, strict=True)])
+            if shape
+            else leaf
             for leaf in leaves
         ]
 
