@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from assim.assimilation.labelling import CLOCK
 from assim.continuing import continued
 from assim.data.atomic import replacing
 from assim.data.framing import Frame, Selection, frame_of
@@ -133,7 +134,13 @@ def _of_fields(
     begun, leads = begin_of(fitted, given), _steps(horizon, step, "horizon")
     last = int(np.flatnonzero(begun.whole)[-1]) if begun.whole.any() else 0
     rows = _origin_rows(begun.times, step, last, origins, leads, None)
-    rows = rows[begun.whole[rows]]
+    whole = begun.whole[rows]
+    if not whole.any() or not (origins is None or isinstance(origins, str) or whole.all()):
+        raise ValueError(
+            f"The field at {_stamp(begun.times[rows[~whole][0]])} is not complete: choose other origins, or fill "
+            "it in."
+        )
+    rows = rows[whole]
     if rows.size == 0:
         raise ValueError(
             "No field is complete at the origins asked for: choose others, or fill them in."
@@ -365,6 +372,8 @@ def _streamed(parts: Iterator[dict[str, xr.Dataset]], attrs: dict, path: Path) -
         for number, part in enumerate(parts):
             along = None if number == 0 else "init_time"
             for name, ds in part.items():
+                for clock in (v for v in ds.variables.values() if v.dtype.kind == "M"):
+                    clock.encoding = CLOCK
                 ds.to_zarr(temporary, group=name, mode="a", consolidated=False, append_dim=along)
     lazy: dict | None = {} if find_spec("dask") else None
     return xr.open_datatree(path, engine="zarr", chunks=lazy, consolidated=False)

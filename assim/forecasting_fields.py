@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from assim.assimilation.drawing import spread_draws
-from assim.data.gridding import Fields, fields_of, on_grid
+from assim.data.gridding import Fields, fields_of, in_units_of, on_grid
 from assim.gridded import calendar_of
 from assim.inference.progress import Progress
 from assim.model import AbstractGridded, bind
@@ -22,6 +22,8 @@ from assim.statespace import Span
 from assim.tree import Fitted
 from assim.types import Array, Float, Key, Keys, Sites
 
+ABREAST = 16
+"""Paths that step together: so many stay near the processor, and fit in memory on a large grid."""
 PATHS = 50
 """Paths from each origin where a posterior has fewer draws: what a step leaves unknown differs between them."""
 
@@ -63,7 +65,7 @@ def begin_of(fitted: Fitted, given: xr.Dataset | xr.DataTree | None) -> Begun:
         )
     if isinstance(given, xr.DataTree):
         return _from_analysis(fitted, given)
-    fields = fields_of(given, layout.channels)
+    fields = in_units_of(fields_of(given, layout.channels), fitted.frame["attrs"])
     _require_grid(layout, fields)
     known = np.isfinite(fields.values)[..., np.asarray(fitted.constants["sea"])]
     return Begun(fields.times, fields.values, fields.runs, False, known.all(axis=(0, 2, 3)))
@@ -105,7 +107,12 @@ def field_parts(
             u = jnp.asarray(calendar_of(model, ahead), jnp.zeros(0).dtype)
             k_here = jax.random.fold_in(key, int(init.astype("datetime64[us]").astype(np.uint32)))
             first = _first(begun, row, count)
-            keys = jax.random.split(k_here, first.shape[0] * count).reshape(first.shape[0], count)
+            keys = jnp.stack(
+                [
+                    jax.random.split(jax.random.fold_in(k_here, run), count)
+                    for run in range(len(first))
+                ]
+            )
             rolled = _rolled(
                 model, layout, fitted.constants, sites, jnp.asarray(first, u.dtype), u, keys
             )
@@ -136,8 +143,12 @@ def _rolled(
 
         return jax.lax.scan(move, x, (jnp.arange(u.shape[0]), u))[1]
 
-    over = jax.vmap(path)
-    return jax.lax.map(lambda part: over(sites, *part), (first, keys))
+    def run(part: tuple[Array, Array]) -> Array:
+        size = min(ABREAST, part[0].shape[0])
+        paths: Array = jax.lax.map(lambda one: path(*one), (sites, *part), batch_size=size)
+        return paths
+
+    return jax.lax.map(run, (first, keys))
 
 
 def _first(begun: Begun, row: int, count: int) -> np.ndarray:
@@ -203,6 +214,14 @@ def _from_analysis(fitted: Fitted, tree: xr.DataTree) -> Begun:
     order = ("chain", "draw", "time", *grid.dims)
     if absent := [d for d in grid.dims if d not in ds.dims]:
         raise ValueError(f"The analysis has no axis '{absent[0]}': it is of another grid.")
+    for axis, dim in enumerate(grid.dims):
+        at = grid.axis(axis)
+        if ds.sizes[dim] != at.size or not np.allclose(
+            ds[dim], at, atol=1e-3 * abs(grid.steps[axis])
+        ):
+            raise ValueError(
+                f"The analysis lies at other places along '{dim}' than the fields of the fit."
+            )
     stacked = np.stack([ds[n].transpose(*order).values for n in layout.channels], axis=3)
     values = stacked.reshape(-1, stacked.shape[2], len(layout.channels), grid.places)
     whole = np.isfinite(values[..., sea]).all(axis=(0, 2, 3))

@@ -16,7 +16,7 @@ import xarray as xr
 
 from assim.data.calendar import CalendarFeatures
 from assim.data.framing import Frame
-from assim.data.gridding import Fields, fields_of
+from assim.data.gridding import Fields, fields_of, in_units_of
 from assim.data.scaling import Scaling
 from assim.model import AbstractGridded, Problem, bind
 from assim.pointwise import Cells, Judged
@@ -27,6 +27,10 @@ from assim.types import Array, Key, Sites
 
 FEWEST = 10
 """Stretches that a fit needs."""
+LONGER = 1.5
+"""Nominal steps beyond which one step is neither learned from nor trusted."""
+MOST_TIMES = 20
+"""Newest times that are judged: each is a whole field."""
 MOST_CELLS = 2000
 """Readings that are judged one step ahead, spread over the newest times."""
 
@@ -44,15 +48,19 @@ def pose_fields(
     Raises:
         ValueError: a dataset without fields on one regular grid, or too few complete stretches.
     """
-    fields = fields_of(ds, model.fields)
+    known = None if earlier is None else earlier.layout.channels
+    fields = fields_of(ds, model.fields or known)
+    if earlier is not None:
+        fields = in_units_of(fields, earlier.frame["attrs"])
     layout = layout_of(model, fields)
     if earlier is not None and earlier.layout.grid != layout.grid:
         raise ValueError(
             f"The fields lie on another grid than those of init= ({_said(layout)} and {_said(earlier.layout)}): "
             "bring them to one grid, as ds.interp(...)."
         )
-    origins = _origins(model, fields)
-    stretches = stretches_of(model, fields, origins, model.horizon)
+    sea = sea_of(fields) if earlier is None else np.asarray(earlier.constants["sea"])
+    origins = _origins(model, fields, sea)
+    stretches = stretches_of(model, fields, origins, model.horizon, sea)
     constants = model.counted(stretches, layout) if earlier is None else earlier.constants
     return Problem(model, constants, stretches, layout), _frame(model, fields, layout)
 
@@ -66,14 +74,14 @@ def layout_of(model: AbstractGridded, fields: Fields) -> Layout:
 
 
 def stretches_of(
-    model: AbstractGridded, fields: Fields, origins: np.ndarray, horizon: int
+    model: AbstractGridded, fields: Fields, origins: np.ndarray, horizon: int, sea: np.ndarray
 ) -> Stretch:
     """The fields at some (run, row) and what came of them, stacked on a leading axis."""
     dtype = jnp.zeros(0).dtype
     run, rows = origins[:, 0, None], origins[:, 1, None] + np.arange(horizon + 1)
     values = fields.values[run, rows]
-    values = values.reshape(*values.shape[:2], -1)
-    known = np.isfinite(values)
+    known = (np.isfinite(values) & sea).reshape(*values.shape[:2], -1)
+    values = values.reshape(known.shape)
     values = np.where(known, values, 0.0)
     dt = np.diff(fields.times[rows], axis=1) / np.timedelta64(1, "ns") * 1e-9
     u = calendar_of(model, fields.times)[rows[:, 1:]]
@@ -92,20 +100,26 @@ def calendar_of(model: AbstractGridded, times: np.ndarray) -> np.ndarray:
     return CalendarFeatures(model.calendar)(times)
 
 
-def complete_rows(fields: Fields) -> np.ndarray:
+def sea_of(fields: Fields) -> np.ndarray:
+    """Where every field is known at some time, shape (place,): elsewhere is land."""
+    sea: np.ndarray = np.isfinite(fields.values).any(axis=(0, 1)).all(axis=0)
+    return sea
+
+
+def complete_rows(fields: Fields, sea: np.ndarray) -> np.ndarray:
     """Which fields are known wherever there is sea, shape (run, time)."""
-    known = np.isfinite(fields.values)
-    sea = known.any(axis=(0, 1, 2))
-    return known[..., sea].all(axis=(2, 3))
+    whole: np.ndarray = np.isfinite(fields.values[..., sea]).all(axis=(2, 3))
+    return whole
 
 
 def newest_places(problem: Problem, frame: Frame, count: int) -> Cells:
     """Readings one step after complete fields, at the newest `count` times; a place counts as a run."""
     assert problem.layout.grid is not None
     places = problem.layout.grid.places
-    mask = np.isfinite(frame.y[:places])
-    whole = mask[mask.any(axis=(1, 2))].all(axis=(0, 2))
-    rows = np.flatnonzero(whole[:-1] & mask[:, 1:].any(axis=(0, 2)))[-count:]
+    sea = np.asarray(problem.constants["sea"])
+    mask = np.isfinite(frame.y[:places]) & sea[:, None, None]
+    whole = mask[sea].all(axis=(0, 2))
+    rows = np.flatnonzero(whole[:-1] & mask[:, 1:].any(axis=(0, 2)))[-min(count, MOST_TIMES) :]
     row, place, channel = np.nonzero(mask[:, rows + 1].transpose(1, 0, 2))
     kept = np.linspace(0, row.size - 1, min(MOST_CELLS, row.size)).round().astype(int)
     pairs = np.stack([place[kept], rows[row[kept]]], axis=1)
@@ -136,7 +150,7 @@ def judge_fields(
         {},
     )
     origins = np.stack([np.zeros_like(rows), rows], axis=1)
-    examples = stretches_of(model, record, origins, 1)
+    examples = stretches_of(model, record, origins, 1, np.asarray(problem.constants["sea"]))
     at = (jnp.asarray(window), jnp.asarray(cells.channel * places + cells.run))
     chains, draws = next(iter(sites.values())).shape[:2]
     flat = {k: jnp.asarray(v).reshape(-1, *v.shape[2:]) for k, v in sites.items()}
@@ -166,19 +180,22 @@ def _judged(
     return jax.lax.map(one, (jnp.arange(count), sites))
 
 
-def _origins(model: AbstractGridded, fields: Fields) -> np.ndarray:
-    """Where stretches begin, (run, row): one after the other, each at a complete field."""
-    whole, horizon = complete_rows(fields), model.horizon
-    found = [
-        (run, row)
-        for run, told in enumerate(whole)
-        for row in range(0, told.size - horizon, horizon)
-        if told[row]
-    ]
+def _origins(model: AbstractGridded, fields: Fields, sea: np.ndarray) -> np.ndarray:
+    """Where stretches begin, (run, row): one after the other, each at a complete field, none across a long gap."""
+    whole, horizon = complete_rows(fields, sea), model.horizon
+    dt = np.diff(fields.times) / np.timedelta64(1, "ns") * 1e-9
+    even, found = dt <= LONGER * fields.step, []
+    for run, told in enumerate(whole):
+        row = 0
+        while row + horizon < told.size:
+            taken = told[row] and even[row : row + horizon].all()
+            if taken:
+                found.append((run, row))
+            row += horizon if taken else 1
     if len(found) < FEWEST:
         raise ValueError(
-            f"The record has {len(found)} stretches of {horizon} steps that begin at a complete field (of "
-            f"{whole.size} fields, {int(whole.sum())} are complete), and at least {FEWEST} are needed: give a "
+            f"The record has {len(found)} stretches of {horizon} steps without a gap that begin at a complete field "
+            f"(of {whole.size} fields, {int(whole.sum())} are complete), and at least {FEWEST} are needed: give a "
             "longer record, a shorter horizon, or fill in what is missing."
         )
     return np.array(found)

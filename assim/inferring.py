@@ -15,7 +15,16 @@ import xarray as xr
 from assim.data.framing import Frame, Selection, describe_frame, frame_of
 from assim.data.spreading import INSTANCES
 from assim.gridded import judge_fields, newest_places, pose_fields, with_places
-from assim.inference import SVI, AbstractMethod, Ascent, Draws, GaussNewton, Laplace, Prior
+from assim.inference import (
+    SVI,
+    AbstractMethod,
+    Ascent,
+    Draws,
+    EnsembleMAP,
+    GaussNewton,
+    Laplace,
+    Prior,
+)
 from assim.inference.loop import Watch
 from assim.model import (
     AbstractGridded,
@@ -234,6 +243,8 @@ def _pairs(series: Series, context: int, horizon: int, frame: Frame, *, key: Key
 
 def _default(problem: Problem) -> AbstractMethod:
     """Exact or nearly so where the parameters are few, variational where they are many."""
+    if isinstance(problem.model, AbstractGridded):  # so many draws of so many weights fit nowhere
+        return EnsembleMAP(3, num_steps=4000, batch_size=32)
     if count_parameters(problem) <= FEW_PARAMETERS and isinstance(problem.model, AbstractPointwise):
         return Laplace(GaussNewton(), ascent=Ascent(num_steps=1000, polish=100))
     return SVI()

@@ -13,16 +13,14 @@ from assim.assimilation.augmenting import Drawn
 from assim.assimilation.drawing import drawn, spread_draws
 from assim.assimilation.scene import AsItIs, Scene, Table, Units
 from assim.data.gridding import Grid
+from assim.data.units import agree, convert, convert_difference
 from assim.filters.base import Dynamics
-from assim.gridded import calendar_of
+from assim.gridded import LONGER, calendar_of
 from assim.model import AbstractGridded
 from assim.observing import NOTHING, Columns, Observed, observe_system
 from assim.statespace import AbstractOnGrid
 from assim.tree import Fitted
 from assim.types import Key
-
-LONGER = 1.5
-"""Nominal steps between readings beyond which a learned step is not trusted."""
 
 
 def of_fields(
@@ -68,7 +66,7 @@ def of_fields(
     one = jax.tree.map(lambda leaf: leaf[0] if eqx.is_array(leaf) else leaf, ssm)
     assert isinstance(one, AbstractOnGrid)
     dynamics = Dynamics(ssm, each=True) if count > 1 else Dynamics(one)
-    seen = observe_system(one, ds, since)
+    seen = observe_system(one, _in_units_of_fit(fitted, ds), since)
     where = seen.where if seen.cycles.where is None else seen.cycles.where
     if where is not None:
         _require_at_sea(one, np.broadcast_to(where, (*seen.y.shape, where.shape[-1])), seen)
@@ -84,6 +82,18 @@ def of_fields(
         AsItIs(size=first.shape[1]),
         _tables(fitted, grid),
     )
+
+
+def _in_units_of_fit(fitted: Fitted, ds: xr.Dataset) -> xr.Dataset:
+    """Readings and their errors in the units of the fields that were learned from."""
+    for name in fitted.layout.channels:
+        wanted = str(fitted.frame["attrs"].get(name, {}).get("units", ""))
+        for held, change in ((name, convert), (f"{name}_sd", convert_difference)):
+            own = str(ds[held].attrs.get("units", "")) if held in ds else ""
+            if own and wanted and not agree(own, wanted):
+                attrs = ds[held].attrs | {"units": wanted}
+                ds = ds.assign({held: change(ds[held], own, wanted).assign_attrs(attrs)})
+    return ds
 
 
 def _require_at_sea(ssm: AbstractOnGrid, where: np.ndarray, seen: Observed) -> None:

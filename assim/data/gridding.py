@@ -6,13 +6,17 @@ at equal steps. The clock may be uneven. A square that a twin experiment laid ou
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from assim.data.units import agree, convert
+
 TIME, RUN = "time", "run"
+REPEATED = {"number", "realization", "member", "ensemble", "chain", "draw", "station", "sensor"}
+"""Names of dimensions that number things and lie nowhere."""
 UNEVEN = 1e-3
 """Of a step: what coordinates in single precision may be off."""
 
@@ -109,6 +113,7 @@ def fields_of(ds: xr.Dataset, names: Iterable[str] | None = None) -> Fields:
             steps.
     """
     held = [str(n) for n, v in ds.data_vars.items() if _is_field(v)]
+    held = [n for n in held if n.removesuffix("_sd") == n or n.removesuffix("_sd") not in held]
     asked = tuple(held if names is None else names)
     if strange := [n for n in asked if n not in held]:
         raise ValueError(
@@ -122,6 +127,16 @@ def fields_of(ds: xr.Dataset, names: Iterable[str] | None = None) -> Fields:
     ds = _folded(ds[list(asked)])
     across = {n: tuple(str(d) for d in ds[n].dims if d not in (TIME, RUN)) for n in asked}
     dims = across[asked[0]]
+    if several := sorted({RUN in ds[n].dims for n in asked}):
+        if len(several) > 1:
+            raise ValueError(
+                "Some fields have runs and some have none: give all of them 'run', as ds.broadcast_like(...)."
+            )
+    if repeated := [d for d in dims if d.lower() in REPEATED]:
+        raise ValueError(
+            f"The fields lie on '{repeated[0]}', which is no axis of a grid: choose one of it by "
+            f"ds.isel({repeated[0]}=0), or rename it to 'run' where they are runs beside each other."
+        )
     if apart := [n for n in asked if set(across[n]) != set(dims)]:
         raise ValueError(
             f"'{apart[0]}' lies on {', '.join(across[apart[0]])} and '{asked[0]}' on {', '.join(dims)}: the fields "
@@ -141,6 +156,24 @@ def fields_of(ds: xr.Dataset, names: Iterable[str] | None = None) -> Fields:
         {n: _plain(ds[n].attrs) for n in asked},
         runs,
     )
+
+
+def in_units_of(fields: Fields, attrs: dict[str, dict]) -> Fields:
+    """The fields in other units.
+
+    Args:
+        fields: the record.
+        attrs: attributes of each field, whose `units` are wanted; a field without is left as it is.
+
+    Raises:
+        ValueError: units that measure different things.
+    """
+    values = fields.values.copy()
+    for i, name in enumerate(fields.names):
+        own, wanted = (str(a.get(name, {}).get("units", "")) for a in (fields.attrs, attrs))
+        if own and wanted and not agree(own, wanted):
+            values[:, :, i] = convert(values[:, :, i], own, wanted)
+    return replace(fields, values=values)
 
 
 def on_grid(values: np.ndarray, grid: Grid) -> np.ndarray:
@@ -172,7 +205,10 @@ def _grid(ds: xr.Dataset, dims: tuple[str, ...]) -> Grid:
             )
         at = ds[dim].values.astype(float)
         if at.size < 4:
-            raise ValueError(f"The grid has {at.size} places along '{dim}': at least 4 are needed.")
+            raise ValueError(
+                f"The grid has {at.size} places along '{dim}': at least 4 are needed; choose one of them by "
+                f"ds.isel({dim}=0), so that the axis falls away."
+            )
         apart = np.diff(at)
         step = float(np.median(apart))
         if step == 0 or np.abs(apart - step).max() > UNEVEN * abs(step):

@@ -181,24 +181,3 @@ def wavenumbers(
         shape = tuple(-1 if i == axis else 1 for i in range(len(grid)))
         found.append(jnp.asarray((2.0 * math.pi / length * k).reshape(shape), float))
     return tuple(found)
-
-
-def resampled(field: Float[Array, "..."], grid: tuple[int, ...]) -> Float[Array, "..."]:
-    """A periodic field on another grid of the same domain: the same waves, those that a coarser grid has not cut.
-
-    Args:
-        field: the last axes are those of the grid.
-        grid: places along each axis of the new one.
-    """
-    axes = tuple(range(field.ndim - len(grid), field.ndim))
-    before = tuple(field.shape[a] for a in axes)
-    if before == grid:
-        return field
-    waves = jnp.fft.rfftn(field, axes=axes, norm="forward")
-    most = [(min(a, b) + 1) // 2 for a, b in zip(before, grid, strict=True)]
-    both = [np.r_[0:m, 1 - m : 0] for m in most[:-1]]
-    at = np.ix_(*both, np.arange(most[-1]))
-    shape = (*field.shape[: axes[0]], *grid[:-1], grid[-1] // 2 + 1)
-    out = jnp.zeros(shape, waves.dtype)
-    out = out.at[(..., *at)].set(waves[(..., *at)])
-    return jnp.fft.irfftn(out, grid, axes=axes, norm="forward")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from assim.data.gridding import Grid, fields_of, on_grid
+from assim.data.gridding import Grid, fields_of, in_units_of, on_grid
 
 TIMES = np.datetime64("2020-01-01", "ns") + np.arange(5) * np.timedelta64(1, "h")
 
@@ -53,6 +53,11 @@ def test_a_square_laid_out_in_a_row_is_folded_again():
         (field(lat=[80.0, 78.0, 75.0, 74.0]), "do not stand at equal steps"),
         (field().drop_vars("lat"), "no coordinate of numbers along 'lat'"),
         (field().isel(lat=slice(0, 2)), "2 places along 'lat': at least 4"),
+        (field().rename(lat="number"), "'number', which is no axis of a grid"),
+        (
+            xr.concat([field(), field()], "run").assign(ice=field()["sst"]),
+            "Some fields have runs and some have none",
+        ),
         (field().isel(time=[0, 2, 1, 3]), "at least 3 that increase"),
         (field(time=np.arange(5)), "no clock of dates"),
         (field()[["sst"]].isel(lat=0, lon=0), "has no field"),
@@ -65,6 +70,18 @@ def test_a_square_laid_out_in_a_row_is_folded_again():
 def test_what_is_no_field_on_a_grid_is_refused(ds, says):
     with pytest.raises(ValueError, match=says):
         fields_of(ds)
+
+
+def test_an_error_beside_a_field_is_no_field():
+    ds = field()
+    assert fields_of(ds.assign(sst_sd=0.0 * ds["sst"] + 0.1)).names == ("sst",)
+
+
+def test_fields_come_in_the_units_that_are_wanted():
+    got = in_units_of(fields_of(field()), {"sst": {"units": "K"}})
+    np.testing.assert_allclose(got.values, fields_of(field()).values + 273.15)
+    with pytest.raises(ValueError, match="degC"):
+        in_units_of(got, {"sst": {"units": "m"}})
 
 
 def test_a_name_that_is_not_there_is_told():

@@ -120,7 +120,7 @@ def test_parameters_of_one_grid_hold_on_a_finer_one(x64, key):
 def test_noise_varies_as_it_says(x64, key):
     features = jax.random.normal(key, (4, 6))
     noise = LastLayerNoise(
-        features, jnp.array([[0.5, 1, 2, 0.1], [1, 0, 0, 0]]), jnp.array([0.3, 0.2])
+        features, jnp.array([[0.5, 1, 2, 0.1], [1, 0, 0, 0]]), jnp.array([[0.3] * 6, [0.2] * 6])
     )
     drawn = noise.sample(key, (40_000,))
     np.testing.assert_allclose(drawn.var(axis=0), noise.variance, rtol=0.05)
@@ -161,6 +161,7 @@ def test_land_is_never_moved(sizes, x64, key):
     quiet_land = ssm.process_noise(x, one(10.0)).features[:, land]
     np.testing.assert_array_equal(quiet_land, 0.0)
     np.testing.assert_allclose(ssm.flow(x, one(10.0))[land], x[land])
+    np.testing.assert_array_equal(after[land], x[land])
     assert np.abs(after - x)[~land].min() > 0
 
 
@@ -200,11 +201,29 @@ def test_a_climate_is_its_states(x64, key):
         ({"width": 0}, "width=0 must be"),
         ({"modes": 1}, "modes=1 keeps no wave but the mean"),
         ({"error": -1.0}, "error=-1.0 must not be negative"),
+        ({"modes": [8, 1]}, r"modes=\(8, 1\) keeps no wave"),
+        ({"calendar": "month"}, r"calendar=\['month'\] is unknown"),
     ],
 )
 def test_settings_that_make_no_operator_are_refused(settings, says):
     with pytest.raises(ValueError, match=says):
         SemilinearOperator(**settings)
+
+
+def test_an_axis_that_ends_at_the_poles_does_not_close(key):
+    steps, sizes = (10.0, 20.0), (8, 18)
+    globe = Grid(("lat", "lon"), (-35.0, 0.0), steps, sizes, ("degrees_north", "degrees_east"))
+    layout = Layout(("t",), ("real",), (True,), (), 0, 10.0, globe)
+    parts = stretch(jax.random.normal(key, (4, 144)))
+    with pytest.raises(
+        ValueError, match=r"'lat' .* does not close: say so, as periodic=\(False, True\)"
+    ):
+        SemilinearOperator(modes=3).counted(parts, layout)
+    closed = SemilinearOperator(modes=3, periodic=[False, True])
+    assert closed.counted(parts, layout)["centre"].shape == (1,)
+    with pytest.raises(ValueError, match="'lon' .* does not close"):
+        part = replace(globe, steps=(10.0, 10.0))
+        closed.counted(parts, replace(layout, grid=part))
 
 
 def test_settings_for_other_axes_are_refused(key):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from assim.nn.interpolation import between
-from assim.nn.spectral import FourierOperator, SpectralConvolution, resampled, wavenumbers
+from assim.nn.spectral import FourierOperator, SpectralConvolution, wavenumbers
 
 
 def smooth(shape, waves, *, key):
@@ -62,17 +62,6 @@ def test_a_grid_too_coarse_for_its_waves_takes_those_that_it_has(x64, key):
     assert out.shape == (1, 6, 8) and np.isfinite(out).all()
 
 
-@pytest.mark.parametrize("shape", [(16,), (12, 10)])
-def test_a_field_on_another_grid_has_the_same_waves(shape, x64, key):
-    fine = tuple(3 * n for n in shape)
-    np.testing.assert_allclose(
-        resampled(smooth(shape, 3, key=key), fine), smooth(fine, 3, key=key), atol=1e-12
-    )
-    np.testing.assert_allclose(
-        resampled(smooth(fine, 3, key=key), shape), smooth(shape, 3, key=key), atol=1e-12
-    )
-
-
 def test_wavenumbers_differentiate(x64):
     x = 5.0 * np.arange(24) / 24
     field = np.sin(2 * np.pi * 3 * x / 5.0)
@@ -98,6 +87,12 @@ def test_between_places_a_field_is_a_straight_line(x64):
     np.testing.assert_allclose(closed, [0.0, 5.0, 40.0, 20.0, 40.0])
     opened = between(field, where, (2.0,), (1.0,), (False,))
     np.testing.assert_allclose(opened, [0.0, 5.0, 40.0, 40.0, 0.0])
+
+
+def test_what_is_not_known_weighs_nothing_between_places(x64):
+    field, sea = jnp.array([28.0, 14.0, 14.0, 30.0]), jnp.array([True, False, False, True])
+    seen = between(field, jnp.array([[0.45], [2.8]]), (0.0,), (1.0,), (False,), sea)
+    np.testing.assert_allclose(seen, [28.0, 30.0])
 
 
 def test_a_falling_axis_and_a_second_one_are_read_alike(x64):

@@ -1,7 +1,8 @@
 r"""Where a field may begin when nothing of it was read: a state that it was in, $x_0 = x_i,\ i \sim U\{1..n\}$."""
 
+import math
+
 import jax
-import jax.numpy as jnp
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
@@ -35,7 +36,7 @@ class Climate(dist.Distribution):
 
     def sample(self, key: Key, sample_shape: tuple[int, ...] = ()) -> Array:
         """States, none twice while there are enough."""
-        count = int(jnp.prod(jnp.array(sample_shape))) if sample_shape else 1
+        count = math.prod(sample_shape)
         size = self.states.shape[0]
         at = jax.random.choice(key, size, (count,), replace=count > size)
         return self.states[at].reshape(*sample_shape, -1)

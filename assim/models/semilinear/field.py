@@ -82,12 +82,13 @@ class LearnedField(AbstractAdditiveNoise, AbstractOnGrid, AbstractNamed):
         return jnp.where(self._wet, self._outside(self._cropped(z)), x)
 
     def process_noise(self, x: Array, span: Span) -> LastLayerNoise:
-        """What a span leaves unknown; its variance in proportion to the span."""
+        """What a span leaves unknown; its variance in proportion to the span. Features are those at inputs of 0."""
         z = jnp.concatenate([self._mirrored(self._inside(x)), self._beside(None)])
         features = self._cropped(self.network.features(z)).reshape(-1, self.grid.places)
         wide = jnp.sqrt(span.dt / self.step) * self.scale
         quiet = jnp.where(self.sea, features, 0.0)
-        return LastLayerNoise(quiet, self.scales * wide[:, None], self.floor * wide)
+        floor = jnp.where(self.sea, (self.floor * wide)[:, None], 0.0)
+        return LastLayerNoise(quiet, self.scales * wide[:, None], floor)
 
     def observation(
         self,
@@ -103,7 +104,8 @@ class LearnedField(AbstractAdditiveNoise, AbstractOnGrid, AbstractNamed):
             own = jnp.repeat(self.error, self.grid.places)
             return dist.Normal(x, jnp.sqrt(own**2 + known**2))
         field = x[: self.grid.places].reshape(self.grid.sizes)
-        y = between(field, where, self.grid.starts, self.grid.steps, self.periodic)
+        sea = self.sea.reshape(self.grid.sizes)
+        y = between(field, where, self.grid.starts, self.grid.steps, self.periodic, sea)
         return dist.Normal(y, jnp.sqrt(self.error[0] ** 2 + known**2))
 
     def places(self) -> Float[Array, "state coordinate"]:

@@ -9,13 +9,16 @@ has neither an exact linear part nor a density.) It is fitted on stretches of a 
 is told by a Normal around the roll-out from the first field, whose variance gathers what every step leaves unknown.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from assim.data.calendar import CalendarFeatures
+from assim.data.calendar import PERIODS, CalendarFeatures
+from assim.data.gridding import Grid
 from assim.model import AbstractGridded, named
 from assim.models.semilinear.field import LearnedField
 from assim.models.semilinear.generator import Generator
@@ -29,6 +32,11 @@ STATES = 128
 """States of the record that are kept, in which an assimilation may begin."""
 QUIET = 0.05
 """Noise of a nominal step where its prior lies, in units of a field's scale."""
+
+
+def _each_or_one(given: Any) -> Any:
+    """A list as a tuple, and what is one as it is."""
+    return tuple(given) if isinstance(given, list) else given
 
 
 class SemilinearOperator(AbstractGridded):
@@ -48,14 +56,14 @@ class SemilinearOperator(AbstractGridded):
     """
 
     fields: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=named)
-    modes: int | tuple[int, ...] = eqx.field(static=True, default=16)
+    modes: int | tuple[int, ...] = eqx.field(static=True, default=16, converter=_each_or_one)
     width: int = eqx.field(static=True, default=24)
     layers: int = eqx.field(static=True, default=2)
     features: int = eqx.field(static=True, default=32)
     substeps: int = eqx.field(static=True, default=4)
     horizon: int = eqx.field(static=True, default=2)
-    periodic: bool | tuple[bool, ...] = eqx.field(static=True, default=True)
-    calendar: tuple[str, ...] = eqx.field(static=True, default=(), converter=tuple)
+    periodic: bool | tuple[bool, ...] = eqx.field(static=True, default=True, converter=_each_or_one)
+    calendar: tuple[str, ...] = eqx.field(static=True, default=(), converter=named)
     error: float = 0.0
 
     def __check_init__(self) -> None:
@@ -65,12 +73,15 @@ class SemilinearOperator(AbstractGridded):
         modes = self.modes if isinstance(self.modes, tuple) else (self.modes,)
         if min(modes) < 2:
             raise ValueError(f"modes={self.modes} keeps no wave but the mean: give 2 or more.")
+        if unknown := sorted(set(self.calendar) - set(PERIODS)):
+            raise ValueError(f"calendar={unknown} is unknown; choose from {sorted(PERIODS)}.")
         if not self.error >= 0:
             raise ValueError(f"error={self.error} must not be negative.")
 
     def counted(self, stretches: Stretch, layout: Layout) -> Sites:
         """Mean and scale of each field, where there is sea, and states of the record."""
         assert layout.grid is not None
+        _require_closing(layout.grid, self._each(self.periodic, len(layout.grid.sizes)))
         fields, places = len(layout.channels), layout.grid.places
         told = stretches.told.reshape(-1, fields, places)
         values = jnp.where(told, stretches.first.reshape(-1, fields, places), 0.0)
@@ -139,7 +150,8 @@ class SemilinearOperator(AbstractGridded):
             span, u = at
             variance = variance + ssm.process_noise(x, span).variance
             x = ssm.flow(x, span, u)
-            return (x, variance), (x, jnp.sqrt(variance))
+            # land has no noise, and no reading
+            return (x, variance), (x, jnp.sqrt(jnp.where(variance > 0, variance, 1.0)))
 
         start = (example.first, jnp.zeros_like(example.first))
         _, (loc, scale) = jax.lax.scan(step, start, (example.spans, example.u))
@@ -173,6 +185,18 @@ class SemilinearOperator(AbstractGridded):
                 "each."
             )
         return each
+
+
+def _require_closing(grid: Grid, closes: tuple[bool, ...]) -> None:
+    """Refuse a circle of latitude that ends at the poles, and one of longitude that does not come round."""
+    for dim, unit, length, closed in zip(grid.dims, grid.units, grid.lengths, closes, strict=True):
+        pole = unit.startswith("degree") and unit.endswith(("north", "N"))
+        short = unit.startswith("degree") and unit.endswith(("east", "E")) and abs(length - 360) > 1
+        if closed and (pole or short):
+            raise ValueError(
+                f"The axis '{dim}' ({unit}) spans {length:g} and does not close: say so, as periodic="
+                f"{tuple(c and d != dim for d, c in zip(grid.dims, closes, strict=True))}."
+            )
 
 
 def _noise(name: str, *shape: int) -> Array:
