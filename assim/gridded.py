@@ -194,7 +194,7 @@ def _origins(model: AbstractGridded, fields: Fields, sea: np.ndarray) -> np.ndar
             row += horizon if taken else 1
     if len(found) < FEWEST:
         raise ValueError(
-            f"The record has {len(found)} stretches of {horizon} steps without a gap that begin at a complete field "
+            f"The record has {len(found)} stretches of {horizon} steps, without a gap, from a complete field "
             f"(of {whole.size} fields, {int(whole.sum())} are complete), and at least {FEWEST} are needed: give a "
             "longer record, a shorter horizon, or fill in what is missing."
         )
