@@ -292,6 +292,7 @@ def test_what_fields_cannot_do_is_said(call, kind, says, post, key):
         call(post, later(front(12, key=key)), key)
 
 
+@pytest.mark.slow
 def test_a_known_system_trains_a_learned_one(key):
     """The truth of a twin experiment is a record of fields."""
     truth, _ = assim.twin_experiment(KuramotoSivashinsky(size=32, length=32.0), (1.0, 60), key=key)

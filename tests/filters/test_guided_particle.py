@@ -65,6 +65,7 @@ def test_it_is_less_noisy_than_the_bootstrap(coupled, key):
     assert wrong[0][0] < 0.2 * wrong[1][0] and wrong[0][1] < 0.5 * wrong[1][1]
 
 
+@pytest.mark.slow
 def test_the_weight_does_not_depend_on_where_a_particle_went(coupled, key):
     """Readings linear in the state: what was foreseen is all that weighs."""
     chosen = GuidedParticle(30, least=0.0)

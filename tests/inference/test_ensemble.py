@@ -31,6 +31,7 @@ from tests.references import (
 POLISHED = {"num_steps": 0, "batch_size": None, "polish": 40}
 
 
+@pytest.mark.slow
 def test_target_noise_gives_the_exact_posterior_of_the_linear_autoregression(key):
     problem = linear_problem(key=key)
     exact = conjugate(problem)

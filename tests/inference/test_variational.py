@@ -29,6 +29,7 @@ from tests.references import coefficients, conjugate, linear_problem
 SEARCH = Ascent(num_steps=200, batch_size=None, polish=40)
 
 
+@pytest.mark.slow
 def test_full_rank_is_exact_on_the_linear_autoregression(key):
     problem = linear_problem(key=key)
     exact = conjugate(problem)
