@@ -27,6 +27,7 @@ from assim.assimilation.losing import Watch
 from assim.assimilation.scene import Scene
 from assim.assimilation.staging import PARAMETERS, STATE, staged
 from assim.assimilation.telling import begun, stretch, stretches
+from assim.data.clockwork import stamp
 from assim.filters import Partial
 from assim.filters.base import AbstractFilter, Belief
 from assim.filters.gaussian import DRAWS
@@ -89,7 +90,8 @@ def assimilate(
         model: a known system, from `assim.systems` or your own; a posterior tree, its path, or what `assim.restore`
             makes of it, whose draws are the members; a `models.Mechanistic`, whose parameters are drawn from their
             priors.
-        ds: the record, file units; NaN where missing, and rows without any reading are no more than that.
+        ds: the record, file units; NaN where missing, and rows without any reading are no more than that. Fields
+            are read by sensors, each variable on (time, sensor), NaN where a sensor does not read that field.
         chosen: a filter from `assim.filters`. One without members runs once for each draw of a posterior.
         key: all randomness.
         update: what a reading corrects: "state"; names of parameters, beside the state and in unconstrained space;
@@ -194,8 +196,8 @@ def _later(ds: xr.Dataset, begin: np.datetime64) -> xr.Dataset:
     later = ds["time"].values > begin
     if not later.any():
         raise ValueError(
-            f"The record ends at {ds['time'].values[-1].astype('datetime64[s]')}, and the last analysis is of "
-            f"{begin.astype('datetime64[s]')}: give readings that come after it."
+            f"The record ends at {stamp(ds['time'].values[-1])}, and the last analysis is of "
+            f"{stamp(begin)}: give readings that come after it."
         )
     return ds.isel(time=later)
 

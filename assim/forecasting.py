@@ -14,18 +14,21 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from assim.assimilation.beginning import begin_of
 from assim.assimilation.labelling import CLOCK
 from assim.continuing import continued
 from assim.data.atomic import replacing
+from assim.data.clockwork import stamp
 from assim.data.framing import Frame, Selection, frame_of
-from assim.forecasting_fields import begin_of, field_parts
+from assim.data.stepping import Steps
+from assim.forecasting_fields import field_parts
 from assim.inference.progress import Progress
 from assim.model import AbstractGridded, AbstractModel
 from assim.rollout import Rolled, roll
 from assim.series import Layout, Series
 from assim.tree import Fitted, model_attrs, read_tree, require_key, restore, tree_of
 from assim.types import Array, Key
-from assim.uncertainty import components
+from assim.uncertainty import COMPONENTS, components, squared
 from assim.verifying import lead_words
 
 CHUNK_VALUES = 8_000_000
@@ -56,7 +59,8 @@ def forecast(
         ds: the record up to (and past) the origins, file units; it may hold the plan of the controls alone.
             None to go on from the end of the training record. For a model of fields: complete fields, or the
             tree that `assimilate` gave, whose members are rolled out.
-        horizon: how far ahead, as a duration ("24h") or a number of steps.
+        horizon: how far ahead, as a duration ("24h") or a number of steps; of fields on the first (or another one
+            day) of every month in calendar months, which `valid_time` tells exactly.
         key: all randomness; a path depends on it and on its origin alone, not on which others are asked for.
         origins: "last"; a duration between origins ("6h"); a list of times; None for one every horizon, counted
             back from the last time. For a model with controls the last time is that of the last reading, since
@@ -67,7 +71,7 @@ def forecast(
         progress: whether to show a progress bar.
 
     Returns:
-        A tree with `predictions` (chain, draw[, station], init_time, lead_time), `uncertainty` (variance,
+        A tree with `predictions` (chain, draw[, station], init_time, lead_time[, place]), `uncertainty` (variance,
         aleatoric and epistemic) and, where the record holds the truth, `log_score`.
 
     Raises:
@@ -92,16 +96,17 @@ def forecast(
         needs.controls, needs.covariates, tuple(fitted.frame["calendar"]), needs.targets
     )
     frame = frame_of(continued(fitted, ds), selection, like=fitted.frame)
-    leads = _steps(horizon, frame.step, "horizon")
+    steps = Steps(frame.step)
+    leads = _steps(horizon, steps, "horizon")
     if needs.horizon > 1 and leads > needs.horizon:
         raise ValueError(
             f"The model was fitted for {needs.horizon} leads and {leads} are asked for: ask for at most "
-            f"{_duration(needs.horizon, frame.step)}, or fit it again for a horizon of {leads} steps."
+            f"{_duration(needs.horizon, steps)}, or fit it again for a horizon of {leads} steps."
         )
     if ds is None and origins is None:
         origins = "last"
     first = None if ds is None else ds["time"].values[0]
-    rows = _origin_rows(frame.times, frame.step, _last_row(frame), origins, leads, first)
+    rows = _origin_rows(frame.times, steps, _last_row(frame), origins, leads, first)
     known = _controls_known(frame, rows, leads)
     chosen_here = origins is None or isinstance(origins, str)
     if not (known.all() if not chosen_here else known.any()):
@@ -109,7 +114,7 @@ def forecast(
     rows = rows[known]
     attrs = model_attrs(fitted.model, fitted.layout, fitted.frame, key) | {
         "method": tree.attrs.get("method", ""),
-        "horizon": _duration(leads, frame.step),
+        "horizon": _duration(leads, steps),
         "num_draws": json.dumps(num_draws),
     }
     attrs |= {str(k): v for k, v in tree.attrs.items() if str(k).startswith("trained_")}
@@ -130,14 +135,17 @@ def _of_fields(
     progress: bool,
 ) -> xr.DataTree:
     """The forecast of a model of fields, from fields or from the members of an analysis."""
-    step = fitted.layout.step
-    begun, leads = begin_of(fitted, given), _steps(horizon, step, "horizon")
+    begun = begin_of(fitted, given)
+    trained = [tree.attrs[k] for k in ("trained_from", "trained_until") if k in tree.attrs]
+    stamps = np.concatenate([np.array(trained, "datetime64[ns]"), begun.times])
+    steps = Steps.of(stamps, fitted.layout.step)
+    leads = _steps(horizon, steps, "horizon")
     last = int(np.flatnonzero(begun.whole)[-1]) if begun.whole.any() else 0
-    rows = _origin_rows(begun.times, step, last, origins, leads, None)
+    rows = _origin_rows(begun.times, steps, last, origins, leads, None)
     whole = begun.whole[rows]
     if not whole.any() or not (origins is None or isinstance(origins, str) or whole.all()):
         raise ValueError(
-            f"The field at {_stamp(begun.times[rows[~whole][0]])} is not complete: choose other origins, or fill "
+            f"The field at {stamp(begun.times[rows[~whole][0]])} is not complete: choose other origins, or fill "
             "it in."
         )
     rows = rows[whole]
@@ -147,39 +155,41 @@ def _of_fields(
         )
     attrs = model_attrs(fitted.model, fitted.layout, fitted.frame, key) | {
         "method": tree.attrs.get("method", ""),
-        "horizon": _duration(leads, step),
+        "horizon": _duration(leads, steps),
         "num_draws": json.dumps(num_draws),
     }
     attrs |= {str(k): v for k, v in tree.attrs.items() if str(k).startswith("trained_")}
-    parts = field_parts(fitted, begun, rows, leads, num_draws, key=key, progress=progress)
+    parts = field_parts(fitted, begun, rows, leads, steps, num_draws, key=key, progress=progress)
     return _whole(parts, attrs) if to is None else _streamed(parts, attrs, Path(to))
 
 
-def _steps(asked: str | int, step: float, name: str) -> int:
+def _steps(asked: str | int, clock: Steps, name: str) -> int:
     """A duration or a number of steps, in steps."""
     if isinstance(asked, Integral):
         steps = int(asked)
     else:
         try:
-            steps = math.floor(pd.Timedelta(asked).total_seconds() / step + 1e-6)
+            steps = clock.within(pd.Timedelta(asked).total_seconds())
         except (ValueError, TypeError) as error:
             raise ValueError(
                 f"{name}={asked!r} is not a duration: write it as '6h' or '30min'."
             ) from error
     if steps < 1:
         raise ValueError(
-            f"{name}={asked!r} is shorter than one step of {_duration(1, step)}: ask for more."
+            f"{name}={asked!r} is shorter than one step of {_duration(1, clock)}: ask for more."
         )
     return steps
 
 
-def _duration(leads: int, step: float) -> str:
-    return lead_words(np.timedelta64(round(leads * step * 1e9), "ns"))
+def _duration(leads: int, steps: Steps) -> str:
+    if steps.months:
+        return "1 month" if leads * steps.months == 1 else f"{leads * steps.months} months"
+    return lead_words(np.timedelta64(round(leads * steps.seconds * 1e9), "ns"))
 
 
 def _origin_rows(
     times: np.ndarray,
-    step: float,
+    steps: Steps,
     last: int,
     origins: Origins,
     leads: int,
@@ -190,7 +200,7 @@ def _origin_rows(
     if origins is None or isinstance(origins, str):
         if origins == "last":
             return np.array([last])
-        every = leads if origins is None else _steps(origins, step, "origins")
+        every = leads if origins is None else _steps(origins, steps, "origins")
         return np.arange(last, min(begin, last) - 1, -every)[::-1].copy()
     try:
         asked = np.unique(np.atleast_1d(np.asarray(origins, "datetime64[ns]")))
@@ -205,8 +215,8 @@ def _origin_rows(
     off = (rows > final) | (times[np.minimum(rows, final)] != asked)
     if off.any():
         raise ValueError(
-            f"The origin {_stamp(asked[off][0])} is not on the clock of the record ({_stamp(times[0])} to "
-            f"{_stamp(times[-1])}, every {_duration(1, step)}): choose one of its times."
+            f"The origin {stamp(asked[off][0])} is not on the clock of the record ({stamp(times[0])} to "
+            f"{stamp(times[-1])}, every {_duration(1, steps)}): choose one of its times."
         )
     return rows
 
@@ -240,13 +250,9 @@ def _missing_plan(frame: Frame, row: int, leads: int) -> str:
     step = np.timedelta64(round(frame.step * 1e9), "ns")
     start, end = frame.times[row] + lost[0] * step, frame.times[row] + lost[-1] * step
     return (
-        f"The forecast from {_stamp(frame.times[row])} needs the controls {', '.join(names)} from {_stamp(start)} "
-        f"to {_stamp(end)}, which the record does not give: add their plan, or ask for a shorter horizon."
+        f"The forecast from {stamp(frame.times[row])} needs the controls {', '.join(names)} from {stamp(start)} "
+        f"to {stamp(end)}, which the record does not give: add their plan, or ask for a shorter horizon."
     )
-
-
-def _stamp(time: np.datetime64) -> str:
-    return str(time.astype("datetime64[s]"))
 
 
 def _parts(
@@ -332,13 +338,12 @@ def _labelled(
         if not station:
             y, split, score = y[:, :, 0], split[:, 0], score[0]
         groups["predictions"][name] = (("chain", "draw", *base), y, attrs)
-        units = f"({attrs['units']})2" if attrs.get("units") else ""
-        groups["uncertainty"][name] = (("component", *base), split, {"units": units})
+        groups["uncertainty"][name] = (("component", *base), split, squared(attrs))
         groups["log_score"][name] = (base, score)
     chains, draws = drawn
     own: dict[str, dict] = {
         "predictions": {"chain": np.arange(chains), "draw": np.arange(draws)},
-        "uncertainty": {"component": ["aleatoric", "epistemic"]},
+        "uncertainty": {"component": list(COMPONENTS)},
         "log_score": {},
     }
     return {k: xr.Dataset(v, coords=coords | own[k]) for k, v in groups.items()}

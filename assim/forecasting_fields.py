@@ -1,74 +1,46 @@
 r"""Fields rolled out from a complete field, or from the members of an analysis: one parameter draw for each path.
 
-$$z_{k+1} = F_\theta(z_k, \Delta) + w_k, \qquad w_k \sim p_\theta(w \mid z_k), \quad \theta \sim p(\theta \mid D)$$
+$$z_{k+1} = F_\theta(z_k, \Delta_k) + w_k, \qquad w_k \sim p_\theta(w \mid z_k),
+\quad \theta \sim p(\theta \mid D)$$
+
+What came is scored by $\log \tfrac1M \sum_m p_{\theta_m}(z_{k+1}(x) \mid z^m_k)$ over the M paths. The variance is
+parted by more paths of a few draws; where they start from an analysis, each starts from a member at random, so that
+what is not known of the state is aleatoric. Steps of calendar months are as long as these.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from assim.assimilation.beginning import Begun
 from assim.assimilation.drawing import spread_draws
-from assim.data.gridding import Fields, fields_of, in_units_of, on_grid
+from assim.data.clockwork import JITTER
+from assim.data.gridding import on_grid
+from assim.data.stepping import CALENDAR, Steps
 from assim.gridded import calendar_of
 from assim.inference.progress import Progress
-from assim.model import AbstractGridded, bind
-from assim.series import Layout
+from assim.model import AbstractGridded
+from assim.rollout import NESTED_PARAMETERS, roll_fields
 from assim.statespace import Span
 from assim.tree import Fitted
-from assim.types import Array, Float, Key, Keys, Sites
+from assim.types import Key, Keys, Sites
+from assim.uncertainty import COMPONENTS, parted, squared
 
 ABREAST = 16
-"""Paths that step together: so many stay near the processor, and fit in memory on a large grid."""
+"""Paths that step together at most: so many stay near the processor, and fit in memory on a large grid."""
+AGAIN = 2**32 - 1
+"""Number of the key of the paths of a few draws, beyond those of one path for each draw."""
 PATHS = 50
 """Paths from each origin where a posterior has fewer draws: what a step leaves unknown differs between them."""
 
-
-@dataclass(frozen=True)
-class Begun:
-    """Where fields are rolled out from.
-
-    Args:
-        times: when a field is known, shape (time,), datetime64[ns].
-        values: shape (run, time, field, place), or (member, time, field, place) of an analysis; NaN where unknown.
-        runs: label of each run, or None where there is one.
-        members: whether the first axis counts members.
-        whole: whether every place with sea is known, shape (time,).
-    """
-
-    times: np.ndarray
-    values: np.ndarray
-    runs: tuple | None
-    members: bool
-    whole: np.ndarray
-
-
-def begin_of(fitted: Fitted, given: xr.Dataset | xr.DataTree | None) -> Begun:
-    """The fields that a forecast may start from.
-
-    Args:
-        fitted: the posterior.
-        given: fields on the grid of the fit, or what `assimilate` gave.
-
-    Raises:
-        ValueError: nothing, another grid, an analysis without members.
-    """
-    layout = fitted.layout
-    if given is None:
-        raise ValueError(
-            "A model of fields is rolled out from a field: give a dataset of complete fields, or what "
-            "assim.assimilate made of the readings of sensors."
-        )
-    if isinstance(given, xr.DataTree):
-        return _from_analysis(fitted, given)
-    fields = in_units_of(fields_of(given, layout.channels), fitted.frame["attrs"])
-    _require_grid(layout, fields)
-    known = np.isfinite(fields.values)[..., np.asarray(fitted.constants["sea"])]
-    return Begun(fields.times, fields.values, fields.runs, False, known.all(axis=(0, 2, 3)))
+type Roll = Callable[[Sites, np.ndarray, Keys], list[np.ndarray]]
+"""From the draws, starts and keys of paths that step together to their fields and the density of what came."""
 
 
 def field_parts(
@@ -76,6 +48,7 @@ def field_parts(
     begun: Begun,
     rows: np.ndarray,
     leads: int,
+    steps: Steps,
     num_draws: int | None,
     *,
     key: Key,
@@ -88,152 +61,178 @@ def field_parts(
         begun: where from.
         rows: of the origins, on its clock.
         leads: steps ahead.
+        steps: of the clock beyond it.
         num_draws: paths from each origin, at most one from each member of an analysis, and from a field one from
             each draw, or `PATHS` where there are fewer; None for as many.
         key: all randomness.
         progress: whether to show a progress bar.
     """
-    model, layout = fitted.model, fitted.layout
-    assert isinstance(model, AbstractGridded) and layout.grid is not None
     held = int(np.prod(next(iter(fitted.sites.values())).shape[:2]))
     most = begun.values.shape[0] if begun.members else max(held, PATHS)
     count = most if num_draws is None else min(num_draws, most)
-    sites = spread_draws(fitted.sites, count)
-    step = np.timedelta64(round(layout.step * 1e9), "ns")
+    few = spread_draws(fitted.sites, min(NESTED_PARAMETERS, held, count))
+    draws = (spread_draws(fitted.sites, count), few)
+    ahead = [steps.after(begun.times[row], leads) for row in rows]
+    scored = any(np.isfinite(_came(begun, at, steps)).any() for at in ahead)
+    lead = ("lead_time", ahead[0] - begun.times[rows[0]], _words(steps))
     with Progress(progress, "forecast", len(rows)) as bar:
-        for row in rows:
-            init = begun.times[row]
-            ahead = init + np.arange(1, leads + 1) * step
-            u = jnp.asarray(calendar_of(model, ahead), jnp.zeros(0).dtype)
-            k_here = jax.random.fold_in(key, int(init.astype("datetime64[us]").astype(np.uint32)))
-            first = _first(begun, row, count)
-            keys = jnp.stack(
-                [
-                    jax.random.split(jax.random.fold_in(k_here, run), count)
-                    for run in range(len(first))
-                ]
-            )
-            rolled = _rolled(
-                model, layout, fitted.constants, sites, jnp.asarray(first, u.dtype), u, keys
-            )
-            paths = np.asarray(rolled)
-            yield {"predictions": _labelled(layout, fitted, begun, paths, init, ahead - init)}
+        for row, at in zip(rows, ahead, strict=True):
+            told = _from_origin(fitted, begun, row, at, _came(begun, at, steps), draws, key=key)
+            part = _labelled(fitted, begun, told, begun.times[row], at, lead)
+            yield {k: v for k, v in part.items() if scored or k != "log_score"}
             bar.advance(1, {})
 
 
-@eqx.filter_jit
+@dataclass(frozen=True)
+class Foretold:
+    """What is told from one origin, file units.
+
+    Args:
+        paths: shape (run, draw, lead, newest).
+        parts: aleatoric and epistemic variance, shape (2, run, lead, newest).
+        log_score: of what came, shape (run, lead, newest); NaN where nothing did.
+    """
+
+    paths: np.ndarray
+    parts: np.ndarray
+    log_score: np.ndarray
+
+
+def _from_origin(
+    fitted: Fitted,
+    begun: Begun,
+    row: int,
+    ahead: np.ndarray,
+    came: np.ndarray,
+    draws: tuple[Sites, Sites],
+    *,
+    key: Key,
+) -> Foretold:
+    """The paths of every run from one origin: one for each draw, and more of a few draws."""
+    model, dtype, init = fitted.model, jnp.zeros(0).dtype, begun.times[row]
+    assert isinstance(model, AbstractGridded)
+    dt = np.diff(ahead, prepend=init) / np.timedelta64(1, "ns") * 1e-9
+    spans = Span(jnp.asarray(dt, dtype), jnp.zeros((dt.size, 0), dtype))
+    u = jnp.asarray(calendar_of(model, ahead), dtype)
+    states = _states(begun, row, model.memory())
+    k_here = jax.random.fold_in(key, int(init.astype("datetime64[us]").astype(np.uint32)))
+    told, size = [], _abreast(len(next(iter(draws[0].values()))))
+    for run, truth in enumerate(came):
+        starts = states if begun.members else states[[run]]
+        y, k_run = jnp.asarray(np.nan_to_num(truth), dtype), jax.random.fold_in(k_here, run)
+        go = partial(_rolled, fitted, starts, (spans, u, y))
+        paths, density = _mixture(go, len(starts), draws[0], key=k_run)
+        parts = _parts(go, len(starts), draws[1], size, key=jax.random.fold_in(k_run, AGAIN))
+        told.append((paths, parts, np.where(np.isfinite(truth), density, np.nan)))
+    every, parts, scores = (np.stack(part) for part in zip(*told, strict=True))
+    return Foretold(every, np.moveaxis(parts, 0, 1), scores)
+
+
 def _rolled(
-    model: AbstractGridded,
-    layout: Layout,
-    constants: Sites,
-    sites: Sites,
-    first: Float[Array, "run draw state"],
-    u: Array,
-    keys: Keys,
-) -> Float[Array, "run draw lead state"]:
-    span = Span(jnp.asarray(layout.step, u.dtype), jnp.zeros(0, u.dtype))
-
-    def path(theta: Sites, x: Array, key: Key) -> Array:
-        ssm = bind(model, theta, layout, constants)
-
-        def move(x: Array, at: tuple[Array, Array]) -> tuple[Array, Array]:
-            number, inputs = at
-            x = ssm.transition(x, span, inputs, key=jax.random.fold_in(key, number))
-            return x, x
-
-        return jax.lax.scan(move, x, (jnp.arange(u.shape[0]), u))[1]
-
-    def run(part: tuple[Array, Array]) -> Array:
-        size = min(ABREAST, part[0].shape[0])
-        paths: Array = jax.lax.map(lambda one: path(*one), (sites, *part), batch_size=size)
-        return paths
-
-    return jax.lax.map(run, (first, keys))
+    fitted: Fitted, starts: np.ndarray, beyond: tuple, sites: Sites, at: np.ndarray, keys: Keys
+) -> list[np.ndarray]:
+    """Paths that step together, each from one of the starts: their fields, and the density of what came."""
+    spans, u, y = beyond
+    first = jnp.asarray(starts[at], y.dtype)
+    fixed = (fitted.model, fitted.layout, fitted.constants)
+    return [np.asarray(part) for part in roll_fields(*fixed, sites, first, spans, u, y, keys)]
 
 
-def _first(begun: Begun, row: int, count: int) -> np.ndarray:
-    """The fields that each path starts from, shape (run, draw, state)."""
-    values = np.nan_to_num(begun.values[:, row]).reshape(begun.values.shape[0], -1)
-    if not begun.members:
-        return np.repeat(values[:, None], count, axis=1)
-    at = np.linspace(0, len(values) - 1, count).round().astype(int)
-    return values[at][None]
+def _abreast(count: int) -> int:
+    """How many paths step together, so that few are stepped for nothing."""
+    return max(2, math.ceil(count / math.ceil(count / ABREAST)))
+
+
+def _mixture(go: Roll, starts: int, sites: Sites, *, key: Key) -> tuple[np.ndarray, np.ndarray]:
+    """A path for each draw, spread over the starts, and the log density of what came by all of them."""
+    count = len(next(iter(sites.values())))
+    start = np.linspace(0, starts - 1, count).round().astype(int)
+    keys, paths, densities = jax.random.split(key, count), [], []
+    for block in range(0, count, size := _abreast(count)):
+        at = np.minimum(block + np.arange(size), count - 1)
+        rolled = go({k: v[at] for k, v in sites.items()}, start[at], keys[at])
+        fields, density = (part[: count - block] for part in rolled)
+        paths.append(fields)
+        densities.append(np.logaddexp.reduce(density, axis=0))
+    return np.concatenate(paths), np.logaddexp.reduce(densities, axis=0) - np.log(count)
+
+
+def _parts(go: Roll, starts: int, sites: Sites, size: int, *, key: Key) -> np.ndarray:
+    """Aleatoric and epistemic variance by some paths of each draw, each from any of the starts."""
+    means, variances = [], []
+    for number in range(len(next(iter(sites.values())))):
+        k_start, k_paths = jax.random.split(jax.random.fold_in(key, number))
+        start = np.asarray(jax.random.randint(k_start, (size,), 0, starts))
+        alike = {k: v[np.full(size, number)] for k, v in sites.items()}
+        fields = go(alike, start, jax.random.split(k_paths, size))[0].astype(float)
+        means.append(fields.mean(axis=0))
+        variances.append(fields.var(axis=0, ddof=1))
+    return parted(np.stack(means)[None], np.stack(variances)[None], size)[:, 0]
+
+
+def _states(begun: Begun, row: int, held: int) -> np.ndarray:
+    """What paths may start from, of which a state holds several fields, shape (run or member, state)."""
+    rows = row - np.arange(held)
+    return np.nan_to_num(begun.values[:, rows]).reshape(begun.values.shape[0], -1)
+
+
+def _came(begun: Begun, ahead: np.ndarray, steps: Steps) -> np.ndarray:
+    """The fields at some times, shape (run, lead, newest); NaN where none is known."""
+    fields, places = begun.values.shape[2:]
+    if begun.members:
+        return np.full((1, ahead.size, fields * places), np.nan)
+    at = np.abs(begun.times[:, None] - ahead).argmin(axis=0)
+    off = np.abs(begun.times[at] - ahead) / np.timedelta64(1, "ns") * 1e-9
+    known = (off <= JITTER * steps.seconds)[:, None, None]
+    values = np.where(known, begun.values[:, at], np.nan)
+    return values.reshape(*values.shape[:2], -1)
+
+
+def _words(steps: Steps) -> dict[str, str | int]:
+    """What is said of the time ahead."""
+    if not steps.months:
+        return {}
+    month = "a calendar month" if steps.months == 1 else f"{steps.months} calendar months"
+    return {
+        "long_name": f"time ahead, in steps of {month}",
+        "comment": "as it is from the first init_time; valid_time is exact from each",
+        CALENDAR: steps.months,
+    }
 
 
 def _labelled(
-    layout: Layout,
     fitted: Fitted,
     begun: Begun,
-    paths: np.ndarray,
+    told: Foretold,
     init: np.datetime64,
-    leads: np.ndarray,
-) -> xr.Dataset:
-    grid = layout.grid
-    assert grid is not None
-    runs, draws, count = paths.shape[:3]
-    told = paths.reshape(runs, draws, count, len(layout.channels), grid.places)
-    told = np.where(np.asarray(fitted.constants["sea"]), told, np.asarray(np.nan, told.dtype))
-    shaped = on_grid(told, grid)
-    run = () if begun.runs is None else ("run",)
-    dims = ("chain", "draw", *run, "init_time", "lead_time", *grid.dims)
-    variables = {}
-    for i, name in enumerate(layout.channels):
-        values = np.moveaxis(shaped[:, :, :, i], 0, 1)  # draw, run, lead
-        values = (values if run else values[:, 0])[None]
-        at = 3 if run else 2
-        variables[name] = (dims, np.expand_dims(values, at), fitted.frame["attrs"].get(name, {}))
-    coords = {
-        "chain": [0],
-        "draw": np.arange(draws),
-        "init_time": [init],
-        "lead_time": leads,
-        "valid_time": (("init_time", "lead_time"), (init + leads)[None]),
-        **grid.coords(),
-    }
-    return xr.Dataset(variables, coords | ({"run": list(begun.runs)} if begun.runs else {}))
-
-
-def _from_analysis(fitted: Fitted, tree: xr.DataTree) -> Begun:
+    ahead: np.ndarray,
+    lead: tuple,
+) -> dict[str, xr.Dataset]:
     layout, sea = fitted.layout, np.asarray(fitted.constants["sea"])
-    if "analysis" not in tree.children:
-        raise ValueError(
-            f"The tree has no group 'analysis' (it has {', '.join(tree.children) or 'none'}): give what "
-            "assim.assimilate made."
-        )
-    grid, ds = layout.grid, tree["analysis"].to_dataset()
+    grid, attrs = layout.grid, fitted.frame["attrs"]
     assert grid is not None
-    if lost := [n for n in layout.channels if n not in ds or "draw" not in ds[n].dims]:
-        raise ValueError(
-            f"The analysis holds no members of '{lost[0]}': assimilate again, without members=0."
-        )
-    if "log_weight" in ds:
-        raise ValueError(
-            "The members of the analysis have weights: roll out that of an ensemble filter, whose members weigh "
-            "alike."
-        )
-    order = ("chain", "draw", "time", *grid.dims)
-    if absent := [d for d in grid.dims if d not in ds.dims]:
-        raise ValueError(f"The analysis has no axis '{absent[0]}': it is of another grid.")
-    for axis, dim in enumerate(grid.dims):
-        at = grid.axis(axis)
-        if ds.sizes[dim] != at.size or not np.allclose(
-            ds[dim], at, atol=1e-3 * abs(grid.steps[axis])
-        ):
-            raise ValueError(
-                f"The analysis lies at other places along '{dim}' than the fields of the fit."
-            )
-    stacked = np.stack([ds[n].transpose(*order).values for n in layout.channels], axis=3)
-    values = stacked.reshape(-1, stacked.shape[2], len(layout.channels), grid.places)
-    whole = np.isfinite(values[..., sea]).all(axis=(0, 2, 3))
-    return Begun(ds["time"].values.astype("datetime64[ns]"), values, None, True, whole)
-
-
-def _require_grid(layout: Layout, fields: Fields) -> None:
-    if fields.grid != layout.grid:
-        assert layout.grid is not None
-        raise ValueError(
-            f"The fields lie on {fields.grid.sizes} places along {', '.join(fields.grid.dims)} that begin at "
-            f"{fields.grid.starts}, and those of the fit on {layout.grid.sizes} along "
-            f"{', '.join(layout.grid.dims)} that begin at {layout.grid.starts}: bring them to that grid, as "
-            "ds.interp(...)."
-        )
+    run = () if begun.runs is None else ("run",)
+    coords = {
+        "init_time": [init],
+        "lead_time": lead,
+        "valid_time": (("init_time", "lead_time"), ahead[None]),
+        **grid.coords(),
+        **({"run": list(begun.runs)} if begun.runs else {}),
+    }
+    drawn = np.moveaxis(told.paths, 0, 1)[None]
+    parts: dict[str, tuple[dict, np.ndarray, Callable[[dict], dict]]] = {
+        "predictions": ({"chain": [0], "draw": np.arange(drawn.shape[1])}, drawn, dict),
+        "uncertainty": ({"component": list(COMPONENTS)}, told.parts, squared),
+        "log_score": ({}, told.log_score, lambda known: {}),
+    }
+    out = {}
+    for group, (own, values, said) in parts.items():
+        values = values if run else values.take(0, axis=len(own))
+        values = values.reshape(*values.shape[:-1], len(layout.channels), grid.places)
+        values = np.where(sea, values, np.asarray(np.nan, values.dtype))
+        shaped = on_grid(np.expand_dims(np.moveaxis(values, -2, 0), -3), grid)
+        dims = (*own, *run, "init_time", "lead_time", *grid.dims)
+        pairs = zip(layout.channels, shaped, strict=True)
+        variables = {name: (dims, field, said(attrs.get(name, {}))) for name, field in pairs}
+        out[group] = xr.Dataset(variables, coords | own)
+    return out

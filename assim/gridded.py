@@ -8,7 +8,6 @@ what is missing later is left out. Units are those of the file, times those of t
 
 import math
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,10 +17,10 @@ from assim.data.calendar import CalendarFeatures
 from assim.data.framing import Frame
 from assim.data.gridding import Fields, fields_of, in_units_of
 from assim.data.scaling import Scaling
-from assim.model import AbstractGridded, Problem, bind
-from assim.pointwise import Cells, Judged
+from assim.model import AbstractGridded, Problem
+from assim.pointwise import Cells, Judged, judged
 from assim.series import Layout, Stretch
-from assim.statespace import Span
+from assim.statespace import AbstractStateSpace, Span
 from assim.tree import Fitted
 from assim.types import Array, Key, Sites
 
@@ -78,20 +77,22 @@ def stretches_of(
 ) -> Stretch:
     """The fields at some (run, row) and what came of them, stacked on a leading axis."""
     dtype = jnp.zeros(0).dtype
-    run, rows = origins[:, 0, None], origins[:, 1, None] + np.arange(horizon + 1)
+    held = model.memory()
+    run, rows = origins[:, 0, None], origins[:, 1, None] + np.arange(1 - held, horizon + 1)
     values = fields.values[run, rows]
     known = (np.isfinite(values) & sea).reshape(*values.shape[:2], -1)
     values = values.reshape(known.shape)
     values = np.where(known, values, 0.0)
-    dt = np.diff(fields.times[rows], axis=1) / np.timedelta64(1, "ns") * 1e-9
-    u = calendar_of(model, fields.times)[rows[:, 1:]]
+    dt = np.diff(fields.times[rows[:, held - 1 :]], axis=1) / np.timedelta64(1, "ns") * 1e-9
+    u = calendar_of(model, fields.times)[rows[:, held:]]
     return Stretch(
-        first=jnp.asarray(values[:, 0], dtype),
-        told=jnp.asarray(known[:, 0]),
+        first=jnp.asarray(_newest_first(values, held), dtype),
+        told=jnp.asarray(_newest_first(known, held)),
         spans=Span(jnp.asarray(dt, dtype), jnp.zeros((*dt.shape, 0), dtype)),
         u=jnp.asarray(u, dtype),
-        y=jnp.asarray(values[:, 1:], dtype),
-        mask=jnp.asarray(known[:, 1:]),
+        y=jnp.asarray(values[:, held:], dtype),
+        mask=jnp.asarray(known[:, held:]),
+        number=jnp.arange(len(origins)),
     )
 
 
@@ -112,13 +113,20 @@ def complete_rows(fields: Fields, sea: np.ndarray) -> np.ndarray:
     return whole
 
 
+def lasting(whole: np.ndarray, count: int) -> np.ndarray:
+    """Where the last `count` rows are all whole, shape (..., time)."""
+    padded = np.concatenate([np.zeros((*whole.shape[:-1], count - 1), bool), whole], axis=-1)
+    held: np.ndarray = np.lib.stride_tricks.sliding_window_view(padded, count, axis=-1).all(axis=-1)
+    return held
+
+
 def newest_places(problem: Problem, frame: Frame, count: int) -> Cells:
     """Readings one step after complete fields, at the newest `count` times; a place counts as a run."""
-    assert problem.layout.grid is not None
+    assert problem.layout.grid is not None and isinstance(problem.model, AbstractGridded)
     places = problem.layout.grid.places
     sea = np.asarray(problem.constants["sea"])
     mask = np.isfinite(frame.y[:places]) & sea[:, None, None]
-    whole = mask[sea].all(axis=(0, 2))
+    whole = lasting(mask[sea].all(axis=(0, 2)), problem.model.memory())
     rows = np.flatnonzero(whole[:-1] & mask[:, 1:].any(axis=(0, 2)))[-min(count, MOST_TIMES) :]
     row, place, channel = np.nonzero(mask[:, rows + 1].transpose(1, 0, 2))
     kept = np.linspace(0, row.size - 1, min(MOST_CELLS, row.size)).round().astype(int)
@@ -140,7 +148,7 @@ def judge_fields(
 ) -> Judged:
     """Log-likelihood, draws and location of each judged reading, for each posterior draw; file units."""
     assert problem.layout.grid is not None
-    places = problem.layout.grid.places
+    plain, places = model.undisturbed(), problem.layout.grid.places
     rows, window = np.unique(cells.pairs[:, 1], return_inverse=True)
     record = Fields(
         frame.times,
@@ -151,44 +159,34 @@ def judge_fields(
     )
     origins = np.stack([np.zeros_like(rows), rows], axis=1)
     examples = stretches_of(model, record, origins, 1, np.asarray(problem.constants["sea"]))
-    at = (jnp.asarray(window), jnp.asarray(cells.channel * places + cells.run))
-    chains, draws = next(iter(sites.values())).shape[:2]
-    flat = {k: jnp.asarray(v).reshape(-1, *v.shape[2:]) for k, v in sites.items()}
-    told = _judged(model, problem.layout, problem.constants, examples, flat, at, key)
-    return Judged(*(np.asarray(t).reshape(chains, draws, -1) for t in told))
+    at = (jnp.asarray(window), 0, jnp.asarray(cells.channel * places + cells.run))
+    return judged(_told, plain, problem, examples, sites, at, key=key, together=None)
 
 
-@eqx.filter_jit
-def _judged(
-    model: AbstractGridded,
-    layout: Layout,
-    constants: Sites,
-    examples: Stretch,
-    sites: Sites,
-    at: tuple[Array, Array],
-    key: Key,
+def _told(
+    model: AbstractGridded, ssm: AbstractStateSpace, examples: Stretch, *, key: Key
 ) -> tuple[Array, Array, Array]:
-    def one(numbered: tuple[Array, Sites]) -> tuple[Array, Array, Array]:
-        number, theta = numbered
-        ssm = bind(model, theta, layout, constants)
-        density = jax.vmap(lambda example: model.density(ssm, example))(examples)
-        drawn = density.sample(jax.random.fold_in(key, number))
-        told = (density.log_prob(examples.y), drawn, density.mean)
-        return tuple(t[:, 0][at] for t in told)  # type: ignore[return-value]
+    """Of every place of some stretches, each shape (stretch, lead, place of each field)."""
+    density = jax.vmap(lambda example: model.density(ssm, example))(examples)
+    return density.log_prob(examples.y), density.sample(key), density.mean
 
-    count = next(iter(sites.values())).shape[0]
-    return jax.lax.map(one, (jnp.arange(count), sites))
+
+def _newest_first(values: np.ndarray, held: int) -> np.ndarray:
+    """The first `held` fields of each stretch (n, time, place), newest first, as one vector."""
+    return values[:, held - 1 :: -1].reshape(len(values), -1)
 
 
 def _origins(model: AbstractGridded, fields: Fields, sea: np.ndarray) -> np.ndarray:
     """Where stretches begin, (run, row): one after the other, each at a complete field, none across a long gap."""
-    whole, horizon = complete_rows(fields, sea), model.horizon
+    horizon, before = model.horizon, model.memory() - 1
+    whole = lasting(complete_rows(fields, sea), before + 1)
+    whole = whole if model.complete() else np.ones_like(whole)
     dt = np.diff(fields.times) / np.timedelta64(1, "ns") * 1e-9
     even, found = dt <= LONGER * fields.step, []
     for run, told in enumerate(whole):
         row = 0
         while row + horizon < told.size:
-            taken = told[row] and even[row : row + horizon].all()
+            taken = told[row] and even[row - before : row + horizon].all()
             if taken:
                 found.append((run, row))
             row += horizon if taken else 1

@@ -3,7 +3,8 @@
 import json
 import os
 import warnings
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,17 @@ from assim.inference import (
     Laplace,
     Prior,
 )
+from assim.inference.holding import begun_from, with_held
 from assim.inference.loop import Watch
 from assim.model import (
+    MAY_CHANGE,
     AbstractGridded,
     AbstractModel,
     AbstractPointwise,
     AbstractSequential,
     Problem,
     count_parameters,
+    named,
     pose,
     prepare,
 )
@@ -55,6 +59,8 @@ from assim.tree import (
 from assim.types import Key
 
 FEW_PARAMETERS = 1500
+FEW_SIZES = 20
+"""A model of fields with no more parameters has no network: they are sizes of its noise."""
 FEWEST_WINDOWS = 10
 MOST_WINDOWS = 500_000
 """More than this many windows are not fitted: a random part of a long record tells the parameters as well."""
@@ -67,6 +73,7 @@ def infer(
     *,
     key: Key,
     init: xr.DataTree | None = None,
+    hold: str | Iterable[str] = (),
     checkpoint: str | Path | None = None,
     progress: bool = False,
     pointwise: int = 200,
@@ -79,7 +86,9 @@ def infer(
             `Mechanistic` a record of its system at any times, units of the system.
         method: a backend from `assim.inference`; None for Gauss-Newton Laplace where parameters are few, else SVI.
         key: all randomness of the fit.
-        init: an earlier posterior of the same model, to start from; its scaling is kept, the data may be new.
+        init: an earlier posterior of the same model, to start from; its scaling is kept, the data may be new, and
+            so may parts of the model that the earlier one was without.
+        hold: sites of `init` that keep their values, by name or by the beginning of their names, as "net".
         checkpoint: file that keeps the state of a long fit; the same call resumes from it, bit for bit.
         progress: whether to show progress bars.
         pointwise: number of newest times whose one-step-ahead density is stored for ArviZ; 0 for none.
@@ -112,13 +121,16 @@ def infer(
     attrs |= trained_on(ds)
     if init is not None:
         attrs["init"] = json.dumps(
-            [init.attrs.get(k) for k in ("data_fingerprint", "key", "created")]
+            [*(init.attrs.get(k) for k in ("data_fingerprint", "key", "created")), named(hold)]
         )
     watch = replace(watch, identity=_identity(attrs))
-    start = (
-        None if earlier is None else {k: jnp.asarray(v[0, -1]) for k, v in earlier.sites.items()}
-    )
-    draws = method.run(problem, key=k_run, watch=watch, start=start)
+    start = None
+    if earlier is not None:
+        start, held = begun_from(earlier.sites, problem, named(hold) or (), key=k_run)
+        problem = replace(problem, held=held)
+    elif hold:
+        raise ValueError(f"hold={hold!r} keeps values of an earlier posterior: give it by init=.")
+    draws = with_held(method.run(problem, key=k_run, watch=watch, start=start), problem.held)
     cells, judged, advice = None, None, list(draws.advice)
     convergence: dict[str, Any] = {}
     if isinstance(model, AbstractPointwise) and pointwise > 0:
@@ -204,12 +216,16 @@ def _require_one_record(method: AbstractMethod | None) -> None:
 
 def _earlier(init: xr.DataTree, model: AbstractModel) -> Fitted:
     told, mine = stored(init, "model") if "model" in init.attrs else {}, settings_of(model)
-    if told.get("type") == mine["type"] and told != mine:
+    if told.get("type") != mine["type"] or told == mine:
+        return restore(init, model=model)
+    free = {f.name for f in fields(model) if MAY_CHANGE.items() <= f.metadata.items()}
+    kept = {k: v for k, v in told.items() if v is not None and k not in free}
+    if any(mine.get(name) != value for name, value in kept.items()):
         raise ValueError(
             "init= holds the posterior of the same family with other settings: "
             "start from a tree of the same settings, or use restore(init).model."
         )
-    return restore(init, model=model)
+    return restore(init)
 
 
 def _writable(checkpoint: str | Path) -> Path:
@@ -243,9 +259,12 @@ def _pairs(series: Series, context: int, horizon: int, frame: Frame, *, key: Key
 
 def _default(problem: Problem) -> AbstractMethod:
     """Exact or nearly so where the parameters are few, variational where they are many."""
+    few = count_parameters(problem)
+    if isinstance(problem.model, AbstractGridded) and few <= FEW_SIZES:
+        return Laplace(GaussNewton(), Ascent(300, 2e-2, 32, polish=30), num_draws=50)
     if isinstance(problem.model, AbstractGridded):  # so many draws of so many weights fit nowhere
         return EnsembleMAP(3, num_steps=4000, batch_size=32)
-    if count_parameters(problem) <= FEW_PARAMETERS and isinstance(problem.model, AbstractPointwise):
+    if few <= FEW_PARAMETERS and isinstance(problem.model, AbstractPointwise):
         return Laplace(GaussNewton(), ascent=Ascent(num_steps=1000, polish=100))
     return SVI()
 

@@ -10,7 +10,7 @@ window, without parameters; what is learned by counting (scales of increments, c
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import equinox as eqx
@@ -24,6 +24,8 @@ from assim.series import Layout, Series, Stretch, Window, cut, windows
 from assim.statespace import AbstractStateSpace
 from assim.types import Array, Float, Int, Key, PyTree, Sites
 
+MAY_CHANGE = {"may_change": True}
+"""Marks a setting that may be another when a fit goes on from an earlier one: no parameter hangs on it."""
 COUNTED = 4096
 """Constants are counted on this many windows, chosen at random; windows are prepared this many at a time."""
 
@@ -102,19 +104,11 @@ class AbstractPointwise(AbstractModel):
             numpyro.sample("y", density.mask(mask).to_event(2), obs=y)
 
 
-class AbstractSequential(AbstractPointwise):
-    """A pointwise model of whole records at their own times: one example is a record, and no window is cut.
+class AbstractWindowless(AbstractPointwise):
+    """A pointwise model that is told by something else than windows of channels: none is cut for it."""
 
-    Its readings lie on (time, channel) in the units of its own system; none of them is scaled.
-    """
-
-    system: eqx.AbstractVar[AbstractStateSpace]
-
-    @abstractmethod
-    def ahead(
-        self, ssm: AbstractStateSpace, example: PyTree, *, key: Key
-    ) -> Float[Array, "time channel"]:
-        """A draw of each reading given those of earlier times, all channels of a time together."""
+    told_by: eqx.AbstractClassVar[str]
+    """What that is, and which verbs take it, behind "is told by"."""
 
     def needs(self) -> Needs:
         """There are no windows to need.
@@ -122,44 +116,7 @@ class AbstractSequential(AbstractPointwise):
         Raises:
             TypeError: always; it names what serves.
         """
-        raise TypeError(
-            f"{type(self).__name__} is told by whole records at their own times and has no windows: use "
-            "assim.infer to fit it, and assim.assimilate(post, ds, filter) for what comes after."
-        )
-
-    def constants(self, windows: Window, layout: Layout) -> Sites:
-        """Nothing is counted."""
-        return {}
-
-    def prepare(self, window: Window, layout: Layout, constants: Sites, *, key: Key) -> PyTree:
-        """There are no windows to prepare."""
-        return self.needs()
-
-
-class AbstractGridded(AbstractPointwise):
-    """A pointwise model of fields on a grid: one example is a stretch of them, at their own times.
-
-    Its readings are the fields at every place, in file units; no channel is scaled by itself.
-    """
-
-    fields: eqx.AbstractVar[tuple[str, ...] | None]
-    horizon: eqx.AbstractVar[int]
-    calendar: eqx.AbstractVar[tuple[str, ...]]
-
-    @abstractmethod
-    def counted(self, stretches: Stretch, layout: Layout) -> Sites:
-        """Numbers found by counting in the training stretches (n, ...), file units; never fitted again."""
-
-    def needs(self) -> Needs:
-        """There are no windows to need.
-
-        Raises:
-            TypeError: always; it names what serves.
-        """
-        raise TypeError(
-            f"{type(self).__name__} is told by fields on a grid and has no windows of channels: use assim.infer, "
-            "assim.forecast and assim.assimilate, which take a dataset of fields."
-        )
+        raise TypeError(f"{type(self).__name__} is told by {self.told_by}.")
 
     def constants(self, windows: Window, layout: Layout) -> Sites:
         """Nothing is counted in windows."""
@@ -168,6 +125,52 @@ class AbstractGridded(AbstractPointwise):
     def prepare(self, window: Window, layout: Layout, constants: Sites, *, key: Key) -> PyTree:
         """There are no windows to prepare."""
         return self.needs()
+
+
+class AbstractSequential(AbstractWindowless):
+    """A pointwise model of whole records at their own times: one example is a record, and no window is cut.
+
+    Its readings lie on (time, channel) in the units of its own system; none of them is scaled.
+    """
+
+    system: eqx.AbstractVar[AbstractStateSpace]
+    told_by = (
+        "whole records at their own times and has no windows: use assim.infer to fit it, and "
+        "assim.assimilate(post, ds, filter) for what comes after"
+    )
+
+    @abstractmethod
+    def ahead(
+        self, ssm: AbstractStateSpace, example: PyTree, *, key: Key
+    ) -> Float[Array, "time channel"]:
+        """A draw of each reading given those of earlier times, all channels of a time together."""
+
+
+class AbstractGridded(AbstractWindowless):
+    """A pointwise model of fields on a grid: one example is a stretch of them, at their own times.
+
+    Its readings are the fields at every place, in file units; no channel is scaled by itself.
+    """
+
+    fields: eqx.AbstractVar[tuple[str, ...] | None]
+    horizon: eqx.AbstractVar[int]
+    calendar: eqx.AbstractVar[tuple[str, ...]]
+    told_by = (
+        "fields on a grid and has no windows of channels: use assim.infer, assim.forecast and assim.assimilate, "
+        "which take a dataset of fields"
+    )
+
+    @abstractmethod
+    def counted(self, stretches: Stretch, layout: Layout) -> Sites:
+        """Numbers found by counting in the training stretches (n, ...), file units; never fitted again."""
+
+    def memory(self) -> int:
+        """Fields that a state holds: the newest, and those before it."""
+        return 1
+
+    def complete(self) -> bool:
+        """Whether a training stretch has to begin at fields that are known everywhere."""
+        return True
 
 
 class AbstractTangent(AbstractPointwise):
@@ -201,22 +204,35 @@ class Problem(eqx.Module):
         constants: what was counted.
         examples: prepared windows, stacked on a leading axis.
         layout: what the columns are.
+        held: sites that keep their values, unseen by any backend.
     """
 
     model: AbstractModel
     constants: Sites
     examples: PyTree
     layout: Layout = eqx.field(static=True)
+    held: Sites = eqx.field(default_factory=dict)
 
     @property
     def num_data(self) -> int:
         """Number of prepared windows."""
         return jax.tree.leaves(self.examples)[0].shape[0]
 
+    def example(self, at: Array, visit: Array | int = 0) -> PyTree:
+        """One prepared window; where it is read at random, anew at each visit."""
+        one = jax.tree.map(lambda leaf: leaf[at], self.examples)
+        if isinstance(one, Stretch):
+            return replace(one, number=one.number + self.num_data * visit)
+        return one
+
     def __call__(self, batch_size: int | None = None) -> None:
         """Prior and likelihood; with `batch_size`, of a random part of the windows in each call."""
-        ssm = self.model.prior(self.layout, self.constants)
-        self.model.likelihood(ssm, self._part(batch_size), self.num_data)
+        self.model.likelihood(self.prior(), self._part(batch_size), self.num_data)
+
+    def prior(self) -> AbstractStateSpace:
+        """The prior's sample statements but those of the sites that are held."""
+        with handlers.block(hide=list(self.held)), handlers.substitute(data=self.held):
+            return self.model.prior(self.layout, self.constants)
 
     def guide(self, batch_size: int | None = None) -> None:
         """The guide that the model makes, on the windows that `__call__` looks at."""
@@ -231,7 +247,8 @@ class Problem(eqx.Module):
 
     def bind(self, sites: Sites, centre: Sites | None = None) -> AbstractStateSpace:
         """The state-space model at given values of the sample sites; linearised at `centre` where given."""
-        return bind(self.model, sites, self.layout, self.constants, centre)
+        centre = None if centre is None else centre | self.held
+        return bind(self.model, sites | self.held, self.layout, self.constants, centre)
 
 
 def bind(

@@ -1,13 +1,13 @@
 """A labelled record as a known system sees it: cycles of arrays, and the labels that give them back.
 
-No clock is asked for: each time stands where it is. A field is read from one variable on (time, sensor), its
-sensors told by `position_0`, `position_1`, ... on (sensor,) or, where they move, on (time, sensor); any other
-system from one variable for each channel. Units are those of the system, and one unit of its time is a second.
+No clock is asked for: each time stands where it is. A field is read from a variable on (time, sensor), its
+sensors told by `position_0`, `position_1`, ... on (sensor,) or, where they move, on (time, sensor); of several
+fields any has a variable, and a channel is a sensor in one of them. Any other system is read from one variable for
+each channel. Units are those of the system, and one unit of its time is a second.
 """
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from assim.data.clockwork import stamp
+from assim.data.columns import Columns
 from assim.filters.base import Cycle
 from assim.statespace import (
     AbstractCorrelated,
@@ -34,58 +36,6 @@ SENSOR = "sensor"
 
 
 @dataclass(frozen=True)
-class Columns:
-    """How the last axis of an array is labelled.
-
-    Args:
-        names: one for a field, else one for each column.
-        dim: dimension of a field, or None.
-        coords: coordinates along that dimension, by name.
-        attrs: CF attributes of each name.
-        axes: names and sizes of the axes that the dimension is folded into; none to leave it as it is.
-        blank: columns of which nothing is told, as land, shape (column,); None for none.
-    """
-
-    names: tuple[str, ...]
-    dim: str | None = None
-    coords: dict[str, Any] = field(default_factory=dict)
-    attrs: dict[str, dict] = field(default_factory=dict)
-    axes: tuple[tuple[str, int], ...] = ()
-    blank: np.ndarray | None = None
-
-    def labelled(
-        self, values: np.ndarray, dims: tuple[str, ...], suffix: str = "", says: str = ""
-    ) -> dict[str, tuple]:
-        """Variables of an array (*dims, column), their names with a suffix.
-
-        Args:
-            values: shape (*dims, column).
-            dims: names of the leading dimensions.
-            suffix: behind each name.
-            says: what goes into `long_name` beside the name.
-        """
-        told = {
-            name: {k: v for k, v in self.attrs.get(name, {}).items() if k != "ancillary_variables"}
-            for name in self.names
-        }
-        if says:
-            told = {n: _said(a, n, says) for n, a in told.items()}
-        if self.dim is not None:
-            (name,) = self.names
-            if self.blank is not None:
-                values = np.where(self.blank, np.asarray(np.nan, values.dtype), values)
-            if self.axes:
-                over, sizes = zip(*self.axes, strict=True)
-                folded = values.reshape(*values.shape[:-1], *sizes)
-                return {f"{name}{suffix}": ((*dims, *over), folded, told[name])}
-            return {f"{name}{suffix}": ((*dims, self.dim), values, told[name])}
-        return {
-            f"{name}{suffix}": (dims, values[..., c], told[name])
-            for c, name in enumerate(self.names)
-        }
-
-
-@dataclass(frozen=True)
 class Observed:
     """A record of a known system.
 
@@ -93,7 +43,8 @@ class Observed:
         times: of the cycles, shape (time,), datetime64[ns].
         cycles: stacked on a leading time axis.
         columns: labels of the channels.
-        where: positions of sensors that stay, shape (channel, coordinate), or None.
+        where: positions of sensors that stay, shape (channel, coordinate), or None; of a system of several fields
+            the number of the field is behind the coordinates.
     """
 
     times: np.ndarray
@@ -112,7 +63,11 @@ class Observed:
 
 
 def observe_system(
-    system: AbstractStateSpace, ds: xr.Dataset, since: np.datetime64 | None = None
+    system: AbstractStateSpace,
+    ds: xr.Dataset,
+    since: np.datetime64 | None = None,
+    *,
+    name: str | None = None,
 ) -> Observed:
     """The record of a system in a labelled dataset, in units of the system.
 
@@ -121,6 +76,7 @@ def observe_system(
         ds: readings along `time`; NaN where missing.
         since: the time of the state before the first reading; None for that of the attribute `start_time` where the
             record begins there, or for as long before its first reading as the second comes after.
+        name: what the system is called; None for that of its class.
 
     Raises:
         ValueError: no usable time or variable, another number of channels than the system has, readings before the
@@ -134,16 +90,20 @@ def observe_system(
         raise ValueError("since=NaT is no time: give that of the state before the first reading.")
     if (times < start).any():
         raise ValueError(
-            f"The record begins at {_stamp(times[0])}, and the state is of {_stamp(start)}: give readings that "
+            f"The record begins at {stamp(times[0])}, and the state is of {stamp(start)}: give readings that "
             "do not come before it, or an earlier since=."
         )
-    y, sd, where, columns = _field(system, ds) if _is_field(system) else _channels(system, ds)
+    name = type(system).__name__ if name is None else name
+    take = _field if _is_field(system) else _channels
+    y, sd, where, columns = take(system, ds, name)
     if where is not None and _own(system, where):
         where = None
+    elif where is not None and len(system.channels()) > 1:  # type: ignore[attr-defined]
+        where = _numbered(where, system.channels(), columns.names)  # type: ignore[attr-defined]
     count = y.shape[1]
     if where is None and count != (asked := channels_of(system)):
         raise ValueError(
-            f"The record has {count} channels and {type(system).__name__} is seen through {asked}: give as many "
+            f"The record has {count} channels and {name} is seen through {asked}: give as many "
             "sensors, or say where they are by position_0 on (sensor,)."
         )
     mask = np.isfinite(y) & (np.isfinite(sd))
@@ -161,7 +121,7 @@ def observe_system(
         where=jnp.asarray(where, dtype) if moving else None,
     )
     stay = None if where is None or moving else jnp.asarray(where, dtype)
-    _require_errors(system, cycles, stay)
+    _require_errors(system, cycles, stay, name)
     return Observed(times, cycles, columns, stay)
 
 
@@ -171,7 +131,9 @@ def _own_variance(system: AbstractStateSpace, x: Array, span: Span, where: Array
     return system.observation(x, span, where).variance
 
 
-def _require_errors(system: AbstractStateSpace, cycles: Cycle, where: Array | None) -> None:
+def _require_errors(
+    system: AbstractStateSpace, cycles: Cycle, where: Array | None, name: str
+) -> None:
     """Refuse readings without an error of their own, and errors that cannot go together."""
     x = system.init(NOTHING, key=jax.random.key(0)).sample(jax.random.key(0))
     span = jax.tree.map(lambda leaf: leaf[0], cycles.span)
@@ -181,15 +143,15 @@ def _require_errors(system: AbstractStateSpace, cycles: Cycle, where: Array | No
     wrong = np.asarray(cycles.mask) & ~(np.isfinite(whole) & (whole > 0.0))
     if wrong.any():
         raise ValueError(
-            f"A reading has an error of variance {whole[wrong][0]:g} by {type(system).__name__} and the record "
-            "together: give the system an error above 0, or the record a variable that ends in _sd."
+            f"A reading has an error of variance {whole[wrong][0]:g} by {name} and the record together: "
+            "give the system an error above 0, or the record a variable that ends in _sd."
         )
     if isinstance(system, AbstractCorrelated):
         root = np.asarray(system.error_root(span, where), float)
         least = float(np.linalg.eigvalsh(root @ root.T + np.diag(np.asarray(cycles.sd[0]) ** 2))[0])
         if not least > 0.0:
             raise ValueError(
-                f"The covariance of the errors of {type(system).__name__} is not positive definite (its least "
+                f"The covariance of the errors of {name} is not positive definite (its least "
                 f"eigenvalue is {least:.3g}): give each reading an error of its own."
             )
 
@@ -231,6 +193,13 @@ def _own(system: AbstractStateSpace, where: np.ndarray) -> bool:
     return where.shape == own.shape and bool((np.asarray(where, own.dtype) == own).all())
 
 
+def _numbered(where: np.ndarray, fields: tuple[str, ...], read: tuple[str, ...]) -> np.ndarray:
+    """Positions with the number of the field that is read behind them."""
+    number = np.repeat([fields.index(name) for name in read], where.shape[-2] // len(read))
+    behind = np.broadcast_to(number[:, None], (*where.shape[:-1], 1))
+    return np.concatenate([where, behind], axis=-1)
+
+
 def _is_field(system: AbstractStateSpace) -> bool:
     return isinstance(system, AbstractField) and isinstance(system, AbstractNamed)
 
@@ -264,32 +233,31 @@ def _start(times: np.ndarray, told: str | None) -> np.datetime64:
     return times[0] - (times[1] - times[0])
 
 
-def _field(system: AbstractStateSpace, ds: xr.Dataset) -> tuple:
+def _field(system: AbstractStateSpace, ds: xr.Dataset, name: str) -> tuple:
     assert isinstance(system, AbstractNamed) and isinstance(system, AbstractField)
-    (name, *_) = system.channels()
-    if name not in ds.data_vars:
+    names = system.channels()
+    held = tuple(n for n in names if n in ds.data_vars)
+    if not held:
+        lacking = f"no variable '{names[0]}'" if len(names) == 1 else f"none of {', '.join(names)}"
         raise ValueError(
-            f"The dataset has no variable '{name}', which {type(system).__name__} is read from; it has "
+            f"The dataset has {lacking}, which {name} is read from; it has "
             f"{', '.join(map(str, ds.data_vars)) or 'none'}."
         )
-    across = [str(d) for d in ds[name].dims if d != "time"]
-    if "time" not in ds[name].dims or len(across) != 1:
-        raise ValueError(
-            f"'{name}' has the dimensions {', '.join(map(str, ds[name].dims))}: readings of a field lie on "
-            "(time, sensor)."
-        )
-    (dim,) = across
-    y = ds[name].transpose("time", dim).values.astype(float)
-    sd = _errors(ds.transpose("time", dim, ...), name, y)
+    dim = _sensors(ds, held)
+    coords = {str(c): (v.dims, v.values) for c, v in ds[held[0]].coords.items() if dim in v.dims}
     found = [f"position_{i}" for i in range(system.places().shape[1])]
     absent = [p for p in found if p not in ds.variables]
-    coords = {str(c): (v.dims, v.values) for c, v in ds[name].coords.items() if dim in v.dims}
-    coords |= {p: (ds[p].dims, ds[p].values) for p in found if p not in absent}
-    columns = Columns((name,), dim, coords, {name: dict(ds[name].attrs)})
     if absent and len(absent) < len(found):
         raise ValueError(
             f"The dataset has no {', '.join(absent)}: give every coordinate of the sensors."
         )
+    coords |= {p: (ds[p].dims, ds[p].values) for p in found if p not in absent}
+    read = names if absent else held  # its own sensors are of every field
+    nothing, ds = np.full((ds.sizes["time"], ds.sizes[dim]), np.nan), ds.transpose("time", dim, ...)
+    parts = {n: ds[n].values.astype(float) if n in held else nothing for n in read}
+    errors = [_errors(ds, n, y) if n in held else np.zeros_like(y) for n, y in parts.items()]
+    y, sd = np.concatenate(list(parts.values()), axis=1), np.concatenate(errors, axis=1)
+    columns = Columns(read, dim, coords, {n: dict(ds[n].attrs) for n in held})
     if absent:
         return y, sd, None, columns
     moving = any("time" in ds[p].dims for p in found)
@@ -299,10 +267,30 @@ def _field(system: AbstractStateSpace, ds: xr.Dataset) -> tuple:
     stacked = np.stack([w.transpose(*dims).values.astype(float) for w in where], axis=-1)
     if not moving and not np.isfinite(stacked).all():
         raise ValueError("A sensor has no position: give all, or leave that sensor out.")
-    return y, sd, stacked, columns
+    return y, sd, np.concatenate([stacked] * len(read), axis=-2), columns
 
 
-def _channels(system: AbstractStateSpace, ds: xr.Dataset) -> tuple:
+def _sensors(ds: xr.Dataset, names: tuple[str, ...]) -> str:
+    """The dimension of the sensors, which all fields have in common."""
+    found = {}
+    for name in names:
+        across = [str(d) for d in ds[name].dims if d != "time"]
+        if "time" not in ds[name].dims or len(across) != 1:
+            raise ValueError(
+                f"'{name}' has the dimensions {', '.join(map(str, ds[name].dims))}: readings of a field lie on "
+                "(time, sensor)."
+            )
+        found[across[0]] = name
+    if len(found) > 1:
+        (dim, name), (other, another), *_ = found.items()
+        raise ValueError(
+            f"'{name}' is read along '{dim}' and '{another}' along '{other}': put the sensors of all fields along "
+            "one dimension, NaN where one does not read a field."
+        )
+    return next(iter(found))
+
+
+def _channels(system: AbstractStateSpace, ds: xr.Dataset, name: str) -> tuple:
     held = [
         str(n) for n, v in ds.data_vars.items() if v.dims == ("time",) and v.dtype.kind in "fiu"
     ]
@@ -310,14 +298,14 @@ def _channels(system: AbstractStateSpace, ds: xr.Dataset) -> tuple:
     names = system.channels() if isinstance(system, AbstractNamed) else tuple(held)
     if not set(names) & set(held):
         raise ValueError(
-            f"The dataset has none of the variables that {type(system).__name__} is seen through "
+            f"The dataset has none of the variables that {name} is seen through "
             f"({', '.join(names) or 'numbers along time'}); it has {', '.join(map(str, ds.data_vars)) or 'none'}."
         )
     absent, strange = [n for n in names if n not in held], [n for n in held if n not in names]
     if absent and strange:
         warnings.warn(
             f"The record has no readings of {', '.join(absent)}, and {', '.join(strange)} is nothing that "
-            f"{type(system).__name__} is seen through: rename it, if it is what is missing.",
+            f"{name} is seen through: rename it, if it is what is missing.",
             UserWarning,
             stacklevel=5,
         )
@@ -343,12 +331,3 @@ def _errors(ds: xr.Dataset, name: str, y: np.ndarray) -> np.ndarray:
             "where no error is known."
         )
     return np.nan_to_num(values)
-
-
-def _said(attrs: Mapping[str, Any], name: str, says: str) -> dict[str, Any]:
-    plain = {k: v for k, v in attrs.items() if k not in ("standard_name", "valid_min", "valid_max")}
-    return plain | {"long_name": f"{says} of {attrs.get('long_name', name)}"}
-
-
-def _stamp(time: np.datetime64) -> str:
-    return str(time.astype("datetime64[s]"))

@@ -6,6 +6,7 @@ Observed cells only, in file units. The cells are the newest of the training rec
 the same file.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import equinox as eqx
@@ -17,7 +18,11 @@ import xarray as xr
 from assim.data.framing import Frame
 from assim.model import AbstractPointwise, Problem, bind, prepare
 from assim.series import Layout, Series, origins_with_truth
-from assim.types import Array, Key, Sites
+from assim.statespace import AbstractStateSpace
+from assim.types import Array, Key, PyTree, Sites
+
+TOGETHER = 50
+"""Draws that are judged at once."""
 
 
 @dataclass(frozen=True)
@@ -81,27 +86,47 @@ def judge(
     examples = prepare(
         plain, series, jnp.asarray(cells.pairs), problem.layout, problem.constants, key=k_prepare
     )
+    at = (jnp.asarray(cells.window), jnp.asarray(cells.channel))
+    told = judged(_next, plain, problem, examples, sites, at, centre, key=k_draw)
+    jacobian = frame.scaling.log_jacobian(frame.y)[cells.run, cells.row, cells.channel]
+    return Judged(
+        told.log_likelihood + jacobian.astype(told.log_likelihood.dtype),
+        to_file_units(told.predictive, frame, cells),
+        to_file_units(told.location, frame, cells),
+    )
+
+
+def judged(
+    tell: Callable[..., tuple[Array, Array, Array]],
+    model: AbstractPointwise,
+    problem: Problem,
+    examples: PyTree,
+    sites: Sites,
+    at: tuple[Array | int, ...],
+    centre: Sites | None = None,
+    *,
+    key: Key,
+    together: int | None = TOGETHER,
+) -> Judged:
+    """What each posterior draw says of some readings, internal units.
+
+    Args:
+        tell: log density, a draw and the location of every reading, of a model, its state space and the examples;
+            a function of a module, so that it is compiled once.
+        model: the model.
+        problem: what it was fitted to.
+        examples: what the readings are told from.
+        sites: draws, each shape (chain, draw, ...).
+        at: where the judged readings stand in what is told.
+        centre: sites at which the network is linearised, or None.
+        key: of the draws.
+        together: posterior draws at once; None for one after the other.
+    """
     chains, draws = next(iter(sites.values())).shape[:2]
     flat = {k: jnp.asarray(v).reshape(-1, *v.shape[2:]) for k, v in sites.items()}
-    log_p, drawn, loc = _judged(
-        plain,
-        problem.layout,
-        problem.constants,
-        centre,
-        examples,
-        flat,
-        jnp.asarray(cells.window),
-        jnp.asarray(cells.channel),
-        k_draw,
-    )
-    y = frame.y[cells.run, cells.row, cells.channel]
-    jacobian = frame.scaling.log_jacobian(frame.y)[cells.run, cells.row, cells.channel]
-    shape = (chains, draws, len(y))
-    return Judged(
-        (np.asarray(log_p) + jacobian.astype(log_p.dtype)).reshape(shape),
-        to_file_units(np.asarray(drawn), frame, cells).reshape(shape),
-        to_file_units(np.asarray(loc), frame, cells).reshape(shape),
-    )
+    fixed = (problem.layout, problem.constants, centre)
+    told = _judged(tell, model, fixed, examples, flat, at, key, together)
+    return Judged(*(np.asarray(t).reshape(chains, draws, -1) for t in told))
 
 
 def to_file_units(z: np.ndarray, frame: Frame, cells: Cells) -> np.ndarray:
@@ -130,29 +155,35 @@ def on_cells(values: np.ndarray, frame: Frame, cells: Cells, dims: tuple[str, ..
 
 @eqx.filter_jit
 def _judged(
+    tell: Callable[..., tuple[Array, Array, Array]],
     model: AbstractPointwise,
-    layout: Layout,
-    constants: Sites,
-    centre: Sites | None,
-    examples: Array,
+    fixed: tuple[Layout, Sites, Sites | None],
+    examples: PyTree,
     sites: Sites,
-    window: Array,
-    channel: Array,
+    at: tuple[Array | int, ...],
     key: Key,
+    together: int | None,
 ) -> tuple[Array, Array, Array]:
     def one(numbered: tuple[Array, Sites]) -> tuple[Array, Array, Array]:
         number, theta = numbered
-        ssm = bind(model, theta, layout, constants, centre)
-        k_draw = jax.random.fold_in(key, number)
-        keys = jax.random.split(k_draw, jax.tree.leaves(examples)[0].shape[0])
-
-        def of(example: Array, k: Key) -> tuple[Array, Array, Array]:
-            density = model.density(ssm, example)
-            y, _ = model.reading(example)
-            return density.log_prob(y)[0], density.sample(k)[0], density.mean[0]
-
-        told = jax.vmap(of)(examples, keys)
-        return tuple(t[window, channel] for t in told)  # type: ignore[return-value]
+        ssm = bind(model, theta, *fixed)
+        told = tell(model, ssm, examples, key=jax.random.fold_in(key, number))
+        return tuple(t[at] for t in told)  # type: ignore[return-value]
 
     count = next(iter(sites.values())).shape[0]
-    return jax.lax.map(one, (jnp.arange(count), sites), batch_size=min(50, count))
+    batch = None if together is None else min(together, count)
+    return jax.lax.map(one, (jnp.arange(count), sites), batch_size=batch)
+
+
+def _next(
+    model: AbstractPointwise, ssm: AbstractStateSpace, examples: PyTree, *, key: Key
+) -> tuple[Array, Array, Array]:
+    """Of the first reading after each window, each shape (window, channel)."""
+
+    def of(example: PyTree, k: Key) -> tuple[Array, Array, Array]:
+        density = model.density(ssm, example)
+        y, _ = model.reading(example)
+        return density.log_prob(y)[0], density.sample(k)[0], density.mean[0]
+
+    keys = jax.random.split(key, jax.tree.leaves(examples)[0].shape[0])
+    return jax.vmap(of)(examples, keys)

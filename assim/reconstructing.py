@@ -17,6 +17,7 @@ from assim.assimilation.scene import Scene
 from assim.assimilation.spilling import Spill
 from assim.assimilation.staging import STATE, staged
 from assim.assimilation.telling import Sample, begun, forward, forward_each, told, told_each
+from assim.data.clockwork import stamp
 from assim.filters import RTS, EnRTS
 from assim.filters.base import Belief, Cycle
 from assim.filters.smoother import AbstractSmoother
@@ -100,7 +101,7 @@ def _watched(parts: Iterator[Part], who: str) -> Iterator[Part]:
         yield part
     if broken is not None:
         warnings.warn(
-            f"{who} came to values that are no numbers, the first at {broken.astype('datetime64[s]')}: use a "
+            f"{who} came to values that are no numbers, the first at {stamp(broken)}: use a "
             "shorter step of the model, more members, more inflation, or a prior nearer to the readings.",
             UserWarning,
             stacklevel=2,

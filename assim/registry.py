@@ -13,16 +13,19 @@ HOMES = {
         *("Autoregressive", "Iterated", "Direct"),
         *("FixedNormal", "Normal", "StudentT"),
     ),
-    "assim.models.baselines": ("Persistence", "Climatology", "SeasonalNaive"),
+    "assim.models.baselines": (
+        *("Persistence", "Climatology", "SeasonalNaive"),
+        *("FieldPersistence", "FieldClimatology", "DMD", "FNO"),
+    ),
     "assim.models.mechanistic": ("Mechanistic",),
-    "assim.models.semilinear": ("SemilinearOperator",),
+    "assim.models.semilinear": ("SemilinearOperator", "Gain", "Readings", "PublishedNODA"),
     "assim.inference": (
         *("NUTS", "SVI", "EnsembleMAP", "Laplace", "Stein", "Prior", "Ascent"),
         *("TargetNoise", "AnchorsOnly", "Bootstrap", "LastLayer", "GaussNewton"),
     ),
     "assim.filters": (
         *("EnKF", "DEnKF", "ETKF", "LETKF", "EnKFN", "IEnKS", "Particle", "GuidedParticle"),
-        *("Kalman", "ExtendedKalman", "ThreeDVar", "FourDVar", "WeakFourDVar"),
+        *("Kalman", "ExtendedKalman", "ThreeDVar", "FourDVar", "WeakFourDVar", "Observer"),
         *("RTS", "EnKS", "EnRTS", "Gated", "Tolerant"),
         *("Multiplicative", "RTPS", "Additive", "Straight", "GreatCircle"),
     ),

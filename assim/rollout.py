@@ -4,12 +4,19 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpyro.distributions import Normal
 
 from assim.model import AbstractModel, bind
 from assim.series import Layout, Series, Window, windows
-from assim.statespace import AbstractForecaster, AbstractPredictive, AbstractStateSpace
+from assim.statespace import (
+    AbstractAdditiveNoise,
+    AbstractForecaster,
+    AbstractPredictive,
+    AbstractStateSpace,
+    Span,
+)
 from assim.tree import Fitted
-from assim.types import Array, Float, Int, Key, Sites
+from assim.types import Array, Float, Int, Key, Keys, Sites
 
 NESTED_PARAMETERS = 24
 NESTED_PATHS = 24
@@ -122,3 +129,50 @@ def rolled_path(ssm: AbstractStateSpace, window: Window, *, key: Key) -> tuple[A
     numbers = jnp.arange(window.y.shape[0])
     rows = (numbers, window.spans, window.u, window.y, window.sd)
     return jax.lax.scan(step, x, rows)[1]
+
+
+@eqx.filter_jit
+def roll_fields(
+    model: AbstractModel,
+    layout: Layout,
+    constants: Sites,
+    sites: Sites,
+    first: Float[Array, "path state"],
+    spans: Span,
+    u: Float[Array, "lead input"],
+    came: Float[Array, "lead newest"],
+    keys: Keys,
+) -> tuple[Float[Array, "path lead newest"], Float[Array, "path lead newest"]]:
+    """Paths of fields from one time, and the density of what came along each, place by place.
+
+    The density is that of one step given the path so far, as in `rolled_path`.
+
+    Args:
+        model: the family.
+        layout: what the fields are.
+        constants: what was counted at the fit.
+        sites: a draw for each path, each shape (path, ...).
+        first: what each path starts from, file units.
+        spans: the steps, stacked on (lead,); seconds.
+        u: inputs at the end of each step.
+        came: the fields there, file units; any number where none is known.
+        keys: of each path.
+    """
+
+    def path(theta: Sites, x: Array, key: Key) -> tuple[Array, Array]:
+        ssm = bind(model, theta, layout, constants)
+        if not isinstance(ssm, AbstractAdditiveNoise):
+            raise TypeError(
+                f"{type(ssm).__name__} has no density of one step: fields are told by theirs."
+            )
+
+        def step(x: Array, at: tuple) -> tuple[Array, tuple[Array, Array]]:
+            number, span, inputs, y = at
+            loc, noise = ssm.flow(x, span, inputs), ssm.process_noise(x, span)
+            x = loc + noise.sample(jax.random.fold_in(key, number))
+            sd = jnp.sqrt(jnp.where(noise.variance > 0, noise.variance, 1.0))[: y.size]
+            return x, (x[: y.size], Normal(loc[: y.size], sd).log_prob(y))
+
+        return jax.lax.scan(step, x, (jnp.arange(u.shape[0]), spans, u, came))[1]
+
+    return jax.vmap(path)(sites, first, keys)

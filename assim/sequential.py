@@ -9,7 +9,6 @@ those of the file, times those of the readings.
 
 import dataclasses
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,10 +16,11 @@ import xarray as xr
 
 from assim.data.framing import Frame
 from assim.data.scaling import Scaling
-from assim.model import AbstractSequential, Problem, bind
+from assim.model import AbstractSequential, Problem
 from assim.observing import Observed, observe_system
-from assim.pointwise import Cells, Judged
+from assim.pointwise import Cells, Judged, judged
 from assim.series import Layout
+from assim.statespace import AbstractStateSpace
 from assim.types import Array, Key, PyTree, Sites
 
 
@@ -68,35 +68,18 @@ def judge_record(
     model: AbstractSequential, problem: Problem, cells: Cells, sites: Sites, *, key: Key
 ) -> Judged:
     """Log-likelihood, draws and location of each judged reading, for each posterior draw; file units."""
-    chains, draws = next(iter(sites.values())).shape[:2]
-    flat = {k: jnp.asarray(v).reshape(-1, *v.shape[2:]) for k, v in sites.items()}
     at = (jnp.asarray(cells.row), jnp.asarray(cells.channel))
     example = jax.tree.map(lambda leaf: leaf[0], problem.examples)
-    told = _judged(model, problem.layout, problem.constants, example, flat, at, key)
-    return Judged(*(np.asarray(t).reshape(chains, draws, -1) for t in told))
+    return judged(_told, model, problem, example, sites, at, key=key)
 
 
-@eqx.filter_jit
-def _judged(
-    model: AbstractSequential,
-    layout: Layout,
-    constants: Sites,
-    example: PyTree,
-    sites: Sites,
-    at: tuple[Array, Array],
-    key: Key,
+def _told(
+    model: AbstractSequential, ssm: AbstractStateSpace, example: PyTree, *, key: Key
 ) -> tuple[Array, Array, Array]:
+    """Of every reading of a record, each shape (time, channel)."""
+    density = model.density(ssm, example)
     y, _ = model.reading(example)
-
-    def one(numbered: tuple[Array, Sites]) -> tuple[Array, Array, Array]:
-        number, theta = numbered
-        ssm = bind(model, theta, layout, constants)
-        density = model.density(ssm, example)
-        drawn = model.ahead(ssm, example, key=jax.random.fold_in(key, number))
-        return density.log_prob(y)[at], drawn[at], density.mean[at]
-
-    count = next(iter(sites.values())).shape[0]
-    return jax.lax.map(one, (jnp.arange(count), sites), batch_size=min(50, count))
+    return density.log_prob(y), model.ahead(ssm, example, key=key), density.mean
 
 
 def _frame(observed: Observed) -> Frame:

@@ -303,6 +303,7 @@ class Stretch(eqx.Module):
         u: inputs at the end of each step, shape (lead, input).
         y: the fields there, shape (lead, state), file units; 0 where missing.
         mask: True where observed, shape (lead, state).
+        number: of the stretch, shape (): what is drawn at random for it hangs on that alone.
     """
 
     first: Float[Array, " state"]
@@ -311,6 +312,7 @@ class Stretch(eqx.Module):
     u: Float[Array, "lead input"]
     y: Float[Array, "lead state"]
     mask: Bool[Array, "lead state"]
+    number: Int[Array, ""]
 
 
 def cut(

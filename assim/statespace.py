@@ -202,12 +202,45 @@ class AbstractNamed(AbstractStateSpace):
         """One name for a field, else one for each channel."""
 
 
+class Estimate(eqx.Module):
+    """What an observer believes of a state.
+
+    Args:
+        mean: shape (state,), internal units.
+        sd: standard deviation of each component, shape (state,), internal units; 0 where none is told.
+        alike: how errors go together: rows whose squares sum to 1 for each component, shape (row, state).
+        memory: what else it remembers, of any shape.
+    """
+
+    mean: Float[Array, " state"]
+    sd: Float[Array, " state"]
+    alike: Float[Array, "row state"]
+    memory: Float[Array, "..."]
+
+
 class AbstractObserver(AbstractStateSpace):
     """A model with a learned gain that corrects its own state by what is observed."""
 
     @abstractmethod
-    def correct(self, x: State, y: Array, mask: Array, where: Array | None, span: Span) -> State:
-        """The state after the observation y (channel,) where `mask` (channel,) holds."""
+    def opened(self, mean: Float[Array, " state"], sd: Float[Array, " state"]) -> Estimate:
+        """The estimate before anything was observed."""
+
+    @abstractmethod
+    def predict(self, held: Estimate, span: Span, u: Array | None = None) -> Estimate:
+        """The estimate after `span`: the background."""
+
+    @abstractmethod
+    def correct(
+        self,
+        held: Estimate,
+        y: Float[Array, " channel"],
+        mask: Bool[Array, " channel"],
+        span: Span,
+        where: Array | None = None,
+        sd: Array | None = None,
+        u: Array | None = None,
+    ) -> Estimate:
+        """The estimate after the observation y where `mask` holds, with the file's own error `sd`."""
 
 
 def read(

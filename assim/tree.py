@@ -26,7 +26,13 @@ from numpyro import handlers
 from assim.data.calendar import CalendarFeatures
 from assim.data.framing import Frame
 from assim.data.scaling import Scaling
-from assim.model import AbstractGridded, AbstractModel, AbstractPointwise, AbstractSequential, bind
+from assim.model import (
+    AbstractModel,
+    AbstractPointwise,
+    AbstractSequential,
+    AbstractWindowless,
+    bind,
+)
 from assim.registry import made_from, settings_of
 from assim.series import Layout, Series, Stream, windows
 from assim.statespace import AbstractStateSpace
@@ -258,7 +264,7 @@ def _require_whole(tree: xr.DataTree, fitted: Fitted, *, given: bool) -> None:
     model, layout, constants, sites = fitted.model, fitted.layout, fitted.constants, fitted.sites
     with _damage(tree, "group 'constant_parameters'", given=given):
         whole = isinstance(model, AbstractSequential)  # counts nothing, and is no key of a cache
-        windowed = not isinstance(model, AbstractSequential | AbstractGridded)
+        windowed = not isinstance(model, AbstractWindowless)
         _require(constants, dict.fromkeys(_counted(model, layout)) if windowed else {})
         shapes = tuple((name, v.shape, str(v.dtype)) for name, v in constants.items())
         sampled = (_sampled.__wrapped__ if whole else _sampled)(model, layout, shapes)

@@ -11,6 +11,9 @@ import numpy as np
 
 from assim.data.scaling import Scaling
 
+COMPONENTS = ("aleatoric", "epistemic")
+"""In the order in which they are told."""
+
 
 def components(z: np.ndarray, scaling: Scaling, run: int, channel: int) -> np.ndarray:
     """Aleatoric and epistemic variance of one channel, file units squared.
@@ -30,9 +33,27 @@ def components(z: np.ndarray, scaling: Scaling, run: int, channel: int) -> np.nd
         angle = y * 2 * np.pi / turn
         middle = np.angle(np.exp(1j * angle).mean(axis=(1, 2), keepdims=True))
         y = np.angle(np.exp(1j * (angle - middle))) * turn / (2 * np.pi)
-    parameters, paths = y.shape[1:3]
-    within = y.var(axis=2, ddof=1).mean(axis=1)
-    if parameters == 1:
+    return parted(y.mean(axis=2), y.var(axis=2, ddof=1), y.shape[2])
+
+
+def squared(attrs: dict) -> dict[str, str]:
+    """The attributes of a variance of what has these."""
+    return {"units": f"({attrs['units']})2" if attrs.get("units") else ""}
+
+
+def parted(means: np.ndarray, variances: np.ndarray, paths: int) -> np.ndarray:
+    """Aleatoric and epistemic variance, from what the paths of each parameter draw have in common and apart.
+
+    Args:
+        means: over the paths of each draw, shape (origin, parameter, ...).
+        variances: over the paths of each draw, the same shape.
+        paths: of each draw.
+
+    Returns:
+        Shape (2, origin, ...); the epistemic part is NaN where there is but one parameter draw to tell it from.
+    """
+    within = variances.mean(axis=1)
+    if means.shape[1] == 1:
         return np.stack([within, np.full_like(within, np.nan)])
-    between = y.mean(axis=2).var(axis=1, ddof=1)
+    between = means.var(axis=1, ddof=1)
     return np.stack([within, np.maximum(between - within / paths, 0.0)])

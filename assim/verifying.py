@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from assim import scoring
+from assim.data.stepping import CALENDAR, whole_months
 
 if TYPE_CHECKING:
     from arviz_stats.utils import ELPDData
@@ -57,7 +58,7 @@ def verify(
             f"Nothing of the forecast of {list(predicted.data_vars)} was observed: every value of "
             "the truth at its valid times is missing; forecast a part of the record with data."
         )
-    coords = _labels(points)
+    coords = _labels(points, predicted["valid_time"])
     y = np.concatenate(drawn).T.reshape(
         predicted.sizes["chain"], predicted.sizes["draw"], points.values.sum()
     )
@@ -116,7 +117,7 @@ def elpds(
             "ELPD; forecast over a file that holds the truth, which writes the group 'log_score'."
         )
     mask = points.isel(model=0, drop=True).notnull()
-    coords = _labels(mask)
+    coords = _labels(mask, paired["valid_time"])
     return {
         model: scoring.elpd(
             xr.DataArray(points.sel(model=model).values[mask.values], coords, ["obs_id"]),
@@ -169,6 +170,9 @@ def pick_lead(leads: xr.DataArray, wanted: str) -> np.timedelta64:
         span = pd.Timedelta(wanted).to_timedelta64().astype("timedelta64[ns]")
     except ValueError:
         raise ValueError(f"'{wanted}' is no lead time; say '6h' or '30min'.") from None
+    if span not in leads.values and CALENDAR in leads.attrs:
+        alike = whole_months(leads.values) == whole_months(np.array(span))
+        span = leads.values[alike][0] if alike.any() else span
     if span not in leads.values:
         raise ValueError(f"There is no forecast at the lead time '{wanted}', only at {held}.")
     return span
@@ -200,8 +204,8 @@ def _choose[T: (xr.Dataset, xr.DataArray)](
     return held
 
 
-def _labels(mask: xr.DataArray) -> dict[str, xr.DataArray]:
-    """Label every true cell on `obs_id`."""
+def _labels(mask: xr.DataArray, valid: xr.DataArray) -> dict[str, xr.DataArray]:
+    """Label every true cell on `obs_id`, its time that at which its lead ends."""
     at = dict(zip(mask.dims, np.nonzero(mask.values), strict=True))
     count = int(mask.values.sum())
     coords = {"obs_id": xr.DataArray(np.arange(count), dims="obs_id")}
@@ -209,7 +213,9 @@ def _labels(mask: xr.DataArray) -> dict[str, xr.DataArray]:
         labels = mask[dim].values[index]
         labels = labels.astype(str) if labels.dtype.kind == "O" else labels
         coords[str(dim)] = xr.DataArray(labels, dims="obs_id")
-    coords["time"] = coords["init_time"] + coords["lead_time"]
+    ends = valid.sel(lead_time=mask["lead_time"]).transpose("init_time", "lead_time").values
+    time = ends[at["init_time"], at["lead_time"]]
+    coords["time"] = xr.DataArray(time, dims="obs_id")
     return coords
 
 

@@ -160,7 +160,7 @@ def test_one_cycle_more_is_as_good_as_many(twin, whole):
 def test_other_sensors_are_not_gone_on_with(twin, whole):
     fewer = twin[1].isel(sensor=slice(0, 5))
     first = assim.assimilate(SMALL, fewer.isel(time=slice(0, 9)), ETKF(10, 1.02), key=KEY)
-    with pytest.raises(ValueError, match="another sensors"):
+    with pytest.raises(ValueError, match="other sensors"):
         assim.assimilate(SMALL, twin[1], ETKF(10, 1.02), key=KEY, resume=first)
 
 

@@ -317,7 +317,7 @@ def test_assimilations_have_a_section(tmp_path):
     rmse = float(checked["rmse"].sel(variable="x", stage="analysis"))
     assert f"{rmse:.3g} [{low:.3g}, {high:.3g}]" in text
     assert 'class="fine">Nothing in this table is off' in text
-    assert text.count("data:image/png") == 3  # the field, the innovations, spread and ranks
+    assert text.count("data:image/png") == 4  # the field, its energy, innovations, spread and ranks
 
 
 def test_an_assimilation_without_truth_and_members_is_reported(tmp_path):
@@ -358,7 +358,7 @@ def test_a_reconstruction_is_judged_by_the_truth_alone(tmp_path):
     text = report({"run": smoothed, "truth": true}, tmp_path / "r.html").read_text("utf-8")
     assert "<td>smoothed</td>" in text and "<th>mean square</th>" not in text
     alone = report({"run": smoothed}, tmp_path / "s.html").read_text("utf-8")
-    assert "<th>RMSE</th>" not in alone and alone.count("data:image/png") == 1
+    assert "<th>RMSE</th>" not in alone and alone.count("data:image/png") == 2
 
 
 def test_an_assimilation_is_named_for_what_it_is(tmp_path):

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from assim.assimilation.differing import differing
 from assim.assimilation.losing import CYCLES
 from assim.assimilation.scene import Scene
 from assim.filters.base import Belief
@@ -122,11 +123,13 @@ def require_same(tree: object, attrs: dict[str, str], names: tuple[str, ...] = t
             "resume= is no assimilation that can be gone on from (it lacks the group 'belief' or the filter): give "
             "what assim.assimilate returned."
         )
-    for attr, name in ((attr, (SAID | {"sensors": "sensors"})[attr]) for attr in names):
-        if tree.attrs.get(attr) != attrs[attr]:
+    for attr in names:
+        if (held := tree.attrs.get(attr)) != attrs[attr]:
+            other = "other sensors"
+            if attr in SAID:
+                other = f"another {SAID[attr]} ({differing(held, attrs[attr])})"
             raise ValueError(
-                f"resume= was run with another {name} ({_short(tree.attrs.get(attr))} in place of "
-                f"{_short(attrs[attr])}): give the same, or start anew without resume=."
+                f"resume= was run with {other}: give the same, or start anew without resume=."
             )
 
 
@@ -140,7 +143,3 @@ def _told(thing: Any) -> Any:
 
 def _listed(leaf: Any) -> Any:
     return np.asarray(leaf).tolist() if eqx.is_array(leaf) else leaf
-
-
-def _short(text: Any) -> str:
-    return text if not isinstance(text, str) or len(text) < 80 else f"{text[:77]}..."

@@ -3,22 +3,21 @@
 import dataclasses
 import warnings
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
 from assim.assimilation.augmenting import Drawn
-from assim.assimilation.drawing import drawn, spread_draws
+from assim.assimilation.drawing import drawn, side_by_side, spread_draws
 from assim.assimilation.scene import AsItIs, Scene, Table, Units
+from assim.data.columns import Columns
 from assim.data.gridding import Grid
 from assim.data.units import agree, convert, convert_difference
 from assim.filters.base import Dynamics
 from assim.gridded import LONGER, calendar_of
 from assim.model import AbstractGridded
-from assim.observing import NOTHING, Columns, Observed, observe_system
-from assim.statespace import AbstractOnGrid
+from assim.observing import NOTHING, Observed, observe_system
+from assim.statespace import AbstractObserver, AbstractOnGrid
 from assim.tree import Fitted
 from assim.types import Key
 
@@ -36,7 +35,7 @@ def of_fields(
 
     Args:
         fitted: the posterior.
-        ds: readings of its first field on (time, sensor), or of all places, file units.
+        ds: readings of its fields on (time, sensor), or at all places, file units.
         size: members of the filter, None where it has none.
         since: time of the state before the first reading.
         whole: whether the filter draws whole members again, whose parameters would have to go with them.
@@ -48,25 +47,32 @@ def of_fields(
     """
     model, grid = fitted.model, fitted.layout.grid
     assert isinstance(model, AbstractGridded) and grid is not None
-    if size is None:
-        raise TypeError(
-            f"A filter without members cannot carry the draws of a {type(model).__name__}: use ETKF, LETKF, "
-            "EnKF or DEnKF."
-        )
     count = int(np.prod(next(iter(fitted.sites.values())).shape[:2]))
     if whole and count > 1:
         raise ValueError(
             f"A particle filter draws whole members again, and a {type(model).__name__} has too many parameters to "
             f"go with them: use an ensemble filter, or a posterior of one draw (this one has {count})."
         )
-    sites = spread_draws(fitted.sites, size)
-    ssm, first = drawn(
+    several = None
+    if size is None:
+        several, sites = side_by_side(fitted)
+    else:
+        sites = spread_draws(fitted.sites, size)
+    dynamics, first = drawn(
         model, fitted.layout, fitted.constants, None, sites, None, None, NOTHING, key
     )
-    one = jax.tree.map(lambda leaf: leaf[0] if eqx.is_array(leaf) else leaf, ssm)
+    one = dynamics.one
     assert isinstance(one, AbstractOnGrid)
-    dynamics = Dynamics(ssm, each=True) if count > 1 else Dynamics(one)
-    seen = observe_system(one, _in_units_of_fit(fitted, ds), since)
+    if size is None and not isinstance(one, AbstractObserver):
+        raise TypeError(
+            f"A filter without members cannot carry the draws of a {type(model).__name__} without a gain: use "
+            "ETKF, LETKF, EnKF or DEnKF, or fit it with gain=models.Gain() for the Observer."
+        )
+    if several is not None:
+        dynamics = dataclasses.replace(dynamics, each=False)
+    elif count == 1:
+        dynamics = Dynamics(one)
+    seen = observe_system(one, _in_units_of_fit(fitted, ds), since, name=type(model).__name__)
     where = seen.where if seen.cycles.where is None else seen.cycles.where
     if where is not None:
         _require_at_sea(one, np.broadcast_to(where, (*seen.y.shape, where.shape[-1])), seen)
@@ -81,6 +87,7 @@ def of_fields(
         seen.columns,
         AsItIs(size=first.shape[1]),
         _tables(fitted, grid),
+        several=several,
     )
 
 
@@ -99,22 +106,22 @@ def _in_units_of_fit(fitted: Fitted, ds: xr.Dataset) -> xr.Dataset:
 def _require_at_sea(ssm: AbstractOnGrid, where: np.ndarray, seen: Observed) -> None:
     """Refuse sensors that read where there is nothing: beyond an end of the grid, or on land."""
     grid, mask = ssm.grid, np.asarray(seen.cycles.mask)
+    where = where[..., : len(grid.sizes)]  # behind that may be the number of the field
+    sensors = mask.shape[1] // len(seen.columns.names)
     position = (where - np.array(grid.starts)) / np.array(grid.steps)
     off = ~np.array(ssm.periodic) & ((position < -0.5) | (position > np.array(grid.sizes) - 0.5))
     if lost := np.argwhere(off.any(axis=-1) & mask).tolist():
-        time, sensor = lost[0]
         ends = [f"{d} {grid.axis(i)[0]:g} to {grid.axis(i)[-1]:g}" for i, d in enumerate(grid.dims)]
         raise ValueError(
-            f"Sensor {sensor} reads at {_said(grid, where[time, sensor])} and the grid spans {', '.join(ends)}: "
-            "leave that sensor out, or check its coordinates."
+            f"{_read(grid, where, lost[0], sensors)} and the grid spans {', '.join(ends)}: leave that sensor "
+            "out, or check its coordinates."
         )
     nearest = np.round(position).astype(int) % np.array(grid.sizes)
     place = np.ravel_multi_index(tuple(np.moveaxis(nearest, -1, 0)), grid.sizes)
     if lost := np.argwhere(~np.asarray(ssm.sea)[place] & mask).tolist():
-        time, sensor = lost[0]
         raise ValueError(
-            f"Sensor {sensor} reads at {_said(grid, where[time, sensor])}, where the fields of the fit are missing "
-            "throughout (land): leave that sensor out, or check its coordinates."
+            f"{_read(grid, where, lost[0], sensors)}, where the fields of the fit are missing throughout (land): "
+            "leave that sensor out, or check its coordinates."
         )
 
 
@@ -130,8 +137,11 @@ def _warn_of_spans(fitted: Fitted, seen: Observed) -> None:
         )
 
 
-def _said(grid: Grid, at: np.ndarray) -> str:
-    return ", ".join(f"{d} {v:g}" for d, v in zip(grid.dims, at, strict=True))
+def _read(grid: Grid, where: np.ndarray, lost: list[int], sensors: int) -> str:
+    """Which sensor a channel is, and where it reads."""
+    time, channel = lost
+    at = zip(grid.dims, where[time, channel], strict=True)
+    return f"Sensor {channel % sensors} reads at {', '.join(f'{d} {v:g}' for d, v in at)}"
 
 
 def _tables(fitted: Fitted, grid: Grid) -> tuple[Table, ...]:

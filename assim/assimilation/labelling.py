@@ -127,9 +127,8 @@ def _sample(
         if count and told is not None:
             log_weight = weight[:, at].T[None]
             variables["log_weight"] = ((*DRAWN, "time"), log_weight, {"long_name": "log weight"})
-    for number, table in enumerate(scene.tables):
-        exact = None if number else sample.moments
-        mean, sd = _moments(table, z[..., table.at], weight, exact)
+    for table in scene.tables:
+        mean, sd = _moments(table, z[..., table.at], weight, sample.moments)
         if several is not None:
             mean, sd = (v.reshape(*several, *v.shape[1:]) for v in (mean, sd))
         variables |= table.columns.labelled(mean, lead, "_mean", f"{says} mean")
@@ -150,7 +149,7 @@ def _moments(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation over members (..., member, column), file units; directions along the circle."""
     if exact is not None:
-        return np.asarray(exact[0]), np.asarray(exact[1])
+        return np.asarray(exact[0])[..., table.at], np.asarray(exact[1])[..., table.at]
     weight = np.exp(log_weight - np.logaddexp.reduce(log_weight, axis=-1, keepdims=True))[..., None]
     spare = 1.0 - (weight**2).sum(axis=-2)
 
@@ -174,15 +173,14 @@ def _on_cells(score: np.ndarray, scene: Scene, times: np.ndarray, read: np.ndarr
     time, channel = np.nonzero(read)
     values = score[:, time, channel].reshape(*scene.several, -1)
     names = scene.channels.names
-    labels = (
-        np.array(names)[channel] if scene.channels.dim is None else np.full(time.size, names[0])
-    )
+    alone = scene.channels.dim is None
+    sensors = 1 if alone else read.shape[1] // len(names)
     coords = {
         "chain": np.arange(scene.several[0]),
         "draw": np.arange(scene.several[1]),
         "time": (CELLS, times[time]),
-        "variable": (CELLS, labels),
-        "sensor": (CELLS, channel),
+        "variable": (CELLS, np.array(names)[channel // sensors]),
+        "sensor": (CELLS, channel if alone else channel % sensors),
     }
     return xr.Dataset({"y": ((*DRAWN, CELLS), values)}, coords)
 

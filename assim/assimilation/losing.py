@@ -9,6 +9,8 @@ than it expects, and which is hardly moved by them, believes itself and no readi
 
 import numpy as np
 
+from assim.data.clockwork import stamp
+
 CYCLES = 20
 SURPRISE = 6.0
 """Chi beyond which innovations are far larger than expected."""
@@ -60,17 +62,13 @@ class Watch:
         at = "" if self.station is None else f" at {self.station}"
         if self.broken is not None:
             return [
-                f"{who}{at} came to values that are no numbers at {_stamp(self.broken)}, and says nothing from "
+                f"{who}{at} came to values that are no numbers at {stamp(self.broken)}, and says nothing from "
                 "then on: use a shorter step of the model, more members, or a prior nearer to the readings."
             ]
         if self.lost is not None:
             return [
-                f"{who}{at} lost the state by {_stamp(self.lost)}: its innovations became {self.worst:.0f} times "
+                f"{who}{at} lost the state by {stamp(self.lost)}: its innovations became {self.worst:.0f} times "
                 "as large, in squares, as it expects, and hardly moved it. Give it more inflation, more members, "
                 "noise in the model, or a larger error of the readings, and see assim.verify_assimilation."
             ]
         return []
-
-
-def _stamp(time: np.datetime64) -> str:
-    return str(time.astype("datetime64[s]"))

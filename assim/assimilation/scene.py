@@ -10,9 +10,9 @@ import numpy as np
 from numpyro.distributions import Distribution
 
 from assim.assimilation.augmenting import Varying
+from assim.data.columns import Columns
 from assim.data.scaling import INTERNAL_BOUNDS, Scaling
 from assim.filters.base import Cycle, Dynamics
-from assim.observing import Columns
 from assim.types import Array, Float
 
 

@@ -16,14 +16,16 @@ import xarray as xr
 from numpyro.distributions import Distribution
 
 from assim.assimilation.augmenting import Drawn, Varying, sites_of
-from assim.assimilation.drawing import drawn, spread_draws
+from assim.assimilation.drawing import drawn, side_by_side, spread_draws
 from assim.assimilation.fields import of_fields
 from assim.assimilation.scene import AbstractShown, AsItIs, AsRead, Scene, Table, Units
 from assim.continuing import continued
+from assim.data.clockwork import stamp
+from assim.data.columns import Columns
 from assim.data.framing import Frame, Selection, frame_of
 from assim.filters.base import Cycle, Dynamics
 from assim.model import AbstractGridded, AbstractModel, AbstractSequential, bind
-from assim.observing import NOTHING, Columns, observe_system, state_columns
+from assim.observing import NOTHING, observe_system, state_columns
 from assim.series import Layout, Series, cut
 from assim.statespace import AbstractCorrelated, AbstractStateSpace, Context, regular_spans
 from assim.tree import Fitted, restore
@@ -31,8 +33,6 @@ from assim.types import Array, Key, Sites
 
 STATE, PARAMETERS, BOTH = "state", "parameters", "both"
 """What a reading may correct, where no parameters are named."""
-SEVERAL = 100
-"""Draws of a posterior that run filters of their own."""
 NO_LAYOUT = Layout((), (), (), (), 0, 1.0)
 
 
@@ -190,10 +190,7 @@ def _of_known(
             raise ValueError(
                 f"update={list(update)}: a filter without members corrects no parameters; use ETKF or EnKF."
             )
-        kept = fitted.thinned(SEVERAL)
-        chains, draws = next(iter(kept.values())).shape[:2]
-        several = (chains, draws)
-        sites = {k: v.reshape(-1, *v.shape[2:]) for k, v in kept.items()}
+        several, sites = side_by_side(fitted)
     else:
         several, sites = None, spread_draws(fitted.sites, size)
     varying = _varying(fitted, update, size, whole=whole) if size and update else None
@@ -203,8 +200,8 @@ def _of_known(
     state = model.system.init(NOTHING, key=key).shape()
     fixed = (fitted.constants, fitted.centre)
     shape = None if carried is None else state
-    ssm, first = drawn(model, fitted.layout, *fixed, sites, carried, shape, NOTHING, key)
-    dynamics = Dynamics(ssm, each=several is None)
+    dynamics, first = drawn(model, fitted.layout, *fixed, sites, carried, shape, NOTHING, key)
+    dynamics = replace(dynamics, each=several is None)
     begun = Drawn(first)
     return _observed(
         model.system, dynamics, begun, ds, since, state[0], AsItIs(varying, size=state[0]), several
@@ -304,7 +301,7 @@ def _cycles(
     ahead = len(frame.times) - start
     known = np.asarray(series.inputs_known)[run, start:]
     if not known.all():
-        lost = frame.times[start:][~known][0].astype("datetime64[s]")
+        lost = stamp(frame.times[start:][~known][0])
         names = ", ".join(frame.inputs[: frame.num_controls])
         raise ValueError(
             f"The controls {names} are not known at {lost}: a cycle needs them, so fill them in, or cut the record."
@@ -356,5 +353,4 @@ def _members(
         return bind(fitted.model, theta, layout, *fixed).init(context, key=key).sample(key)
 
     shape = jax.eval_shape(first, one, key).shape
-    ssm, members = drawn(fitted.model, layout, *fixed, sites, varying, shape, context, key)
-    return Dynamics(ssm, each=True), members
+    return drawn(fitted.model, layout, *fixed, sites, varying, shape, context, key)

@@ -154,13 +154,14 @@ def each(go: Callable) -> Callable:
     @eqx.filter_jit
     def batched(chosen: object, dynamics: Dynamics, own: PyTree, *shared: PyTree) -> PyTree:
         *rest, key = shared
-        count = jax.tree.leaves(eqx.filter(dynamics.ssm, eqx.is_array))[0].shape[0]
+        count = jax.tree.leaves(own)[0].shape[0]
 
         def one(ssm: AbstractStateSpace, own: PyTree, number: Array) -> PyTree:
             return go(chosen, _of(dynamics, ssm), own, *rest, jax.random.fold_in(key, number))
 
         axis = eqx.if_array(0)
-        return eqx.filter_vmap(one, in_axes=(axis, axis, 0))(dynamics.ssm, own, jnp.arange(count))
+        axes = (dynamics.axes, axis, 0)
+        return eqx.filter_vmap(one, in_axes=axes)(dynamics.ssm, own, jnp.arange(count))
 
     return batched
 
@@ -186,7 +187,7 @@ def _begun_each(
         belief = chosen.start(_of(dynamics, ssm), ssm.init(NOTHING, key=k_init), key=k_start)
         return belief if isinstance(chosen, AbstractSmoother) else opened(chosen, belief, cycles)
 
-    return eqx.filter_vmap(one, in_axes=eqx.if_array(0))(dynamics.ssm)
+    return eqx.filter_vmap(one, in_axes=(dynamics.axes,))(dynamics.ssm)
 
 
 def _of(dynamics: Dynamics, ssm: AbstractStateSpace) -> Dynamics:

@@ -13,7 +13,7 @@ from assim.cli.choosing import FILTERS, SYSTEMS, chosen_filter
 from assim.cli.fitting import Output
 from assim.cli.kinds import read
 from assim.cli.opening import Quality, names_in, open_record
-from assim.cli.recording import fit_and_files, readings, record, stamp, unseen
+from assim.cli.recording import fit_and_files, readings, record, unseen
 from assim.cli.speaking import say, watched
 from assim.cli.verifying import judged
 from assim.cli.writing import require_place_of_file, save, written
@@ -87,6 +87,13 @@ def assimilate(
             metavar="FILE", help="The true state, to say how far the analysis is from it."
         ),
     ] = None,
+    spin_up: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Cycles at the start that what is said of errors and innovations leaves out.",
+        ),
+    ] = 0,
     step: Step = None,
     qc: Screen = Quality.bad,
     cf: Annotated[
@@ -148,7 +155,7 @@ def assimilate(
             from assim import data
 
             data.to_cf(made, cf)
-        told = [_done(chosen, made, output), *([] if quiet else judged(made, seen))]
+        told = [_done(chosen, made, output), *([] if quiet else judged(made, seen, spin_up))]
     for sentence in told:
         say(sentence, quiet=quiet)
     if cf is not None:
@@ -201,6 +208,7 @@ def _as_before(
 
 def _done(chosen: Any, made: xr.DataTree, output: Path) -> str:
     """What was done, and where it is."""
+    from assim.data.clockwork import stamp
     from assim.data.describing import listed
     from assim.scoring import channels
 

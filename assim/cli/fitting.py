@@ -76,6 +76,7 @@ def fit(
         import jax
 
         from assim import data
+        from assim.data.clockwork import stamp
         from assim.data.describing import listed
         from assim.inferring import infer
 
@@ -101,7 +102,7 @@ def fit(
         else f"{draws['draw']} draws"
     )
     say(
-        f"{model} on {listed(_channels(tree.attrs['layout']))} up to {ds['time'].values[-1]:.19}: "
+        f"{model} on {listed(_channels(tree.attrs['layout']))} up to {stamp(ds['time'].values[-1])}: "
         f"{told} in {output}.",
         quiet=quiet,
     )

@@ -16,7 +16,6 @@ from assim.cli.writing import require_place_of_file, save, written
 from assim.data.atomic import replacing
 
 if TYPE_CHECKING:
-    import numpy as np
     import xarray as xr
 
 
@@ -56,6 +55,7 @@ def forecast(
     import jax
 
     from assim import data
+    from assim.data.clockwork import stamp
     from assim.forecasting import forecast as forecast_from
     from assim.tree import restore
     from assim.verifying import lead_words
@@ -102,14 +102,16 @@ def forecast(
         predicted = made["predictions"].to_dataset()
         starts, ahead = predicted["init_time"].values, lead_words(predicted["lead_time"].values[-1])
     count = "1 forecast" if len(starts) == 1 else f"{len(starts)} forecasts"
-    until = "" if len(starts) == 1 else f" to {_stamp(starts[-1])}"
-    say(f"{count}, {ahead} ahead, from {_stamp(starts[0])}{until} in {output}.", quiet=quiet)
+    until = "" if len(starts) == 1 else f" to {stamp(starts[-1])}"
+    say(f"{count}, {ahead} ahead, from {stamp(starts[0])}{until} in {output}.", quiet=quiet)
     if cf is not None:
         say(f"The same as a flat CF file in {cf}.", quiet=quiet)
 
 
 def _unseen(ds: xr.Dataset, tail: xr.Dataset | None, *, quiet: bool) -> tuple[xr.Dataset, bool]:
     """The part of the record that comes after the training, and whether there is one; else the whole record."""
+    from assim.data.clockwork import stamp
+
     if tail is None or tail.sizes["time"] == 0:
         return ds, True
     end, times = tail["time"].values[-1], ds["time"].values
@@ -117,9 +119,5 @@ def _unseen(ds: xr.Dataset, tail: xr.Dataset | None, *, quiet: bool) -> tuple[xr
         return ds, True
     if times[-1] <= end:
         return ds, False
-    note(f"The fit has seen the record up to {_stamp(end)}: origins begin there.", quiet=quiet)
+    note(f"The fit has seen the record up to {stamp(end)}: origins begin there.", quiet=quiet)
     return ds.isel(time=times > end), True
-
-
-def _stamp(time: np.datetime64) -> str:
-    return str(time.astype("datetime64[s]"))

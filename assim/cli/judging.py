@@ -49,7 +49,7 @@ def compare(
 ) -> None:
     """Score forecasts, on the cells that all of them have."""
     from assim.comparing import compare as score
-    from assim.report.collecting import step_of
+    from assim.report.collecting import step_of, valid_times
 
     if output is not None and output.suffix.lower() not in TABLES:
         raise ValueError(
@@ -67,7 +67,9 @@ def compare(
             variables=sorted(channels),
             qc=qc,
             step=step,
-            like=None if step is not None else ("the forecasts", step_of(trees)),
+            like=None
+            if step is not None
+            else ("the forecasts", step_of(trees), valid_times(trees)),
             quiet=quiet,
         )
         scores = score(trees, seen, baseline=baseline, seed=seed, in_sample=in_sample)

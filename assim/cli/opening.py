@@ -10,7 +10,9 @@ from assim.cli.kinds import refuse_results
 from assim.cli.speaking import note
 
 if TYPE_CHECKING:
+    import numpy as np
     import xarray as xr
+    from numpy.typing import NDArray
 
 
 class Quality(StrEnum):
@@ -32,7 +34,7 @@ def open_record(
     variables: Iterable[str] = (),
     qc: Quality = Quality.bad,
     step: str | None = None,
-    like: tuple[str, float] | None = None,
+    like: tuple[str, float] | tuple[str, float, NDArray[np.datetime64]] | None = None,
     quiet: bool = False,
 ) -> xr.Dataset:
     """One record from one or several files.
@@ -42,7 +44,7 @@ def open_record(
         variables: what to read; nothing for all.
         qc: which flagged readings become missing.
         step: clock to align to, such as "10min"; None for that of `like`, or else the record's own.
-        like: what the record is for, and the step of its clock in seconds.
+        like: what the record is for, the step of its clock in seconds, and its times where they are known.
         quiet: whether to keep mends to oneself.
 
     Raises:
@@ -64,15 +66,25 @@ def open_record(
     return ds if like is None else _on_the_clock_of(ds, *like, quiet=quiet)
 
 
-def _on_the_clock_of(ds: xr.Dataset, whose: str, step: float, *, quiet: bool) -> xr.Dataset:
+def _on_the_clock_of(
+    ds: xr.Dataset,
+    whose: str,
+    step: float,
+    wanted: NDArray[np.datetime64] | None = None,
+    *,
+    quiet: bool,
+) -> xr.Dataset:
     """The record as it is where it is on that clock or coarser; else the mean of each step."""
     import numpy as np
 
     from assim import data
     from assim.data.clockwork import step_words
-    from assim.data.describing import needs_aligning
+    from assim.data.describing import holds_times, needs_aligning
 
-    if not needs_aligning(ds["time"].values, step):
+    times = ds["time"].values
+    if not needs_aligning(times, step):
+        return ds
+    if wanted is not None and holds_times(times, wanted, step):
         return ds
     words = step_words(step)
     note(

@@ -10,7 +10,6 @@ from assim.cli.opening import Quality, open_record
 from assim.cli.speaking import note
 
 if TYPE_CHECKING:
-    import numpy as np
     import xarray as xr
 
     from assim.tree import Fitted
@@ -83,6 +82,8 @@ def unseen(ds: xr.Dataset, fitted: Fitted, *, quiet: bool) -> xr.Dataset:
         fitted: the fit.
         quiet: whether to keep that to oneself.
     """
+    from assim.data.clockwork import stamp
+
     tail, times = fitted.tail, ds["time"].values
     if tail is None or tail.sizes["time"] == 0 or times.size == 0:
         return ds
@@ -94,8 +95,3 @@ def unseen(ds: xr.Dataset, fitted: Fitted, *, quiet: bool) -> xr.Dataset:
         return ds
     note(f"The fit has seen the record up to {stamp(end)}: the filter begins there.", quiet=quiet)
     return ds.isel(time=times > end)
-
-
-def stamp(time: np.datetime64) -> str:
-    """A time to the second."""
-    return str(time.astype("datetime64[s]"))

@@ -12,18 +12,23 @@ FEW = 5
 JUDGED = ("background", "analysis", "innovation", "observed_data")
 
 
-def judged(made: xr.DataTree, truth: xr.Dataset | None) -> list[str]:
+def judged(made: xr.DataTree, truth: xr.Dataset | None, spin_up: int = 0) -> list[str]:
     """How consistent the innovations are, how far the truth is, and what to change.
 
     Args:
         made: an assimilation; of its members nothing is read, since they may be more than fit into memory.
         truth: the true state, or None.
+        spin_up: cycles at the start that are left out.
     """
     import xarray as xr
 
     from assim.verifying_assimilation import verify_assimilation
 
-    light = {name: _moments(made[name].to_dataset()) for name in JUDGED}
+    cycles = made["innovation"].sizes["time"]
+    if spin_up >= cycles:
+        return [f"A --spin-up of {spin_up} leaves nothing of {cycles} cycles to judge: give less."]
+    kept = {"time": slice(spin_up, None)}
+    light = {name: _moments(made[name].to_dataset().isel(kept)) for name in JUDGED}
     try:
         table = verify_assimilation(xr.DataTree.from_dict(light), truth)
     except ValueError as error:

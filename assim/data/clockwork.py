@@ -89,6 +89,13 @@ def typical_step(steps: NDArray[np.float64]) -> float:
     return mean
 
 
+def stamp(time: np.datetime64) -> str:
+    """A time as people write it, to the second or as much finer as it is."""
+    exact = np.datetime64(time, "ns")
+    units = ("s", "ms", "us", "ns")
+    return next(str(t) for u in units if (t := exact.astype(f"datetime64[{u}]")) == exact)
+
+
 def step_words(step: float) -> str:
     """A step as people write it: 30min, 1h, 10s."""
     for size, unit in ((86_400, "D"), (3_600, "h"), (60, "min"), (1, "s")):

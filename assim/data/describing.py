@@ -208,6 +208,20 @@ def needs_aligning(times: NDArray[np.datetime64], step: float) -> bool:
     return False
 
 
+def holds_times(times: NDArray[np.datetime64], wanted: NDArray[np.datetime64], step: float) -> bool:
+    """Whether a record is no finer than a step and has all times of a result that it spans: one by the month has.
+
+    Args:
+        times: stamps of the record, shape (time,), datetime64[ns].
+        wanted: of the result, any shape, datetime64[ns].
+        step: of the result, seconds.
+    """
+    if times.size < 2 or np.median(np.diff(times)) / np.timedelta64(1, "s") < step:
+        return False
+    spanned = wanted[(wanted >= times[0]) & (wanted <= times[-1])]
+    return spanned.size > 0 and bool(np.isin(spanned, times).all())
+
+
 def in_words(seconds: float) -> str:
     """A span in its largest whole unit, to three digits: 6h, 1.5D, 90s."""
     for size, unit in ((86_400, "D"), (3_600, "h"), (60, "min")):

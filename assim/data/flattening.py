@@ -69,23 +69,25 @@ def flattened(
 
 def _forecast(ds: xr.Dataset) -> xr.Dataset:
     """The clock of a forecast by CF: valid time, reference time and period."""
-    ds = ds.drop_vars("valid_time", errors="ignore")
+    init = ds["init_time"].values
+    valid = init[:, None] + ds["lead_time"].values
+    if "valid_time" in ds:  # months are not all of one length
+        valid = ds["valid_time"].transpose("init_time", "lead_time").values
+        ds = ds.drop_vars("valid_time")
     reference = {"standard_name": "forecast_reference_time", "long_name": "time of the forecast"}
     period = {"standard_name": "forecast_period", "long_name": "time ahead", "units": "s"}
     seconds = ds["lead_time"].values / np.timedelta64(1, "s")
-    init = ds["init_time"].values
     if len(init) == 1:
         ds = ds.isel(init_time=0, drop=True).rename(lead_time="time")
-        ds = ds.assign_coords(time=init[0] + ds["time"].values)
+        ds = ds.assign_coords(time=valid[0])
         ds = ds.assign_coords(forecast_period=("time", seconds, period))
         return ds.assign_coords(forecast_reference_time=((), init[0], reference))
-    valid = init + ds["lead_time"].values[:, None]
     dims = ("forecast_period", "forecast_reference_time")
     ds = ds.rename(lead_time=dims[0], init_time=dims[1]).transpose(..., *dims)
     ds = ds.assign_coords({dims[0]: (dims[0], seconds, period)})
     ds = ds.assign_coords({dims[1]: (dims[1], init, {**reference, "axis": "T"})})
     said = {"standard_name": "time", "long_name": "time that the forecast is for"}
-    return ds.assign_coords(time=(dims, valid, said))
+    return ds.assign_coords(time=(dims, valid.T, said))
 
 
 def _believed(ds: xr.Dataset) -> tuple[dict[str, xr.DataArray], xr.Dataset]:

@@ -260,7 +260,8 @@ def _columns(ds: xr.Dataset, selection: Selection, like: dict | None) -> dict[st
     if len(columns) > MOST_CHANNELS:
         raise ValueError(
             f"The dataset has {len(columns)} channels and at most {MOST_CHANNELS} are modelled "
-            "together: choose some with open_dataset(..., variables=[...]) or select a few levels."
+            "together: choose some with open_dataset(..., variables=[...]) or select a few levels; fields on a "
+            "grid go whole into FieldPersistence, FieldClimatology, DMD, FNO or SemilinearOperator of assim.models."
         )
     return columns
 

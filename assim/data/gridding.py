@@ -124,7 +124,7 @@ def fields_of(ds: xr.Dataset, names: Iterable[str] | None = None) -> Fields:
             "The dataset has no field: give a variable of numbers on (time, ...) with coordinates along its other "
             "dimensions."
         )
-    ds = _folded(ds[list(asked)])
+    ds = folded(ds[list(asked)])
     across = {n: tuple(str(d) for d in ds[n].dims if d not in (TIME, RUN)) for n in asked}
     dims = across[asked[0]]
     if several := sorted({RUN in ds[n].dims for n in asked}):
@@ -186,8 +186,8 @@ def _is_field(variable: xr.DataArray) -> bool:
     return TIME in variable.dims and bool(others) and variable.dtype.kind in "fiu"
 
 
-def _folded(ds: xr.Dataset) -> xr.Dataset:
-    """A square that was laid out in one row, with two axes again."""
+def folded[T: (xr.Dataset, xr.DataArray)](ds: T) -> T:
+    """A square laid out in one row (`place`, with `place_0` and `place_1` beside it), with two axes again."""
     sides = sorted(str(c) for c in ds.coords if str(c).startswith("place_"))
     if "place" not in ds.dims or not sides:
         return ds

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from assim.data.clockwork import stamp
+
 type Moment = str | np.datetime64 | pd.Timestamp
 
 
@@ -26,8 +28,8 @@ def split(ds: xr.Dataset, at: Moment) -> tuple[xr.Dataset, xr.Dataset]:
     row = int(np.searchsorted(times, at))
     if row == 0 or row == times.size:
         raise ValueError(
-            f"Nothing lies {'before' if row == 0 else 'after'} at={_stamp(at)}: the record goes from "
-            f"{_stamp(times[0])} to {_stamp(times[-1])}; choose a time inside it."
+            f"Nothing lies {'before' if row == 0 else 'after'} at={stamp(at)}: the record goes from "
+            f"{stamp(times[0])} to {stamp(times[-1])}; choose a time inside it."
         )
     return ds.isel(time=slice(0, row)), ds.isel(time=slice(row, None))
 
@@ -65,8 +67,8 @@ def rolling_origins(
     origins = np.arange(first, times[-1] + typical - ahead + np.timedelta64(1, "ns"), pace)
     if origins.size == 0 or first <= times[0]:
         raise ValueError(
-            f"No fold of horizon {horizon} fits after {_stamp(first)} in a record from {_stamp(times[0])} to "
-            f"{_stamp(times[-1])}: ask for a shorter horizon or an earlier start (after the first time)."
+            f"No fold of horizon {horizon} fits after {stamp(first)} in a record from {stamp(times[0])} to "
+            f"{stamp(times[-1])}: ask for a shorter horizon or an earlier start (after the first time)."
         )
     return _folds(ds, times, origins, ahead, past)
 
@@ -113,7 +115,3 @@ def _span(given: str, name: str) -> np.timedelta64:
     if span <= np.timedelta64(0, "ns"):
         raise ValueError(f"{name}={given!r} is not positive: write it as '6h' or '30min'.")
     return span
-
-
-def _stamp(time: np.datetime64) -> str:
-    return str(time.astype("datetime64[s]"))

@@ -14,6 +14,7 @@ from assim.filters.inflation import RTPS, Additive, Multiplicative
 from assim.filters.kalman import RTS, Kalman
 from assim.filters.letkf import LETKF
 from assim.filters.localization import GreatCircle, Straight
+from assim.filters.observer import Observer
 from assim.filters.partial import Partial
 from assim.filters.particle import Particle
 from assim.filters.robust import Gated, Tolerant
@@ -39,6 +40,7 @@ __all__ = [
     "IEnKS",
     "Kalman",
     "Multiplicative",
+    "Observer",
     "Partial",
     "Particle",
     "Straight",

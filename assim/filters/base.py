@@ -69,11 +69,30 @@ class Dynamics(eqx.Module):
         ssm: the model; with `each`, a batch of them on a leading member axis.
         each: whether every member has parameters of its own.
         where: coordinates of sensors that stay, shape (channel, coordinate); a cycle may bring others.
+        shared: of each array of a batch of models, whether it is one for all of them; () where each has its own.
     """
 
     ssm: AbstractStateSpace
     each: bool = eqx.field(static=True, default=False)
     where: Float[Array, "channel coordinate"] | None = None
+    shared: tuple[bool, ...] = eqx.field(static=True, default=())
+
+    @property
+    def axes(self) -> PyTree:
+        """The axis of the members in each array of a batch of models; None where it is one for all of them."""
+        if not self.shared:
+            return eqx.if_array(0)
+        structure = jax.tree.structure(eqx.filter(self.ssm, eqx.is_array))
+        return jax.tree.unflatten(structure, [None if one else 0 for one in self.shared])
+
+    @property
+    def one(self) -> AbstractStateSpace:
+        """The first of a batch of models."""
+        arrays, rest = eqx.partition(self.ssm, eqx.is_array)
+        leaves, structure = jax.tree.flatten(arrays)
+        shared = self.shared or (False,) * len(leaves)
+        kept = [leaf if one else leaf[0] for leaf, one in zip(leaves, shared, strict=True)]
+        return eqx.combine(jax.tree.unflatten(structure, kept), rest)
 
     def sight(self, ssm: AbstractStateSpace, x: Array, cycle: Cycle) -> Distribution:
         """p(y | x) of one state at the end of a cycle."""
@@ -140,7 +159,7 @@ class Dynamics(eqx.Module):
         else:
             roots = eqx.filter_vmap(
                 lambda ssm: ssm.error_root(cycle.span, self.positions(cycle)),
-                in_axes=(eqx.if_array(0),),
+                in_axes=(self.axes,),
                 out_axes=1,
             )(ssm)
             root = (roots / roots.shape[1] ** 0.5).reshape(roots.shape[0], -1)
@@ -163,7 +182,7 @@ class Dynamics(eqx.Module):
 
     @property
     def _axis(self) -> object:
-        return eqx.if_array(0) if self.each else None
+        return self.axes if self.each else None
 
 
 class AbstractFilter(eqx.Module):
@@ -244,9 +263,8 @@ def require_matching(dynamics: Dynamics, x: Array, cycles: Cycle) -> None:
 
     def see(x: Array) -> Array:
         cycle = jax.tree.map(lambda leaf: leaf[0], cycles)
-        models, rest = eqx.partition(dynamics.ssm, eqx.is_array)
-        one = jax.tree.map(lambda leaf: leaf[0], models) if dynamics.each else models
-        ssm, where = eqx.combine(one, rest), dynamics.positions(cycle)
+        ssm = dynamics.one if dynamics.each else dynamics.ssm
+        where = dynamics.positions(cycle)
         return ssm.observation(x, cycle.span, where, None, cycle.u).mean
 
     channels, expected = cycles.mask.shape[-1], jax.eval_shape(see, x).shape[-1]

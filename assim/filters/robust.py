@@ -184,7 +184,7 @@ def _variance(dynamics: Dynamics, x: Array, cycle: Cycle) -> Float[Array, " chan
         return dynamics.sight(ssm, x, cycle).variance
 
     if dynamics.each:
-        return eqx.filter_vmap(tell, in_axes=(eqx.if_array(0),))(dynamics.ssm).mean(axis=0)
+        return eqx.filter_vmap(tell, in_axes=(dynamics.axes,))(dynamics.ssm).mean(axis=0)
     return tell(dynamics.ssm)
 
 

@@ -22,7 +22,7 @@ def potential(
 
 def prior_potential(problem: Problem, v: Sites) -> Array:
     """The part of the potential energy that the data have no part in."""
-    return potential_energy(problem.model.prior, (problem.layout, problem.constants), {}, v)
+    return potential_energy(problem.prior, (), {}, v)
 
 
 def constrain(problem: Problem, v: Sites) -> Sites:

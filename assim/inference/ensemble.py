@@ -105,17 +105,20 @@ def _loss(
     prior: GaussianPrior,
     member: _Team,
     v: Sites,
-    held: Sites,
+    held: Sites | None,
     windows: Array,
+    visit: Array | int = 0,
 ) -> Array:
-    """Loss per window of one member at `v`; scales of the noise and of the mean's fit are those at `held`."""
+    """Loss per window of one member at `v`; scales of noise and of the mean's fit are those at `held`, or at v."""
     model = require_pointwise(problem, method="EnsembleMAP", others="NUTS, SVI or Stein")
-    moving, still = problem.bind(v), problem.bind(jax.lax.stop_gradient(held))
+    moving = problem.bind(v)
+    still = None if held is None else problem.bind(held)
 
     def score(window: Array) -> Array:
-        example = jax.tree.map(lambda leaf: leaf[window], problem.examples)
+        example = problem.example(window, visit)
         density = emission(model, moving, example, method="EnsembleMAP")
-        known = jax.lax.stop_gradient(emission(model, still, example, method="EnsembleMAP"))
+        known = density if still is None else emission(model, still, example, method="EnsembleMAP")
+        known = jax.lax.stop_gradient(known)
         _require_normal(density)
         y, mask = model.reading(example)
         k_reading, k_weight = jax.random.split(jax.random.fold_in(member.key, window))
@@ -143,9 +146,11 @@ def _adam_steps(
     optimiser = adam(method.learning_rate, method.num_steps)
     size = method.batch_size
 
-    def one(member: _Team, v: Sites, moments: PyTree, windows: Array) -> tuple[PyTree, Array]:
+    def one(
+        member: _Team, v: Sites, moments: PyTree, windows: Array, visit: Array
+    ) -> tuple[PyTree, Array]:
         loss, slope = jax.value_and_grad(
-            lambda v: _loss(method, problem, prior, member, v, v, windows)
+            lambda v: _loss(method, problem, prior, member, v, None, windows, visit)
         )(v)
         moves, moments = optimiser.update(slope, moments, v)
         return (optax.apply_updates(v, moves), moments), loss
@@ -156,7 +161,9 @@ def _adam_steps(
         if size is not None and size < problem.num_data:
             k_step = jax.random.fold_in(key, first + i)
             windows = jax.random.randint(k_step, (size,), 0, problem.num_data)
-        after, loss = jax.vmap(one, in_axes=(0, 0, 0, None))(team, v, moments, windows)
+        after, loss = jax.vmap(one, in_axes=(0, 0, 0, None, None))(
+            team, v, moments, windows, first + i
+        )
         return after, losses.at[i].set(loss.mean())
 
     dtype = jax.tree.leaves(carry[0])[0].dtype

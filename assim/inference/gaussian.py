@@ -67,7 +67,7 @@ def gaussian_prior(problem: Problem, *, method: str) -> GaussianPrior:
 
 @eqx.filter_jit
 def _moments(problem: Problem, method: str, seed: int) -> GaussianPrior:
-    prior = handlers.seed(lambda: problem.model.prior(problem.layout, problem.constants), seed)
+    prior = handlers.seed(problem.prior, seed)
     loc, sd = {}, {}
     for name, site in handlers.trace(prior).get_trace().items():
         if site["type"] == "sample" and not site["is_observed"]:
@@ -110,7 +110,7 @@ def emission(
     density = model.density(ssm, example)
     if not isinstance(density, Emission):
         raise TypeError(
-            f"{method} needs the location and scale of an assim.nn.emission.Emission, and "
-            f"{type(model).__name__} has a {type(density).__name__}: use NUTS, SVI or Stein instead."
+            f"{method} needs a location and a scale of each reading, and the density of {type(model).__name__} "
+            "tells none: use NUTS, SVI or Stein instead."
         )
     return density

@@ -9,20 +9,35 @@ from assim.models.autoregressive import (
     Normal,
     StudentT,
 )
-from assim.models.baselines import Climatology, Persistence, SeasonalNaive
+from assim.models.baselines import (
+    DMD,
+    FNO,
+    Climatology,
+    FieldClimatology,
+    FieldPersistence,
+    Persistence,
+    SeasonalNaive,
+)
 from assim.models.mechanistic import Mechanistic
-from assim.models.semilinear import SemilinearOperator
+from assim.models.semilinear import Gain, PublishedNODA, Readings, SemilinearOperator
 
 __all__ = [
+    "DMD",
+    "FNO",
     "VAR",
     "Autoregressive",
     "Climatology",
     "Direct",
+    "FieldClimatology",
+    "FieldPersistence",
     "FixedNormal",
+    "Gain",
     "Iterated",
     "Mechanistic",
     "Normal",
     "Persistence",
+    "PublishedNODA",
+    "Readings",
     "SeasonalNaive",
     "SemilinearOperator",
     "StudentT",

@@ -2,9 +2,10 @@
 
 from itertools import product
 
+import jax
 import jax.numpy as jnp
 
-from assim.types import Array, Bool, Float
+from assim.types import Array, Bool, Float, Int
 
 
 def between(
@@ -41,3 +42,33 @@ def between(
         weight = weight if sea is None else weight * sea[tuple(at.T)]
         seen, total = seen + weight * field[tuple(at.T)], total + weight
     return seen / jnp.where(total > 0, total, 1.0)
+
+
+def read_fields(
+    fields: Float[Array, "field ..."],
+    where: Float[Array, "point coordinate"],
+    starts: tuple[float, ...],
+    steps: tuple[float, ...],
+    periodic: tuple[bool, ...],
+    sea: Bool[Array, "..."] | None = None,
+) -> tuple[Float[Array, " point"], Int[Array, " point"] | int]:
+    """Each point in the field that it reads, and the number of that.
+
+    Args:
+        fields: on one grid, one axis a coordinate behind the first.
+        where: positions, shape (point, coordinate), and behind them the number of the field; without one all read
+            the first.
+        starts: as for `between`.
+        steps: as for `between`.
+        periodic: as for `between`.
+        sea: as for `between`.
+
+    Returns:
+        Values and numbers, each shape (point,); one number where all read the first.
+    """
+    axes, grid = fields.ndim - 1, (starts, steps, periodic, sea)
+    if where.shape[1] == axes:
+        return between(fields[0], where, *grid), 0
+    number = where[:, axes].astype(int)
+    every = jax.vmap(lambda field: between(field, where[:, :axes], *grid))(fields)
+    return every[number, jnp.arange(where.shape[0])], number

@@ -14,6 +14,8 @@ from assim.plotting.assimilation import (
 from assim.plotting.calibration import pit, quantile_curve, ranks, reliability, spread_skill
 from assim.plotting.curves import scores_by_lead, training, variance_split
 from assim.plotting.fan import fan
+from assim.plotting.field_curves import plot_error_by_lead, plot_spectrum
+from assim.plotting.fields import plot_hovmoller, plot_map
 
 __all__ = [
     "analysis_fan",
@@ -22,6 +24,10 @@ __all__ = [
     "hovmoeller",
     "innovations",
     "pit",
+    "plot_error_by_lead",
+    "plot_hovmoller",
+    "plot_map",
+    "plot_spectrum",
     "quantile_curve",
     "ranks",
     "reliability",

@@ -9,6 +9,7 @@ import xarray as xr
 
 from assim import scoring
 from assim.plotting.calibration import bars_of
+from assim.plotting.panels import axis_words
 from assim.plotting.style import (
     PALETTE,
     TRUTH,
@@ -19,6 +20,7 @@ from assim.plotting.style import (
     new_axes,
     time_axis,
     tint,
+    words_of,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def hovmoeller(
         The figure, one panel below the other, with the means of the beliefs.
 
     Raises:
-        ValueError: if there is no field, it has more coordinates than one, or the truth does not fit.
+        ValueError: if there is no field, it has more axes than one, or the truth does not fit.
     """
     name = choose("field", fields(tree), variable)
     stages = scoring.stages(tree)
@@ -222,7 +224,7 @@ def innovations(
     words = f"outside: {share:.0f} %"
     axes.plot(times[outside], values[outside], "x", color=PALETTE[1], ms=5, label=words)
     axes.set_ylabel(label("reading minus background", told["residual"].attrs.get("units")))
-    axes.set_title(", ".join([_words(name), *_labels(where)]))
+    axes.set_title(", ".join([_words(name), *words_of(where)]))
     time_axis(axes)
     return finish(axes)
 
@@ -278,7 +280,7 @@ def analysis_fan(
             dots = _beside(at_place(seen, place, ("time",))[0], middle, cycle)
             axes.plot(times, dots, ".", color=PALETTE[1], ms=3.5, label="reading")
     axes.set_ylabel(label(whole.attrs.get("long_name", name), whole.attrs.get("units")))
-    axes.set_title(", ".join(_labels(where)))
+    axes.set_title(", ".join(words_of(where)))
     time_axis(axes)
     if cycle is not None:
         axes.yaxis.set_major_formatter(lambda value, _: f"{value % cycle:g}")
@@ -286,13 +288,8 @@ def analysis_fan(
 
 
 def fields(tree: xr.DataTree) -> list[str]:
-    """Name the variables of an assimilation that lie on one line of places."""
-    names = []
-    for name in scoring.variables(tree):
-        mean = tree[scoring.stages(tree)[-1]].to_dataset()[f"{name}_mean"]
-        if "place" in mean.dims and "place_1" not in mean.coords and mean.sizes["place"] > 1:
-            names.append(name)
-    return names
+    """Name the variables of an assimilation that lie on one axis."""
+    return [name for name, axes in scoring.field_axes(tree).items() if len(axes) == 1]
 
 
 def _band(
@@ -327,27 +324,18 @@ def _beside(values: xr.DataArray, middle: np.ndarray, cycle: float | None) -> np
 
 def _mesh(axes: Axes, panel: xr.DataArray, title: str, style: dict[str, Any]) -> Any:
     """Draw one panel, time to the right and places upwards."""
-    values = panel.transpose("place", "time")
-    if "place" in values.coords:
-        values = values.sortby("place")
-    places = (
-        values["place"].values if "place" in values.coords else np.arange(values.sizes["place"])
-    )
+    (dim,) = scoring.grid_axes(panel)
+    values = panel.transpose(dim, "time")
+    if dim in values.coords:
+        values = values.sortby(dim)
+    places = values[dim].values  # their numbers where there is no coordinate
     mesh = axes.pcolormesh(
         values["time"].values, places, values.values, shading="nearest", rasterized=True, **style
     )
-    axes.set_ylabel("place")
+    axes.set_ylabel("place" if dim == "place" else axis_words(panel, dim))
     axes.set_title(title, fontsize="medium", loc="left")
     return mesh
 
 
 def _words(name: object) -> str:
     return str(name).replace("_", " ")
-
-
-def _labels(where: dict[str, object]) -> list[str]:
-    """Say which place is drawn."""
-    return [
-        f"{dim} {at:g}" if isinstance(at, float | np.floating) else f"{dim} {at}"
-        for dim, at in where.items()
-    ]

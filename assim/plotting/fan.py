@@ -68,7 +68,7 @@ def fan(
     channel, where = at_place(channel.isel(init_time=row), place, scoring.FORECAST)
     paths = scoring.members(channel.reset_coords(drop=True)).transpose("lead_time", "member").values
     origin = origins[row].to_datetime64()
-    times = origin + predicted["lead_time"].values
+    times = predicted["valid_time"].isel(init_time=row).values
     cycle = scoring.period(channel)
     middle = np.median(paths, axis=-1)
     if cycle is not None:

@@ -166,6 +166,14 @@ def at_place(
     return channel, where
 
 
+def words_of(where: dict[str, object]) -> list[str]:
+    """Say which place is drawn."""
+    return [
+        f"{dim} {at:g}" if isinstance(at, float | np.floating) else f"{dim} {at}"
+        for dim, at in where.items()
+    ]
+
+
 def time_axis(axes: Axes) -> None:
     """Label times briefly."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter

@@ -10,10 +10,9 @@ import numpy as np
 import xarray as xr
 
 from assim import plotting, scoring
-from assim.plotting.assimilation import fields
 from assim.plotting.style import label
-from assim.report.figures import MOST_CHANNELS
-from assim.report.pages import facts, figure, heading, image, note, table
+from assim.report.fields import field_in_time
+from assim.report.pages import MOST_CHANNELS, facts, figure, heading, note, table
 from assim.report.provenance import settings_words
 from assim.verifying_assimilation import verify_assimilation
 
@@ -165,10 +164,10 @@ def _figures(name: str, tree: xr.DataTree, truth: xr.Dataset | None, checked: xr
     """Draw fields or fans, innovations, ranks, and spread beside error."""
     body = ""
     judged = list(map(str, checked["variable"].values)) if truth is not None else []
-    for variable in fields(tree)[:MOST_CHANNELS]:
-        body += _field(name, tree, truth if variable in judged else None, variable)
-    spread = set(fields(tree))
-    fans = [v for v in scoring.variables(tree) if v not in spread][:MOST_CHANNELS]
+    fields = scoring.field_axes(tree)
+    for variable in list(fields)[:MOST_CHANNELS]:
+        body += field_in_time(name, tree, truth if variable in judged else None, variable)
+    fans = [v for v in scoring.variables(tree) if v not in fields][:MOST_CHANNELS]
     panels: list[Callable[[Axes], object]] = [
         partial(_fan, tree, truth if v in judged else None, v) for v in fans
     ]
@@ -186,16 +185,6 @@ def _figures(name: str, tree: xr.DataTree, truth: xr.Dataset | None, checked: xr
         ranked = checked["reading_flatness"].dropna("channel")["channel"].values[:MOST_CHANNELS]
         panels = [partial(_ranks, tree, None, str(channel)) for channel in ranked]
     return body + figure(panels, f"{name}: error and spread in time, and ranks")
-
-
-def _field(name: str, tree: xr.DataTree, truth: xr.Dataset | None, variable: str) -> str:
-    from matplotlib.figure import Figure
-
-    if "station" in tree[_shown(tree)].dims:
-        return ""
-    sheet = Figure(figsize=(9.0, 6.4), layout="constrained", dpi=100)
-    drawn = plotting.hovmoeller(tree, truth, variable, figure=sheet)
-    return image(drawn, f"{name}: {variable} in time")
 
 
 def _fan(tree: xr.DataTree, truth: xr.Dataset | None, variable: str, ax: Axes) -> None:

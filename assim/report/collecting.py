@@ -9,10 +9,12 @@ from shlex import join
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from assim.data import align, open_dataset
 from assim.data.clockwork import step_words
-from assim.data.describing import needs_aligning
+from assim.data.describing import holds_times, needs_aligning
+from assim.scoring import predictions
 from assim.tree import read_tree
 
 Result = xr.DataTree | xr.Dataset
@@ -156,6 +158,12 @@ def step_of(forecasts: Mapping[str, xr.DataTree]) -> float:
     return next(iter(steps.values()))
 
 
+def valid_times(forecasts: Mapping[str, xr.DataTree]) -> NDArray[np.datetime64]:
+    """All times that forecasts are of, shape (time,), datetime64[ns]."""
+    valid = [predictions(tree)["valid_time"].values.ravel() for tree in forecasts.values()]
+    return np.unique(np.concatenate(valid))
+
+
 def _read(folder: Path) -> tuple[dict[str, Result], list[str]]:
     """Read every result of a directory that can be read."""
     found: dict[str, Result] = {}
@@ -209,7 +217,8 @@ def _on_their_clock(
         step = step_of(forecasts)
     except ValueError as error:
         return None, [f"The truth was left out: {error}"]
-    if not needs_aligning(truth["time"].values, step):
+    times = truth["time"].values
+    if not needs_aligning(times, step) or holds_times(times, valid_times(forecasts), step):
         return truth, []
     words = f"the mean of its readings in each {step_words(step)}"
     on_clock = align(truth, np.timedelta64(round(step * 1e9), "ns"))

@@ -10,12 +10,11 @@ import xarray as xr
 
 from assim import plotting, scoring
 from assim.plotting.style import line_styles
-from assim.report.pages import figure, heading
+from assim.report.fields import fields_ahead, fields_by_lead
+from assim.report.pages import MOST_CHANNELS, figure, heading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-MOST_CHANNELS = 6
 
 
 def score_figures(scores: xr.Dataset, variable: str) -> str:
@@ -53,18 +52,20 @@ def calibration_figures(
 def fans(
     forecasts: Mapping[str, xr.DataTree], truth: xr.Dataset | None, baseline: str | None
 ) -> str:
-    """Draw one forecast of every channel, and the split of its variance by lead time."""
-    body = ""
+    """Draw one forecast of every channel or field, and the split of its variance by lead time."""
+    body = fields_by_lead(forecasts, truth)
     for model, tree in forecasts.items():
-        names = list(map(str, scoring.predictions(tree).data_vars))[:MOST_CHANNELS]
+        fields = scoring.field_axes(tree)
+        held = list(map(str, scoring.predictions(tree).data_vars))
+        names = [name for name in held if name not in fields][:MOST_CHANNELS]
         seen = [name for name in names if truth is not None and name in truth.data_vars]
         panels: list[Callable[[Axes], object]] = [
             partial(_fan, tree, truth if name in seen else None, name) for name in names
         ]
         if model != baseline and "uncertainty" in tree.children:
-            held = tree["uncertainty"].data_vars
-            panels += [partial(_split, tree, name) for name in names if name in held]
-        body += heading(model)
+            parts = tree["uncertainty"].data_vars
+            panels += [partial(_split, tree, name) for name in names if name in parts]
+        body += heading(model) + fields_ahead(model, tree, truth)
         body += figure(panels, f"{model}: one forecast of each channel, and its variance by lead")
     return body
 

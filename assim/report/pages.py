@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MOST_CHANNELS = 6
+"""Drawn of one result."""
 STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.55 system-ui, sans-serif; color: #222; background: #fff;
@@ -145,7 +147,7 @@ def image(drawn: Figure, caption: str) -> str:
         HTML.
     """
     held = io.BytesIO()
-    drawn.savefig(held, format="png")
+    drawn.savefig(held, format="png", bbox_inches="tight")
     data = base64.b64encode(held.getvalue()).decode("ascii")
     return (
         f'<figure><img alt="{text(caption)}" src="data:image/png;base64,{data}">'

@@ -1,4 +1,4 @@
-"""Scores of labelled forecasts and assimilations: proper scores, calibration, skill, events, innovations.
+"""Scores of labelled forecasts and assimilations: proper scores, calibration, skill, events, innovations, fields.
 
 Everything takes and gives xarray; members lie on the dimension `member`, and the dimensions that
 are averaged are named. `assim.compare` and `assim.verify_assimilation` put it together.
@@ -35,6 +35,8 @@ from assim.scoring.cells import gather_log_scores, score_cells
 from assim.scoring.circular import mean_direction, period, wrap
 from assim.scoring.elpd import elpd
 from assim.scoring.events import event_reliability, event_scores, happened, probability, roc
+from assim.scoring.fields import error_by_lead, valid_prediction_time
+from assim.scoring.grids import area_weights, field_axes, grid_axes, laid_out
 from assim.scoring.innovations import (
     desroziers,
     innovation_consistency,
@@ -51,10 +53,12 @@ from assim.scoring.proper import (
 )
 from assim.scoring.seen import error_variance, seen_members
 from assim.scoring.skill import block_length, gain, skill
+from assim.scoring.spectrum import energy_spectrum
 from assim.scoring.unseen import require_unseen, trained_on
 
 __all__ = [
     "FORECAST",
+    "area_weights",
     "assimilation_crps",
     "assimilation_errors",
     "autocorrelation",
@@ -70,18 +74,23 @@ __all__ = [
     "difference",
     "elpd",
     "energy_score",
+    "energy_spectrum",
     "equal_members",
+    "error_by_lead",
     "error_variance",
     "event_reliability",
     "event_scores",
+    "field_axes",
     "flatness",
     "gain",
     "gather_log_scores",
+    "grid_axes",
     "happened",
     "held_members",
     "histogram",
     "innovation",
     "innovation_consistency",
+    "laid_out",
     "log_scores",
     "mean_direction",
     "mean_error",
@@ -107,6 +116,7 @@ __all__ = [
     "trained_on",
     "truth_histogram",
     "truth_of",
+    "valid_prediction_time",
     "variables",
     "variance",
     "wrap",

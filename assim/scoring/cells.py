@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from assim.scoring.calibration import pit
+from assim.scoring.leads import counted_as
 from assim.scoring.pairing import MEMBERS, members, origin_blocks
 from assim.scoring.proper import (
     climatological_sd,
@@ -78,7 +79,9 @@ def gather_log_scores(forecasts: Mapping[str, xr.DataTree], cells: xr.DataArray)
     """
     gathered = xr.full_like(cells, np.nan)
     for model, tree in forecasts.items():
-        for name, written in log_scores(tree).data_vars.items():
+        held = log_scores(tree)
+        held = counted_as(held, cells["lead_time"]) if held else held
+        for name, written in held.data_vars.items():
             if name in cells["variable"].values:
                 at = {"model": model, "variable": name}
                 like = cells.sel(at)

@@ -1,7 +1,7 @@
 """Put what happened beside what was foretold: a forecast tree's `predictions` and a truth dataset.
 
-A forecast from origin ``t`` at lead ``h`` is paired with the truth at ``valid_time = t + h``; a
-time that the truth does not hold, or holds as missing, stays NaN and is scored nowhere.
+A forecast from origin ``t`` at lead ``h`` is paired with the truth at its ``valid_time``, ``t + h`` unless it says
+another; a time that the truth does not hold, or holds as missing, stays NaN and is scored nowhere.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ import numpy as np
 import xarray as xr
 
 from assim.data.clockwork import JITTER, step_words
-from assim.data.describing import needs_aligning
+from assim.data.describing import holds_times, needs_aligning
+from assim.data.gridding import folded
 from assim.data.spreading import spread
 from assim.data.units import agree, convert
+from assim.scoring.leads import counted_as, require_one_clock, valid_times
+from assim.scoring.snapping import snapped
 
 MEMBERS = ("chain", "draw")
 FORECAST = (*MEMBERS, "init_time", "lead_time")
@@ -51,12 +54,11 @@ def predictions(forecast: xr.DataTree) -> xr.Dataset:
         )
     init = dataset["init_time"].values.astype("datetime64[ns]")
     lead = dataset["lead_time"].values.astype("timedelta64[ns]")
-    valid = init[:, None] + lead[None, :]
     attrs = {name: dict(dataset[name].attrs) for name in ("init_time", "lead_time")}
     dataset = dataset.assign_coords(
         init_time=("init_time", init, attrs["init_time"]),
         lead_time=("lead_time", lead, attrs["lead_time"]),
-        valid_time=(("init_time", "lead_time"), valid),
+        valid_time=(("init_time", "lead_time"), valid_times(dataset)),
     )
     scaling = json.loads(forecast.attrs.get("scaling", "{}"))
     dataset.attrs |= {"step": scaling["step"]} if "step" in scaling else {}
@@ -158,7 +160,8 @@ def common(
         for channel in dataset.data_vars
         if channel not in shared
     ]
-    cut = xr.align(*(ds[shared] for ds in every.values()), join="inner", exclude=MEMBERS)
+    near = (counted_as(snapped(ds[shared], first), first["lead_time"]) for ds in every.values())
+    cut = xr.align(*near, join="inner", exclude=MEMBERS)
     for dim in (dim for dim in cut[0].dims if dim not in MEMBERS):
         if cut[0].sizes[dim] == 0:
             raise ValueError(
@@ -175,6 +178,7 @@ def common(
         for channel in shared:
             _require_same_units(dataset[channel], cut[0][channel])
     aligned = dict(zip(every, cut, strict=True))
+    require_one_clock(aligned)
     return aligned, pair(cut[0], truth), said
 
 
@@ -242,6 +246,8 @@ def match_places(
         ValueError: if their places do not match.
     """
     places = [dim for dim in predicted.dims if dim not in (*FORECAST, "time")]
+    truth = folded(truth) if {"place_0", "place_1"} <= set(places) else truth
+    truth = snapped(truth, predicted)
     for dim in (dim for dim in truth.dims if dim not in ("time", *places)):
         if truth.sizes[dim] != 1:
             raise ValueError(
@@ -307,7 +313,8 @@ def _require_same_cells(predicted: xr.Dataset, truth: xr.Dataset) -> None:
     """Refuse to judge forecasts of means by readings of a finer clock, which scatter more."""
     step, times = predicted.attrs.get("step"), truth["time"].values.astype("datetime64[ns]")
     means = [n for n, v in predicted.data_vars.items() if "time: mean" in _cells(v)]
-    if means and step is not None and needs_aligning(times, step):
+    valid = predicted["valid_time"].values
+    if means and step and needs_aligning(times, step) and not holds_times(times, valid, step):
         raise ValueError(
             f"The forecasts of {means} are of means over {step_words(step)}, and the truth is on a finer clock: "
             f"put it on theirs first, with assim.align(truth, '{step_words(step)}')."

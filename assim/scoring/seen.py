@@ -1,13 +1,14 @@
 """What the background is read as at the sensors, and the error that the filter assumed of the readings.
 
 A filter writes the standard deviation of an innovation, ``sqrt(H B H' + R)``, not its two parts. Where a channel
-reads a variable of the state directly, or a periodic grid by linear interpolation, the first part follows from the
+reads a variable of the state directly, or a grid by linear interpolation, the first part follows from the
 background and ``R`` is what is left. Whether it does is not taken on trust: the innovation that follows from it
 must be the one that the filter wrote.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from itertools import product
 
@@ -22,6 +23,8 @@ from assim.scoring.assimilated import (
     moments,
     variables,
 )
+from assim.scoring.between import read_between
+from assim.scoring.grids import grid_axes
 
 TOLERANCE = 0.05
 """Of the filter's own standard deviation, by which two innovations may differ that are the same."""
@@ -114,7 +117,12 @@ def _at_sensors(
     A grid is read between its places where `between` allows it, which makes sense of values and not of a spread.
     """
     read = tree["observed_data"].to_dataset()[channel]
-    field = field.reset_coords(drop=True)
+    field, axes = field.reset_coords(drop=True), grid_axes(field)
+    if axes and "place" not in field.dims:
+        where = _coordinates(read, "position", "no such coordinate")
+        if where is None or where.sizes["coordinate"] != len(axes):
+            return None
+        return read_between(field, where, axes, _closes(tree, len(axes)), between=between)
     if "place" not in field.dims:
         return field
     sensors = [str(dim) for dim in read.dims if dim not in field.dims] or ["place"]
@@ -133,6 +141,12 @@ def _at_sensors(
     if bool((distance < SAME_PLACE).all()):
         return _picked(field, number)
     return _interpolated(field, points.values, where) if between else None
+
+
+def _closes(tree: xr.DataTree, axes: int) -> tuple[bool, ...]:
+    """Whether each axis of the grid closes, by the settings of what was assimilated into."""
+    told = json.loads(str(tree.attrs.get("assimilated", "{}"))).get("periodic", True)
+    return tuple(map(bool, told)) if isinstance(told, list) else (bool(told),) * axes
 
 
 def _coordinates(held: xr.Dataset | xr.DataArray, prefix: str, alone: str) -> xr.DataArray | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from assim.data.clockwork import stamp
 from assim.data.spreading import INSTANCES
 from assim.scoring.pairing import predictions
 
@@ -33,7 +34,7 @@ def require_unseen(forecasts: Mapping[str, xr.DataTree]) -> None:
         seen = ((valid >= begin) & (valid <= end)).any(axis=1)
         if seen.any():
             raise ValueError(
-                f"Training and test overlap: '{name}' was trained on {begin:.19} to {end:.19}, and "
+                f"Training and test overlap: '{name}' was trained on {stamp(begin)} to {stamp(end)}, and "
                 f"{seen.sum()} of its {seen.size} forecasts reach into that, which flatters it. Fit on an "
                 "earlier part (assim.split, or assim fit --until TIME), or ask for scores in sample "
                 "(in_sample=True, --in-sample)."

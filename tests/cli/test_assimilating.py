@@ -99,7 +99,9 @@ def test_a_run_in_two_parts_is_one(run_dir, filtered, refused, tmp_path):
     one, two = tmp_path / "one.nc", tmp_path / "two.nc"
     done("assimilate", run_dir / "ar.nc", early, "-o", one, "-q")
     again = ("assimilate", run_dir / "ar.nc", record, "-o", two, "--resume", one, "-q")
-    assert "another filter" in refused(*again, "--filter", "enkf")
+    assert "--resume was run with another filter (ETKF in place of EnKF): give the same" in refused(
+        *again, "--filter", "enkf"
+    )
     done(*again)
     for name in ("analysis", "innovation"):
         parts = [read_tree(path)[name].to_dataset() for path in (one, two)]
@@ -113,7 +115,7 @@ def test_a_run_goes_on_with_its_filter_and_its_seed(pair, tmp_path, capsys):
         ds.isel(time=slice(0, 20)).to_netcdf(early, engine="h5netcdf")
     known = ["--system", "ornstein-uhlenbeck", *PAIR]
     done("assimilate", early, *known, "--filter", "kalman", "--seed", 5, "-o", one)
-    assert "Kalman on x0, x1: 20 cycles from 2000-01-01T00:00:00 to" in capsys.readouterr().out
+    assert "Kalman on x0, x1: 20 cycles from 2000-01-01T00:00:00.500 to" in capsys.readouterr().out
     done("assimilate", pair / "readings.nc", *known, "--resume", one, "-o", two, "-q")
     assert json.loads(read_tree(two).attrs["filter"])["type"] == "Kalman"
     assert json.loads(read_tree(two).attrs["key"])[-1] == 5
@@ -136,6 +138,21 @@ def test_a_twin_experiment_is_run_and_judged(ring, tmp_path, capsys):
     error, spread = np.sqrt((off**2).mean(1)).mean(), tree["analysis"]["x_sd"].values
     spread = np.sqrt((spread**2).mean(1)).mean()
     assert f"analysis {error:.3g} (spread {spread:.3g})." in words[2]
+
+
+def test_a_spin_up_is_not_judged_and_times_are_told_as_they_are(ring, tmp_path, capsys):
+    out, truth = tmp_path / "an.nc", ring / "truth.nc"
+    argv = ["assimilate", ring / "readings.nc", "--system", "lorenz-96", "--filter", "letkf", *RING]
+    done(*argv, "--truth", truth, "-o", out, "--set", "inflation=1.05", "--spin-up", 20)
+    said = capsys.readouterr().out
+    assert "60 cycles from 2000-01-01T00:00:00.050 to 2000-01-01T00:00:03 in" in said
+    tree = read_tree(out)
+    with xr.open_dataset(truth, engine="h5netcdf") as ds:
+        off = (tree["analysis"]["x_mean"].values - ds["x"].values)[20:]
+    assert f"analysis {np.sqrt((off**2).mean(1)).mean():.3g} (spread" in said
+    again = ["assimilate", ring / "readings.nc", "--system", "lorenz-96", "-o", out]
+    done(*again, "--set", "system.size=8", "--spin-up", 60)
+    assert "A --spin-up of 60 leaves nothing of 60 cycles to judge" in capsys.readouterr().out
 
 
 def test_a_filter_that_lost_the_state_says_so(ring, tmp_path, capsys):

@@ -15,8 +15,8 @@ from numpyro.distributions import Distribution
 
 from assim.data.framing import Selection, frame_of
 from assim.inference.density import prior_draw
-from assim.model import AbstractModel, pose
-from assim.models import SemilinearOperator
+from assim.model import AbstractGridded, AbstractModel, Problem, pose
+from assim.models import DMD, FNO, FieldClimatology, FieldPersistence, SemilinearOperator
 from assim.series import Layout, Series, cut, origins_with_truth
 from assim.statespace import (
     AbstractAdditiveNoise,
@@ -45,7 +45,7 @@ from assim.systems import (
 )
 from assim.types import State
 from tests.contract.members import OTHERS, autoregression, record_for
-from tests.models.test_semilinear import made
+from tests.learned_fields import grid, stretch
 
 STEPS, DRAWS = 6, 3
 KEY = jax.random.key(7)
@@ -105,11 +105,17 @@ def nothing_of(channels: int) -> Context:
     return Context(jnp.zeros((1, channels)), jnp.ones((1, channels), bool), none, none)
 
 
-def of_learned_fields() -> Entry:
-    """Fields under draws of a learned operator."""
-    model = SemilinearOperator(modes=4, width=4, error=0.5)
+def of_fields(model: AbstractGridded) -> Entry:
+    """Fields under draws of a model of them, of which some were counted."""
+    layout = Layout(("u",), ("real",), (True,), (), 0, 10.0, grid(16))
+    parts = stretch(3.0 + 2.0 * jax.random.normal(KEY, (20, 16)))
+    problem = Problem(model, model.counted(parts, layout), parts, layout)
     return Entry(
-        lambda key: made(model, 16, key=key), nothing_of(16), regular_spans(10.0, STEPS), None, 16
+        lambda key: problem.bind(prior_draw(problem, key)),
+        nothing_of(16),
+        regular_spans(10.0, STEPS),
+        None,
+        16,
     )
 
 
@@ -126,7 +132,11 @@ ENTRIES = {
     "stepped-network": lambda: of_model(autoregression("network", "iterated", "student")),
     "direct-network": lambda: of_model(autoregression("network", "direct", "normal")),
     **{name: lambda model=model: of_model(model) for name, model in OTHERS.items()},
-    "learned-fields": of_learned_fields,
+    "learned-fields": lambda: of_fields(SemilinearOperator(modes=4, width=4, error=0.5)),
+    "still-fields": lambda: of_fields(FieldPersistence(error=0.5)),
+    "drawn-fields": lambda: of_fields(FieldClimatology(error=0.5)),
+    "modal-fields": lambda: of_fields(DMD(rank=3, error=0.5)),
+    "network-fields": lambda: of_fields(FNO(modes=4, width=4, layers=1, error=0.5)),
     "van-der-pol": lambda: of_system(VanDerPol(longest=1e-3), 1, 1e-3),
     "lorenz-63": lambda: of_system(Lorenz63(noise=0.5), 3, 0.05),
     "lorenz-96": lambda: of_system(Lorenz96(6, noise=0.5), 6, 0.05),

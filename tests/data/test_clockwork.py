@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from assim.data.clockwork import MOST_ROWS, regular_clock
+from assim.data.clockwork import MOST_ROWS, regular_clock, stamp
 
 START = np.datetime64("2020-01-01", "ns")
 
@@ -135,3 +135,17 @@ def test_each_stamp_stays_on_the_clock():
     np.testing.assert_array_equal(clock[rows], times[kept])
     assert clock.size == 50 and (np.diff(clock) > np.timedelta64(0, "s")).all()
     assert abs(step - 600) < 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2000-01-01T00:00:00",
+        "2000-01-01T00:00:00.050",
+        "1969-12-31T23:59:59.000007",
+        "2000-01-01T00:00:00.000000001",
+    ],
+)
+def test_a_time_is_told_as_fine_as_it_is(text):
+    assert stamp(np.datetime64(text, "ns")) == text
+    assert stamp(np.datetime64("2020-03", "M")) == "2020-03-01T00:00:00"

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from assim.data.aligning import align
-from assim.data.describing import describe, in_words, needs_aligning
+from assim.data.describing import describe, holds_times, in_words, needs_aligning
 from assim.data.quality import screen
 
 N = 100
@@ -127,6 +127,17 @@ def test_a_record_off_the_clock_needs_aligning(own, step, needed):
     times = np.datetime64("2020-03-01", "ns") + np.arange(N) * np.timedelta64(own, "s")
     assert needs_aligning(times, step) is needed
     assert needs_aligning(times[::-1], step) is False
+
+
+def test_a_record_by_the_month_has_the_times_of_what_is_made_of_it():
+    months = np.arange("2000-01", "2003-01", dtype="datetime64[M]").astype("datetime64[ns]")
+    later = months[20:50:3].reshape(-1, 2)
+    assert needs_aligning(months, 30 * 86400.0) and holds_times(months, later, 28 * 86400.0)
+    assert holds_times(months[:25], later, 28 * 86400.0)  # what it does not reach is no matter
+    assert not holds_times(months, later + np.timedelta64(1, "D"), 28 * 86400.0)
+    assert not holds_times(months[:4], later, 28 * 86400.0)
+    days = np.arange("2000-01-01", "2003-01-01", dtype="datetime64[D]").astype("datetime64[ns]")
+    assert not holds_times(days, later, 28 * 86400.0)  # finer: of these a mean is taken
 
 
 def test_repairs_are_sentences(record):

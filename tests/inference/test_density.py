@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+import pytest
 from scipy import stats
 
 from assim.inference.density import (
@@ -13,6 +14,7 @@ from assim.inference.density import (
     scattered,
     unconstrain,
 )
+from assim.inference.gaussian import emission
 from tests.inference.toys import Line, on_line, some_line, standard
 
 
@@ -76,3 +78,15 @@ def test_scattered_points_have_the_spread_asked_for(key):
     assert v["b"].shape == (4000,)
     np.testing.assert_allclose(v["a"].mean(axis=0), 7.0, atol=0.01)
     np.testing.assert_allclose(v["a"].std(axis=0), 0.1, rtol=0.05)
+
+
+def test_a_density_without_a_location_is_refused_by_the_name_of_its_model():
+    class Own:
+        density = staticmethod(lambda ssm, example: dist.Normal(0.0, 1.0))
+
+    with pytest.raises(TypeError) as caught:
+        emission(Own(), None, None, method="EnsembleMAP")
+    assert str(caught.value) == (
+        "EnsembleMAP needs a location and a scale of each reading, and the density of Own tells none: use NUTS, "
+        "SVI or Stein instead."
+    )

@@ -208,3 +208,23 @@ def test_the_truth_of_one_station_is_that_station():
     one = scoring.pair(predicted, truth.isel(station=1))["temperature"]
     xr.testing.assert_equal(one.isel(station=1), both.isel(station=1))
     assert one.isel(station=0).isnull().all()
+
+
+def test_means_of_months_are_judged_by_those_of_a_record_by_the_month():
+    truth = make_truth(hours=30)
+    tree = make_forecast(truth, channels=("temperature",))
+    months = (np.datetime64("2000-01") + np.arange(60)).astype("datetime64[ns]")
+    predicted = scoring.predictions(tree)
+    rows = predicted["init_time"].values - truth["time"].values[0]
+    rows = (rows / np.timedelta64(1, "h")).astype(int)[:, None]
+    held = predicted.assign_coords(
+        init_time=months[rows[:, 0]],
+        lead_time=(months[1:5] - months[0]).astype("timedelta64[ns]"),
+        valid_time=(("init_time", "lead_time"), months[rows + 1 + np.arange(4)]),
+    )
+    held["temperature"].attrs["cell_methods"] = "time: mean"
+    held.attrs["step"] = 30.44 * 86400
+    paired = scoring.pair(held, truth.assign_coords(time=months[:30]))
+    np.testing.assert_array_equal(
+        paired["temperature"].values, scoring.pair(predicted, truth)["temperature"].values
+    )

@@ -49,6 +49,12 @@ class Generator(eqx.Module):
             normal("turning", 0.0, 0.3, fields, axes, 2),
         )
 
+    @classmethod
+    def none(cls, fields: int, axes: int) -> "Generator":
+        """No growth, no decay and no turning: a step is what the network adds."""
+        still = jnp.full((fields, 2), -jnp.inf)
+        return cls(jnp.zeros(fields), still, jnp.zeros((fields, axes, 2)))
+
     def rates(self, waves: tuple[Array, ...]) -> Array:
         """Lambda of every wave, shape (field, *wave).
 

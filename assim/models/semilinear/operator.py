@@ -9,27 +9,29 @@ has neither an exact linear part nor a density.) It is fitted on stretches of a 
 is told by a Normal around the roll-out from the first field, whose variance gathers what every step leaves unknown.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
 from assim.data.calendar import PERIODS, CalendarFeatures
-from assim.data.gridding import Grid
-from assim.model import AbstractGridded, named
+from assim.model import MAY_CHANGE, AbstractGridded, named
+from assim.models.semilinear.counting import counts
 from assim.models.semilinear.field import LearnedField
+from assim.models.semilinear.gain import Gain, GainNetworks
 from assim.models.semilinear.generator import Generator
+from assim.models.semilinear.observed import ObservedField
+from assim.models.semilinear.recursion import beside_own, passed, rolled, zeros_beside
 from assim.nn.emission import Emission
+from assim.nn.openaxes import for_each, require_closing
 from assim.nn.priors import network_prior
 from assim.nn.spectral import FourierOperator
 from assim.series import Layout, Stretch
 from assim.types import Array, Key, Sites
 
-STATES = 128
-"""States of the record that are kept, in which an assimilation may begin."""
 QUIET = 0.05
 """Noise of a nominal step where its prior lies, in units of a field's scale."""
 
@@ -49,10 +51,12 @@ class SemilinearOperator(AbstractGridded):
         layers: how many.
         features: what its last layer reads.
         substeps: steps of the recursion in a span; more where spans are long for the dynamics.
-        horizon: steps of a stretch that the likelihood scores from its first field.
+        horizon: steps of a training stretch: of those the likelihood scores from its first field, or with a gain,
+            those that it is corrected through.
         periodic: whether the grid closes, along every axis or along each.
         calendar: calendar cycles that drive the fields, of "day" and "year".
         error: standard deviation of a sensor's error beside what a file tells by `_sd`, file units.
+        gain: how it learns to correct itself by readings; None for an operator that leaves that to a filter.
     """
 
     fields: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=named)
@@ -61,10 +65,11 @@ class SemilinearOperator(AbstractGridded):
     layers: int = eqx.field(static=True, default=2)
     features: int = eqx.field(static=True, default=32)
     substeps: int = eqx.field(static=True, default=4)
-    horizon: int = eqx.field(static=True, default=2)
+    horizon: int = eqx.field(static=True, default=2, metadata=MAY_CHANGE)
     periodic: bool | tuple[bool, ...] = eqx.field(static=True, default=True, converter=_each_or_one)
     calendar: tuple[str, ...] = eqx.field(static=True, default=(), converter=named)
-    error: float = 0.0
+    error: float = eqx.field(default=0.0, metadata=MAY_CHANGE)
+    gain: Gain | None = None
 
     def __check_init__(self) -> None:
         for name in ("width", "layers", "features", "substeps", "horizon"):
@@ -81,34 +86,30 @@ class SemilinearOperator(AbstractGridded):
     def counted(self, stretches: Stretch, layout: Layout) -> Sites:
         """Mean and scale of each field, where there is sea, and states of the record."""
         assert layout.grid is not None
-        _require_closing(layout.grid, self._each(self.periodic, len(layout.grid.sizes)))
-        fields, places = len(layout.channels), layout.grid.places
-        told = stretches.told.reshape(-1, fields, places)
-        values = jnp.where(told, stretches.first.reshape(-1, fields, places), 0.0)
-        count = jnp.maximum(told.sum(axis=(0, 2)), 1)
-        centre = values.sum(axis=(0, 2)) / count
-        apart = jnp.where(told, values - centre[:, None], 0.0)
-        scale = jnp.sqrt((apart**2).sum(axis=(0, 2)) / count)
-        sea = told.any(axis=0).all(axis=0)
-        at = jnp.linspace(0, told.shape[0] - 1, min(STATES, told.shape[0])).round().astype(int)
-        states = jnp.where(sea, values[at], centre[:, None])
-        land = jnp.where(sea.all(), 0, 1) * (1.0 - sea)
-        return {
-            "centre": centre,
-            "scale": jnp.where(scale > 0, scale, 1.0),
-            "sea": sea,
-            "states": states.reshape(at.size, -1),
-            "fixed": jnp.concatenate([land[None], self._coordinates(layout)]),
-        }
+        closes = for_each(self.periodic, len(layout.grid.sizes))
+        require_closing(layout.grid, closes)
+        return counts(stretches, layout, closes)
 
-    def prior(self, layout: Layout, constants: Sites) -> LearnedField:
+    def prior(self, layout: Layout, constants: Sites) -> LearnedField | ObservedField:
         """Normal priors on every rate and weight; the log of each noise too."""
+        field = self._field(layout, constants)
+        if self.gain is None:
+            return field
+        axes = len(field.grid.sizes)
+        modes = self.modes if self.gain.modes is None else self.gain.modes
+        kept = self._kept(for_each(modes, axes), field.periodic)
+        beside = field.fixed.shape[0] + len(layout.inputs)
+        fields = len(field.names)
+        networks = GainNetworks.prior(self.gain, fields, beside, kept, self.features)
+        return ObservedField(field=field, gain=networks)  # type: ignore[call-arg]
+
+    def _field(self, layout: Layout, constants: Sites) -> LearnedField:
         assert layout.grid is not None
         fields, axes = len(layout.channels), len(layout.grid.sizes)
         inputs = len(CalendarFeatures(self.calendar).names)
         num_in = fields + constants["fixed"].shape[0] + inputs
-        closes, modes = self._each(self.periodic, axes), self._each(self.modes, axes)
-        kept = tuple(m if p else 2 * m for m, p in zip(modes, closes, strict=True))
+        closes, modes = for_each(self.periodic, axes), for_each(self.modes, axes)
+        kept = self._kept(modes, closes)
 
         def build(key: Key) -> FourierOperator:
             return FourierOperator.build(
@@ -142,61 +143,35 @@ class SemilinearOperator(AbstractGridded):
             substeps=self.substeps,
         )
 
-    def density(self, ssm: LearnedField, example: Stretch) -> Emission:
-        """Around the roll-out from the first field, batch shape (lead, place of each field)."""
+    def complete(self) -> bool:
+        """Not where a gain is told by readings alone."""
+        return self.gain is None or self.gain.readings is not None
 
-        def step(carry: tuple[Array, Array], at: tuple) -> tuple[tuple[Array, Array], tuple]:
-            x, variance = carry
-            span, u = at
-            variance = variance + ssm.process_noise(x, span).variance
-            x = ssm.flow(x, span, u)
-            # land has no noise, and no reading
-            return (x, variance), (x, jnp.sqrt(jnp.where(variance > 0, variance, 1.0)))
+    def undisturbed(self) -> "SemilinearOperator":
+        """The operator alone, as it steps from a field to the next."""
+        return replace(self, gain=None)
 
-        start = (example.first, jnp.zeros_like(example.first))
-        _, (loc, scale) = jax.lax.scan(step, start, (example.spans, example.u))
+    def density(self, ssm: LearnedField | ObservedField, example: Stretch) -> Emission:
+        """Around the roll-out from the first field, batch shape (lead, place of each field).
+
+        With a gain the roll-out is told by its first steps, and beside it stand the residuals of the recursion.
+        """
+        if isinstance(ssm, ObservedField):
+            assert self.gain is not None
+            return beside_own(ssm.field, passed(ssm, self.gain.readings, example), example)
+        loc, scale = rolled(ssm, example.first, example.spans, example.u)
         return Emission(loc, scale, ("real",) * loc.shape[1])
 
     def reading(self, example: Stretch) -> tuple[Array, Array]:
-        """What came, and whether, each shape (lead, place of each field)."""
-        return example.y, example.mask
-
-    def _coordinates(self, layout: Layout) -> Array:
-        """From -1 to 1 along each axis that does not close, shape (axis, place)."""
-        assert layout.grid is not None
-        axes = len(layout.grid.sizes)
-        rows = [
-            jnp.linspace(-1.0, 1.0, n).reshape(tuple(-1 if i == a else 1 for i in range(axes)))
-            for a, n in enumerate(layout.grid.sizes)
-        ]
-        open_rows = [
-            jnp.broadcast_to(row, layout.grid.sizes).ravel()
-            for row, p in zip(rows, self._each(self.periodic, axes), strict=True)
-            if not p
-        ]
-        return jnp.stack(open_rows) if open_rows else jnp.zeros((0, layout.grid.places))
+        """What came, and whether, each shape (lead, place of each field); with a gain, zeros beside."""
+        if self.gain is None:
+            return example.y, example.mask
+        return zeros_beside(example, kinds=3, whole=self.complete())
 
     @staticmethod
-    def _each[T](given: T | tuple[T, ...], axes: int) -> tuple[T, ...]:
-        each = given if isinstance(given, tuple) else (given,) * axes
-        if len(each) != axes:
-            raise ValueError(
-                f"{len(each)} values are given for a grid of {axes} axes ({given}): give one for all, or one for "
-                "each."
-            )
-        return each
-
-
-def _require_closing(grid: Grid, closes: tuple[bool, ...]) -> None:
-    """Refuse a circle of latitude that ends at the poles, and one of longitude that does not come round."""
-    for dim, unit, length, closed in zip(grid.dims, grid.units, grid.lengths, closes, strict=True):
-        pole = unit.startswith("degree") and unit.endswith(("north", "N"))
-        short = unit.startswith("degree") and unit.endswith(("east", "E")) and abs(length - 360) > 1
-        if closed and (pole or short):
-            raise ValueError(
-                f"The axis '{dim}' ({unit}) spans {length:g} and does not close: say so, as periodic="
-                f"{tuple(c and d != dim for d, c in zip(grid.dims, closes, strict=True))}."
-            )
+    def _kept(modes: tuple[int, ...], closes: tuple[bool, ...]) -> tuple[int, ...]:
+        """Waves on the mirrored grid."""
+        return tuple(m if p else 2 * m for m, p in zip(modes, closes, strict=True))
 
 
 def _noise(name: str, *shape: int) -> Array:

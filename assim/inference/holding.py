@@ -1,0 +1,60 @@
+"""Where a fit goes on from an earlier one: what it starts from, and what keeps its values."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from assim.inference.base import Draws
+from assim.inference.density import prior_draw
+from assim.model import Problem
+from assim.types import Key, Sites
+
+
+def begun_from(
+    earlier: Sites, problem: Problem, hold: Sequence[str], *, key: Key
+) -> tuple[Sites, Sites]:
+    """The start of a fit, of sites that the earlier one had not drawn from the prior, and the sites that are held.
+
+    Args:
+        earlier: draws of the earlier fit, each shape (chain, draw, ...).
+        problem: what is to be fitted.
+        hold: sites that keep their values, by name or by its beginning.
+        key: of the sites that are new.
+
+    Raises:
+        ValueError: names that fit no site, several draws to hold, or nothing left to fit.
+    """
+    last = {name: jnp.asarray(value[0, -1]) for name, value in earlier.items()}
+    for word in hold:
+        if not any(_begins(name, word) for name in last):
+            raise ValueError(
+                f"hold='{word}' fits none of the sites of init=: {', '.join(sorted(last))}."
+            )
+    held = {k: v for k, v in last.items() if any(_begins(k, word) for word in hold)}
+    if held and (count := int(np.prod(next(iter(earlier.values())).shape[:2]))) > 1:
+        raise ValueError(
+            f"hold= keeps one value of each site and init= has {count} draws: fit again from one of them, as "
+            "init with isel(draw=[0]) in its group 'posterior'."
+        )
+    start = eqx.filter_jit(prior_draw)(problem, key) | last
+    free = {k: v for k, v in start.items() if k not in held}
+    if not free:
+        raise ValueError(f"hold={tuple(hold)} leaves no site to fit: hold fewer.")
+    return free, held
+
+
+def with_held(draws: Draws, held: Sites) -> Draws:
+    """Draws beside which stand the sites that were held, the same in each."""
+    if not held:
+        return draws
+    shape = next(iter(draws.sites.values())).shape[:2]
+    same = {k: np.broadcast_to(v, (*shape, *np.shape(v))) for k, v in held.items()}
+    centre = None if draws.centre is None else draws.centre | held
+    return replace(draws, sites=draws.sites | same, centre=centre)
+
+
+def _begins(name: str, word: str) -> bool:
+    return name == word or name.startswith(f"{word}.")
