@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from assim.forecasting import forecast as forecast
     from assim.inferring import infer as infer
     from assim.reconstructing import reconstruct as reconstruct
+    from assim.regridding import regrid as regrid
     from assim.tree import restore as restore
     from assim.tuning import tune as tune
     from assim.twin import twin_experiment as twin_experiment
@@ -53,6 +54,7 @@ _HOME = {
     "exceedance": "assim.verifying",
     "verify_assimilation": "assim.verifying_assimilation",
     "lfo_cv": "assim.crossval",
+    "regrid": "assim.regridding",
     "restore": "assim.tree",
     "twin_experiment": "assim.twin",
     # data in and out

@@ -20,6 +20,7 @@ import numpyro
 from numpyro import handlers
 from numpyro.distributions import Distribution
 
+from assim.data.gridding import Grid
 from assim.series import Layout, Series, Stretch, Window, cut, windows
 from assim.statespace import AbstractStateSpace
 from assim.types import Array, Float, Int, Key, PyTree, Sites
@@ -171,6 +172,14 @@ class AbstractGridded(AbstractWindowless):
     def complete(self) -> bool:
         """Whether a training stretch has to begin at fields that are known everywhere."""
         return True
+
+
+class AbstractResolving(AbstractGridded):
+    """A model of fields whose parameters hold on any grid of the same domain."""
+
+    @abstractmethod
+    def regridded(self, constants: Sites, layout: Layout, grid: Grid) -> Sites:
+        """What was counted on the grid of `layout`, on another of the same domain."""
 
 
 class AbstractTangent(AbstractPointwise):

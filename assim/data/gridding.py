@@ -142,7 +142,7 @@ def fields_of(ds: xr.Dataset, names: Iterable[str] | None = None) -> Fields:
             f"'{apart[0]}' lies on {', '.join(across[apart[0]])} and '{asked[0]}' on {', '.join(dims)}: the fields "
             "of one model lie on one grid; choose them by fields=."
         )
-    grid = _grid(ds, dims)
+    grid = grid_along(ds, dims)
     runs = tuple(ds[RUN].values.tolist()) if RUN in ds.dims else None
     order = (*([RUN] if runs is not None else []), TIME, *dims)
     stacked = np.stack([ds[n].transpose(*order).values for n in asked], axis=-1 - len(dims))
@@ -195,7 +195,16 @@ def folded[T: (xr.Dataset, xr.DataArray)](ds: T) -> T:
     return row.set_index(place=sides).unstack("place")
 
 
-def _grid(ds: xr.Dataset, dims: tuple[str, ...]) -> Grid:
+def grid_along(ds: xr.Dataset, dims: tuple[str, ...]) -> Grid:
+    """The regular grid of some coordinates of a dataset.
+
+    Args:
+        ds: coordinates of numbers along `dims`.
+        dims: the axes.
+
+    Raises:
+        ValueError: no such coordinate, too few places, or steps that are not equal.
+    """
     starts, steps = [], []
     for dim in dims:
         if dim not in ds.coords or ds[dim].dtype.kind not in "fiu":

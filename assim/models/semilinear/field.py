@@ -41,6 +41,8 @@ class LearnedField(AbstractAdditiveNoise, AbstractGridField):
         periodic: whether each axis closes.
         step: nominal step, seconds.
         substeps: m, steps of the recursion in a span.
+        patterns: shapes of the noise in place of the features, shape (pattern, place), or None; `scales` are then
+            of them.
     """
 
     generator: Generator
@@ -59,6 +61,7 @@ class LearnedField(AbstractAdditiveNoise, AbstractGridField):
     periodic: tuple[bool, ...] = eqx.field(static=True)
     step: float = eqx.field(static=True)
     substeps: int = eqx.field(static=True)
+    patterns: Float[Array, "pattern place"] | None = None
 
     def flow(self, x: Array, span: Span, u: Array | None = None) -> Array:
         """The state after `span` without noise."""
@@ -78,8 +81,10 @@ class LearnedField(AbstractAdditiveNoise, AbstractGridField):
 
     def process_noise(self, x: Array, span: Span) -> LastLayerNoise:
         """What a span leaves unknown; its variance in proportion to the span. Features are those at inputs of 0."""
-        z = jnp.concatenate([self.mirrored(self.inside(x)), self.beside(None)])
-        features = self.cropped(self.network.features(z)).reshape(-1, self.grid.places)
+        features = self.patterns
+        if features is None:
+            z = jnp.concatenate([self.mirrored(self.inside(x)), self.beside(None)])
+            features = self.cropped(self.network.features(z)).reshape(-1, self.grid.places)
         wide = jnp.sqrt(span.dt / self.step) * self.scale
         quiet = jnp.where(self.sea, features, 0.0)
         floor = jnp.where(self.sea, (self.floor * wide)[:, None], 0.0)

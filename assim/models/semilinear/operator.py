@@ -7,23 +7,27 @@ z_{k+1} \mid z_k \sim
 (Singh, Borsoi, Erdogmus and Imbiriba 2024, arXiv 2402.15656, for the form; its published operator is residual, and
 has neither an exact linear part nor a density.) It is fitted on stretches of a few steps: each place of each step
 is told by a Normal around the roll-out from the first field, whose variance gathers what every step leaves unknown.
+The shapes $\varphi_c$ of the noise are what the last layer reads, or those of the record (`patterns.py`).
 """
 
 from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
 from assim.data.calendar import PERIODS, CalendarFeatures
-from assim.model import MAY_CHANGE, AbstractGridded, named
-from assim.models.semilinear.counting import counts
+from assim.data.gridding import Grid
+from assim.model import MAY_CHANGE, AbstractResolving, named
+from assim.models.semilinear.counting import counts, regridded
 from assim.models.semilinear.field import LearnedField
 from assim.models.semilinear.gain import Gain, GainNetworks
 from assim.models.semilinear.generator import Generator
 from assim.models.semilinear.observed import ObservedField
+from assim.models.semilinear.patterns import patterns_of, regridded_patterns
 from assim.models.semilinear.recursion import beside_own, passed, rolled, zeros_beside
 from assim.nn.emission import Emission
 from assim.nn.openaxes import for_each, require_closing
@@ -41,14 +45,14 @@ def _each_or_one(given: Any) -> Any:
     return tuple(given) if isinstance(given, list) else given
 
 
-class SemilinearOperator(AbstractGridded):
+class SemilinearOperator(AbstractResolving):
     """A linear part that is diagonal in waves, beside a Fourier neural operator.
 
     Args:
         fields: variables to model together; None for all fields of the record.
         modes: waves that the network mixes, along every axis or along each.
         width: channels of its layers.
-        layers: how many.
+        layers: how many; 0 for an operator without a network, which is linear.
         features: what its last layer reads.
         substeps: steps of the recursion in a span; more where spans are long for the dynamics.
         horizon: steps of a training stretch: of those the likelihood scores from its first field, or with a gain,
@@ -57,6 +61,8 @@ class SemilinearOperator(AbstractGridded):
         calendar: calendar cycles that drive the fields, of "day" and "year".
         error: standard deviation of a sensor's error beside what a file tells by `_sd`, file units.
         gain: how it learns to correct itself by readings; None for an operator that leaves that to a filter.
+        patterns: shapes in which the noise of a step comes, leading modes of what damped persistence leaves in the
+            record, so that it reaches as far as errors did; 0 for what the last layer reads.
     """
 
     fields: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=named)
@@ -70,11 +76,15 @@ class SemilinearOperator(AbstractGridded):
     calendar: tuple[str, ...] = eqx.field(static=True, default=(), converter=named)
     error: float = eqx.field(default=0.0, metadata=MAY_CHANGE)
     gain: Gain | None = None
+    patterns: int = eqx.field(static=True, default=0)
 
     def __check_init__(self) -> None:
-        for name in ("width", "layers", "features", "substeps", "horizon"):
+        for name in ("width", "features", "substeps", "horizon"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be a whole number above 0.")
+        for name in ("layers", "patterns"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be a whole number, 0 or more.")
         modes = self.modes if isinstance(self.modes, tuple) else (self.modes,)
         if min(modes) < 2:
             raise ValueError(f"modes={self.modes} keeps no wave but the mean: give 2 or more.")
@@ -88,7 +98,20 @@ class SemilinearOperator(AbstractGridded):
         assert layout.grid is not None
         closes = for_each(self.periodic, len(layout.grid.sizes))
         require_closing(layout.grid, closes)
-        return counts(stretches, layout, closes)
+        found = counts(stretches, layout, closes)
+        if self.patterns:
+            found["patterns"] = patterns_of(stretches, found, self.patterns)
+        return found
+
+    def regridded(self, constants: Sites, layout: Layout, grid: Grid) -> Sites:
+        """What was counted, on another grid of the same domain."""
+        assert layout.grid is not None
+        closes = for_each(self.periodic, len(grid.sizes))
+        found = regridded(constants, layout, grid, closes)
+        if self.patterns:
+            held = (constants["patterns"], constants["sea"])
+            found["patterns"] = regridded_patterns(*held, layout.grid, grid, closes)
+        return found
 
     def prior(self, layout: Layout, constants: Sites) -> LearnedField | ObservedField:
         """Normal priors on every rate and weight; the log of each noise too."""
@@ -115,7 +138,7 @@ class SemilinearOperator(AbstractGridded):
             return FourierOperator.build(
                 num_in,
                 fields,
-                width=self.width,
+                width=self.width if self.layers else 1,
                 modes=kept,
                 layers=self.layers,
                 features=self.features,
@@ -123,11 +146,14 @@ class SemilinearOperator(AbstractGridded):
             )
 
         generator = Generator.prior(fields, axes)
-        network = network_prior("net", build, {"head.": 0.3})
+        if self.layers:
+            network = network_prior("net", build, {"head.": 0.3})
+        else:
+            network = jax.tree.map(jnp.zeros_like, build(jax.random.key(0)))
         return LearnedField(
             generator=generator,
             network=network,
-            scales=_noise("noise.feature", fields, self.features) / self.features**0.5,
+            scales=self._scales(fields),
             floor=_noise("noise.floor", fields),
             centre=constants["centre"],
             scale=constants["scale"],
@@ -141,7 +167,16 @@ class SemilinearOperator(AbstractGridded):
             periodic=closes,
             step=layout.step,
             substeps=self.substeps,
+            patterns=constants.get("patterns"),
         )
+
+    def _scales(self, fields: int) -> Array:
+        """Noise by each feature, or of each pattern by a factor of its field; shape (field, feature)."""
+        if not self.patterns:
+            return _noise("noise.feature", fields, self.features) / self.features**0.5
+        unit = dist.Normal(jnp.zeros(fields), jnp.ones(fields)).to_event(1)
+        size = jnp.exp(0.5 * numpyro.sample("noise.pattern", unit))
+        return jnp.kron(jnp.diag(size), jnp.ones(self.patterns))
 
     def complete(self) -> bool:
         """Not where a gain is told by readings alone."""

@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from assim.model import MAY_CHANGE, AbstractGridded, named
-from assim.models.semilinear.counting import counts
+from assim.data.gridding import Grid
+from assim.model import MAY_CHANGE, AbstractResolving, named
+from assim.models.semilinear.counting import counts, regridded
 from assim.models.semilinear.field import LearnedField
 from assim.models.semilinear.gate import GatedField
 from assim.models.semilinear.generator import Generator
@@ -35,7 +36,7 @@ QUIET = 0.05
 """Noise of a nominal step where its prior lies, in units of a field's scale."""
 
 
-class PublishedNODA(AbstractGridded):
+class PublishedNODA(AbstractResolving):
     """The published observer, for fields that are measured whole.
 
     Args:
@@ -81,6 +82,10 @@ class PublishedNODA(AbstractGridded):
         closes = for_each(self.periodic, len(layout.grid.sizes))
         require_closing(layout.grid, closes)
         return counts(stretches, layout, closes)
+
+    def regridded(self, constants: Sites, layout: Layout, grid: Grid) -> Sites:
+        """What was counted, on another grid of the same domain."""
+        return regridded(constants, layout, grid, for_each(self.periodic, len(grid.sizes)))
 
     def prior(self, layout: Layout, constants: Sites) -> GatedField:
         """Normal priors on all weights."""

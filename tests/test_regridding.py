@@ -1,0 +1,98 @@
+"""A posterior of fields on other grids of its domain: trained on one resolution, run on another."""
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray as xr
+
+import assim
+from assim import filters, inference, models
+from assim.statespace import Span
+from tests.test_fields import front
+
+SPAN = Span(jnp.asarray(1.0), jnp.zeros(0))
+
+
+@pytest.fixture(scope="module")
+def post():
+    model = models.SemilinearOperator(
+        modes=5, width=6, layers=1, substeps=1, error=0.3, gain=models.Gain(width=4, layers=1)
+    )
+    method = inference.EnsembleMAP(1, num_steps=5, batch_size=4)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The members were still moving")
+        return assim.infer(
+            model, front(20, 4, key=jax.random.key(1)), method, key=jax.random.key(0)
+        )
+
+
+def like(count, length=32.0):
+    return xr.Dataset(coords={"x": np.arange(count) * length / count})
+
+
+def one(tree):
+    fitted = assim.restore(tree)
+    return fitted.state_space({k: jnp.asarray(v[0, 0]) for k, v in fitted.sites.items()})
+
+
+def wave(count):
+    x = 2.0 * jnp.pi * jnp.arange(count) / count
+    return 5.0 + jnp.cos(x) + 0.5 * jnp.sin(2.0 * x)
+
+
+@pytest.mark.parametrize("count", [16, 64, 128])
+def test_the_same_parameters_move_the_same_wave(post, count):
+    old, new = one(post), one(assim.regrid(post, like(count)))
+    assert new.grid.sizes == (count,) and new.states.shape[1] == count
+    shared = min(count, 32)
+    coarse, fine = (ssm.flow(wave(ssm.grid.sizes[0]), SPAN) for ssm in (old, new))
+    moved = float(jnp.abs(coarse - wave(32)).max())
+    apart = jnp.abs(coarse[:: 32 // shared] - fine[:: count // shared]).max()
+    assert moved > 0.02 and float(apart) < 0.02 * moved
+
+
+def test_states_are_read_between_places_and_the_tree_comes_back(post, tmp_path):
+    finer = assim.regrid(post, like(64))
+    finer.to_netcdf(tmp_path / "finer.nc")
+    again = assim.restore(tmp_path / "finer.nc")
+    old, new = (np.asarray(f.constants["states"]) for f in (assim.restore(post), again))
+    np.testing.assert_allclose(new[:, ::2], old, rtol=1e-5)
+    np.testing.assert_allclose(
+        new[:, 1::2], 0.5 * (old + np.roll(old, -1, axis=1)), rtol=1e-5, atol=1e-5
+    )
+    assert again.layout.grid.units == assim.restore(post).layout.grid.units
+
+
+def test_verbs_take_it(post, key):
+    finer, times = assim.regrid(post, like(64)), np.datetime64("2000-01-01", "ns")
+    coords = {
+        "time": times + np.arange(6) * np.timedelta64(1, "s"),
+        "position_0": ("sensor", np.arange(0.0, 32.0, 4.0)),
+    }
+    seen = xr.Dataset({"h": (("time", "sensor"), 5.0 + np.zeros((6, 8)))}, coords=coords)
+    told = assim.assimilate(finer, seen, filters.Observer(), key=key)
+    assert told["analysis"]["h_mean"].sizes["x"] == 64
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (like(64, 16.0), r"Along 'x' the fit spans 32 from 0 and the other grid 16 from 0"),
+        (like(64).assign_coords(x=like(64)["x"] + 9.0), r"the other grid 32 from 9"),
+        (like(64).rename(x="y"), r"no coordinate of numbers along 'x'"),
+    ],
+    ids=["length", "start", "axis"],
+)
+def test_another_domain_is_refused(post, other, told):
+    with pytest.raises(ValueError, match=told):
+        assim.regrid(post, other)
+
+
+def test_a_model_of_one_grid_is_refused(key):
+    train = front(20, 4, key=jax.random.key(1))
+    post = assim.infer(models.FieldPersistence(), train, inference.Prior(2), key=key, pointwise=0)
+    with pytest.raises(TypeError, match="A FieldPersistence holds on the grid"):
+        assim.regrid(post, like(64))
