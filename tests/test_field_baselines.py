@@ -62,6 +62,7 @@ def errors_of(tree, truth):
     return error, np.sqrt(paths.var("path", ddof=1).mean(over)).values
 
 
+@pytest.mark.slow
 def test_a_fit_comes_back_from_its_file(posts, truth, tmp_path):
     for name, post in posts.items():
         post.to_netcdf(tmp_path / f"{name}.nc")
@@ -76,6 +77,7 @@ def test_a_fit_comes_back_from_its_file(posts, truth, tmp_path):
     assert posts["fno"].attrs["likelihood"] == "composite"
 
 
+@pytest.mark.slow
 def test_what_stays_strays_with_the_lead_as_increments_do(told, truth):
     error, spread = errors_of(told["stays"], truth)
     np.testing.assert_allclose(spread, spread[0] * np.sqrt(np.arange(1, 7)), rtol=0.15)
@@ -86,6 +88,7 @@ def test_what_stays_strays_with_the_lead_as_increments_do(told, truth):
     assert float(np.abs(apart).mean()) < 0.5 * spread.mean()
 
 
+@pytest.mark.slow
 def test_climatology_covers_and_is_the_same_at_every_lead(told, truth):
     error, spread = errors_of(told["climate"], truth)
     paths = paths_of(told["climate"])
@@ -97,6 +100,7 @@ def test_climatology_covers_and_is_the_same_at_every_lead(told, truth):
     assert rough < 0.7  # white noise: 1.4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dmd", "delayed"])
 def test_a_linear_wave_is_foretold_exactly(name, told, truth, posts):
     error, spread = errors_of(told[name], truth)
@@ -106,18 +110,21 @@ def test_a_linear_wave_is_foretold_exactly(name, told, truth, posts):
     np.testing.assert_allclose(np.sort(turn), [-0.6, -0.4, -0.2, 0.2, 0.4, 0.6], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_network_beats_what_stays(told, truth):
     error, spread = errors_of(told["fno"], truth)
     assert error[0] < 0.3 * errors_of(told["stays"], truth)[0][0]
     assert 0.3 < spread[0] / error[0] < 3.0
 
 
+@pytest.mark.slow
 def test_they_are_compared_in_one_table(told, truth):
     table = assim.compare(told, truth=truth)
     crps = table.to_dataset() if isinstance(table, xr.DataTree) else table
     assert set(MODELS) <= {str(v) for v in np.ravel(crps["model"].values)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_few_sensors_tell_the_whole_field(name, posts, truth, key):
     chosen = (
@@ -166,6 +173,7 @@ def test_stretches_begin_where_all_fields_of_a_state_are_known(key):
     np.testing.assert_array_equal(problem.examples.y[:, 0], np.nan_to_num(rows[last]))
 
 
+@pytest.mark.slow
 def test_a_field_before_the_origin_is_missed_where_two_are_needed(posts, truth, key):
     holed = truth.copy(deep=True)
     holed["h"][5, 3] = np.nan

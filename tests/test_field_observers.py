@@ -38,6 +38,7 @@ def post(operator):
     return fitted(model, 300, init=operator, hold=HELD)
 
 
+@pytest.mark.slow
 def test_what_is_held_stays_and_the_tree_comes_back(operator, post, tmp_path):
     for name, value in operator["posterior"].data_vars.items():
         np.testing.assert_array_equal(post["posterior"][name], value)
@@ -47,6 +48,7 @@ def test_what_is_held_stays_and_the_tree_comes_back(operator, post, tmp_path):
     assert any(name.startswith("gain.corrector") for name in again.sites)
 
 
+@pytest.mark.slow
 def test_the_observer_finds_the_field_and_knows_how_well(post, key):
     truth = later(front(40, key=key))
     seen = readings(truth, key=key)
@@ -60,6 +62,7 @@ def test_the_observer_finds_the_field_and_knows_how_well(post, key):
     assert told["analysis"]["h"].sizes["draw"] == 1 or "draw" in told["analysis"]["h"].dims
 
 
+@pytest.mark.slow
 def test_a_gap_widens_what_it_believes(post, key):
     truth = later(front(30, key=key))
     seen = readings(truth, key=key)
@@ -72,6 +75,7 @@ def test_a_gap_widens_what_it_believes(post, key):
     )
 
 
+@pytest.mark.slow
 def test_the_same_posterior_serves_an_ensemble(post, key):
     truth = later(front(20, key=key))
     chosen = filters.LETKF(20, 8.0, Straight((32.0,)), 1.05)
@@ -80,6 +84,7 @@ def test_the_same_posterior_serves_an_ensemble(post, key):
     assert error[5:].mean() < 0.4 * truth["h"].std()
 
 
+@pytest.mark.slow
 def test_two_calls_give_what_one_gives(post, key):
     truth = later(front(24, key=key))
     seen = readings(truth, key=key)
@@ -120,7 +125,7 @@ def test_the_published_observer_follows_measured_fields(key):
     assert (told["analysis"]["h_sd"] == 0).all()
 
 
-def test_what_cannot_be_is_said(operator, post, key):
+def test_what_cannot_be_is_said(operator, key):
     truth = later(front(20, key=key))
     with pytest.raises(TypeError, match=r"without a gain: use ETKF"):
         assim.assimilate(operator, readings(truth, key=key), filters.Observer(), key=key)

@@ -81,7 +81,7 @@ def test_public_functions_and_classes_say_what_they_do(path):
 def test_every_package_that_is_imported_is_declared():
     declared = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
     declared |= {"arviz-base", "arviz-stats", "arviz-plots"}  # what arviz is made of
-    declared |= {"assim", "dask"}  # itself, and the extra
+    declared |= {"assim", "dask", "pooch"}  # itself, and the extras
     distributions = packages_distributions()
     undeclared = set()
     for path in SOURCES:

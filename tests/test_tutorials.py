@@ -11,6 +11,7 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).resolve().parent.parent
 TUTORIALS = sorted((ROOT / "tutorials").glob("[0-9]*.md"))
 FIRST, *REST = TUTORIALS or [None]
+FETCHED = {"ersst_v5": Path("gridded") / "ersstv5.sst.mnmean.2010-2020.nc"}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *TUTORIALS]
 
 
@@ -25,9 +26,25 @@ def test_first_tutorial_runs(tmp_path):
     run(FIRST, tmp_path)
 
 
+@pytest.fixture
+def fetched(request, tmp_path_factory, monkeypatch):
+    """Datasets that are fetched, laid into a cache from the folder of real files; skips where there is none."""
+
+    def lay(page: str) -> None:
+        for name in re.findall(r'load_dataset\("(\w+)"\)', page):
+            if name in FETCHED:
+                there = request.getfixturevalue("shared_data") / FETCHED[name]
+                cache = tmp_path_factory.mktemp("cache")
+                (cache / f"{name}.nc").write_bytes(there.read_bytes())
+                monkeypatch.setenv("ASSIM_CACHE", str(cache))
+
+    return lay
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", REST, ids=lambda path: path.stem)
-def test_tutorial_runs(path, tmp_path):
+def test_tutorial_runs(path, tmp_path, fetched):
+    fetched(path.read_text())
     run(path, tmp_path)
 
 

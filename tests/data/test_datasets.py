@@ -9,6 +9,7 @@ import xarray as xr
 
 import assim
 from assim.data import datasets
+from assim.data.fetching import REMOTE
 
 FOLDER = Path(__file__).resolve().parents[2] / "datasets"
 NAMES = ["met_mast", "mauna_loa_co2", "test_bench"]
@@ -50,7 +51,7 @@ def findings(path: Path, out: Path) -> list[str]:
 
 def test_each_name_is_listed_with_a_line_and_has_its_file():
     listed = assim.list_datasets()
-    assert list(listed) == NAMES
+    assert list(listed) == [*NAMES, *REMOTE]
     assert all(line and "\n" not in line for line in listed.values())
     assert sorted(p.stem for p in FOLDER.glob("*.nc")) == sorted(NAMES)
 
