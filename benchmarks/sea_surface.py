@@ -1,18 +1,17 @@
 """A real gridded field seen by a few buoys: monthly sea-surface temperature of the tropical Pacific (ERSST v5).
 
-Two degrees are averaged to four, 30 S to 30 N, and fields are told as anomalies from the monthly means of the months
-learned from, the first 80 % of the record (102 of 128). Thirty pseudo-buoys with an error of 0.3 K stand at places
-at sea, drawn with weights of the cosine of latitude; scores are over all other places at sea, weighted so, and over
-four drawings of the places. Every method has the same fields to learn from and the same readings; those of the twelve
+Two degrees are averaged to four, 30 S to 30 N, and fields are told as anomalies from the monthly means of what is
+learned from, the first 80 % of the record (102 of 128 months). Thirty pseudo-buoys with an error of 0.3 K stand at
+places at sea, drawn with weights of the cosine of latitude; scores are over all other places at sea, weighted so,
+and over four drawings. Every method has the same fields to learn from and the same readings; those of the twelve
 months before the first that is scored let the filters find the state.
 
 Settings are chosen on the last 20 % of the training months, learned from the others. The file is not shipped:
-ASSIM_SHARED_DATA names the folder that holds it, and `assim.load_dataset("ersst_v5")` fetches the whole record.
+ASSIM_SHARED_DATA names the folder that holds it, or else `assim.load_dataset("ersst_v5")` fetches it.
 """
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +30,7 @@ SHARED = Path(os.environ.get("ASSIM_SHARED_DATA", FOLDER.parent.parent / "shared
 FILE = SHARED / "gridded" / "ersstv5.sst.mnmean.2010-2020.nc"
 BUOYS, ERROR, SPIN = 30, 0.3, 12
 TRAIN, SCORED = 102, 106
-"""Months 103 to 106 were in view while the models were made ready, so that they are filtered and not scored."""
+"""Months 103 to 106 were in view while the models were made ready: they are filtered, and not in the scores."""
 CHOSEN_ON = (82, 82, 102)
 """Months learned from, first scored, one beyond the last scored, where settings are chosen."""
 BLOCK, RESAMPLES = 6, 2000
@@ -51,8 +50,8 @@ LAST_LAYER = models.SemilinearOperator(
 
 def pacific() -> xr.DataArray:
     """Monthly means on a grid of four degrees, land NaN."""
-    sst = assim.open_dataset(FILE, variables=["sst"])["sst"].sortby("lat")
-    basin = sst.sel(lat=slice(-31, 31), lon=slice(119, 281))
+    ds = assim.open_dataset(FILE) if FILE.is_file() else assim.load_dataset("ersst_v5")
+    basin = ds["sst"].sortby("lat").sel(lat=slice(-31, 31), lon=slice(119, 281))
     return basin.coarsen(lat=2, lon=2, boundary="trim").mean(keep_attrs=True)
 
 
@@ -171,7 +170,7 @@ def validated(sst: xr.DataArray) -> list[list]:
 
 
 def tested(sst: xr.DataArray) -> tuple[list[list], list[str]]:
-    scenes = [Scene(sst, TRAIN, SCORED, sst.sizes["time"], layout) for layout in range(4, 8)]
+    scenes = [Scene(sst, TRAIN, TRAIN, sst.sizes["time"], layout) for layout in range(4, 8)]
     seconds: dict[str, float] = {}
 
     def timed(name: str, make: Callable[[], Method]) -> np.ndarray:
@@ -188,13 +187,14 @@ def tested(sst: xr.DataArray) -> tuple[list[list], list[str]]:
         "climatology": climatology,
         "kriging": lambda: kriged(KRIGING, ERROR),
         "optimal interpolation": lambda: interpolated(*OI, ERROR),
-        "persistence in the LETKF": around(models.FieldPersistence(periodic=False), 3000.0, PLAIN),
-        "DMD of 10 modes in the LETKF": around(models.DMD(rank=10, periodic=False), 3000.0, PLAIN),
+        "persistence in the LETKF": around(models.FieldPersistence(periodic=False), 4000.0, PLAIN),
+        "DMD of 10 modes in the LETKF": around(models.DMD(rank=10, periodic=False), 2500.0, PLAIN),
         "operator, 1 layer, in the LETKF": around(SMALL, RADIUS),
         "linear operator in the LETKF": around(LINEAR, RADIUS),
     }
-    months = {name: timed(name, make) for name, make in makers.items()}
-    draws = resampled(len(scenes[0].truth))
+    whole = {name: timed(name, make) for name, make in makers.items()}
+    months = {name: found[SCORED - TRAIN :] for name, found in whole.items()}
+    draws = resampled(len(scenes[0].truth) - SCORED + TRAIN)
     rival, rows = months["optimal interpolation"], []
     for name, found in months.items():
         score, spread = summary(found), summary(found[draws])
@@ -208,10 +208,14 @@ def tested(sst: xr.DataArray) -> tuple[list[list], list[str]]:
                 seconds[name],
             ]
         )
-    return rows, [f"{len(rival)} months are scored, of {len(scenes)} drawings of the places."]
+    told = ", ".join(f"{name} {summary(found)[0]:.3f}" for name, found in whole.items())
+    return rows, [
+        f"{len(rival)} months are scored, and {len(scenes)} drawings of the places. RMSE over all "
+        f"{len(whole[name])} months after those of training: {told}."
+    ]
 
 
-KRIGING, OI, RADIUS = False, (5000.0, None), 2500.0
+KRIGING, OI, RADIUS = True, (6500.0, None), 3000.0
 """The least CRPS of their kind where settings are chosen."""
 
 
@@ -224,9 +228,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=["validation", "test"])
     only = parser.parse_args().only
-    if not FILE.is_file():
-        sys.exit("The file of sea-surface temperature is not here: set ASSIM_SHARED_DATA.")
-    sst = pacific()
+    try:
+        sst = pacific()
+    except (ConnectionError, ValueError) as absent:
+        print(absent)
+        return
     if only != "test":
         record(
             "sea_surface_validation",

@@ -1,12 +1,14 @@
 """The small files that come with the package: in the wheel beside the modules, in a checkout in `datasets/`.
 
-They are read as any other file is, by `open_dataset`: bad readings are NaN, `time` is in datetime64[ns].
+Beside them stand larger public ones, which are fetched when first asked for (`fetching.py`). All are read as any
+other file is, by `open_dataset`: bad readings are NaN, `time` is in datetime64[ns].
 """
 
 from pathlib import Path
 
 import xarray as xr
 
+from assim.data.fetching import REMOTE, fetched
 from assim.data.opening import open_dataset
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -20,26 +22,30 @@ DATASETS = {
 
 def list_datasets() -> dict[str, str]:
     """The names that `load_dataset` takes, each with a line on what it is."""
-    return dict(DATASETS)
+    return DATASETS | {n: f"{r.about}; fetched when first asked for" for n, r in REMOTE.items()}
 
 
 def load_dataset(name: str) -> xr.Dataset:
-    """A small record that comes with the package, as `open_dataset` gives it.
+    """A record that comes with the package, or a public one that is fetched, as `open_dataset` gives it.
 
     Args:
         name: one of `list_datasets`.
 
     Returns:
-        Readings along (run,) time in the units of the file, NaN where missing, with their CF attributes.
+        Readings along (run,) time, or fields along time and a grid, in the units of the file, NaN where missing,
+        with their CF attributes.
 
     Raises:
-        ValueError: no such dataset.
+        ValueError: no such dataset; one that is fetched, without the package that does so, or another file than it.
         FileNotFoundError: an installation without its files.
+        ConnectionError: one that is fetched, and cannot be reached.
     """
+    if name in REMOTE:
+        return open_dataset(fetched(name, REMOTE[name]))
     if name not in DATASETS:
         raise ValueError(
-            f"There is no dataset {name!r}: choose one of {', '.join(DATASETS)}, or read a file of your own with "
-            "assim.open_dataset."
+            f"There is no dataset {name!r}: choose one of {', '.join(list_datasets())}, or read a file of your own "
+            "with assim.open_dataset."
         )
     found = [path for path in (folder / f"{name}.nc" for folder in FOLDERS) if path.is_file()]
     if not found:
