@@ -191,6 +191,7 @@ def test_an_unread_hour_widens_the_analysis(post, key):
     assert sd[29] > 1.2 * sd[19] and sd[39] < sd[29]
 
 
+@pytest.mark.slow
 def test_two_axes_land_and_a_calendar_go_the_same_way(key):
     times = np.datetime64("2010-01-01", "ns") + 15 * np.arange(72) * np.timedelta64(1, "D")
     year = 2 * np.pi * np.arange(72) * 15 / 365.2425

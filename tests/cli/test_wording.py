@@ -65,6 +65,7 @@ def test_a_method_with_one_setting_can_be_typed(method):
     assert typed.endswith("--set num_steps=40.") and "--method " in typed
 
 
+@pytest.mark.slow
 def test_the_advice_of_a_fit_is_typed(run_dir, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("assim.inference.variational.still_falling", lambda loss: True)
     argv = ["fit", str(run_dir / "truth.nc"), "-o", str(tmp_path / "ar.nc"), "--method", "svi"]
