@@ -8,18 +8,15 @@ it is. It says nothing of its own error.
 
 import jax
 import jax.numpy as jnp
-from numpyro.distributions import Distribution
 
-from assim.data.gridding import Grid
+from assim.models.semilinear.around import AbstractAround
 from assim.models.semilinear.field import LearnedField
-from assim.models.semilinear.noise import LastLayerNoise
-from assim.nn.gridfield import AbstractGridField
 from assim.nn.spectral import FourierOperator
-from assim.statespace import AbstractAdditiveNoise, AbstractObserver, Estimate, Span
+from assim.statespace import AbstractObserver, Estimate, Span
 from assim.types import Array, Bool, Float
 
 
-class GatedField(AbstractAdditiveNoise, AbstractGridField, AbstractObserver):
+class GatedField(AbstractAround, AbstractObserver):
     """Fields on a grid under a residual operator with a gate.
 
     Args:
@@ -82,45 +79,6 @@ class GatedField(AbstractAdditiveNoise, AbstractGridField, AbstractObserver):
 
     def _cells(self, z: Float[Array, "field ..."]) -> Float[Array, " state"]:
         return self.field.cropped(z).ravel()
-
-    def flow(self, x: Array, span: Span, u: Array | None = None) -> Array:
-        """The state after `span` without noise."""
-        return self.field.flow(x, span, u)
-
-    def process_noise(self, x: Array, span: Span) -> Distribution:
-        """What a span leaves unknown."""
-        noise: LastLayerNoise = self.field.process_noise(x, span)
-        return noise
-
-    @property  # type: ignore[misc]
-    def grid(self) -> Grid:
-        """Where the fields lie."""
-        return self.field.grid
-
-    @property  # type: ignore[misc]
-    def periodic(self) -> tuple[bool, ...]:
-        """Whether each axis closes."""
-        return self.field.periodic
-
-    @property  # type: ignore[misc]
-    def sea(self) -> Bool[Array, " place"]:
-        """Where there is something to move."""
-        return self.field.sea
-
-    @property  # type: ignore[misc]
-    def names(self) -> tuple[str, ...]:
-        """Of the fields."""
-        return self.field.names
-
-    @property  # type: ignore[misc]
-    def states(self) -> Float[Array, "kept state"]:
-        """In which a field may begin."""
-        return self.field.states
-
-    @property  # type: ignore[misc]
-    def error(self) -> Float[Array, " field"]:
-        """Of a sensor, beside what a file tells."""
-        return self.field.error
 
 
 def _known(mean: Float[Array, " state"]) -> Estimate:

@@ -9,16 +9,14 @@ may lie anywhere, move, and be of any field.
 import jax
 import jax.numpy as jnp
 
-from assim.data.gridding import Grid
+from assim.models.semilinear.around import AbstractAround
 from assim.models.semilinear.field import LearnedField
 from assim.models.semilinear.gain import MOST_TAKEN, Correction, GainNetworks, bounded
-from assim.models.semilinear.noise import LastLayerNoise
-from assim.nn.gridfield import AbstractGridField
-from assim.statespace import AbstractAdditiveNoise, AbstractObserver, Estimate, Span
+from assim.statespace import AbstractObserver, Estimate, Span
 from assim.types import Array, Bool, Float
 
 
-class ObservedField(AbstractAdditiveNoise, AbstractGridField, AbstractObserver):
+class ObservedField(AbstractAround, AbstractObserver):
     """Fields on a grid under a learned operator with a learned gain.
 
     Args:
@@ -101,41 +99,3 @@ class ObservedField(AbstractAdditiveNoise, AbstractGridField, AbstractObserver):
         rows = rows - rows.mean(axis=1, keepdims=True)
         size = jnp.sqrt((rows**2).sum(axis=0) + 1e-12)
         return jnp.tile(rows / size, (1, len(self.field.names)))
-
-    def flow(self, x: Array, span: Span, u: Array | None = None) -> Array:
-        """The state after `span` without noise."""
-        return self.field.flow(x, span, u)
-
-    def process_noise(self, x: Array, span: Span) -> LastLayerNoise:
-        """What a span leaves unknown."""
-        return self.field.process_noise(x, span)
-
-    @property  # type: ignore[misc]
-    def grid(self) -> Grid:
-        """Where the fields lie."""
-        return self.field.grid
-
-    @property  # type: ignore[misc]
-    def periodic(self) -> tuple[bool, ...]:
-        """Whether each axis closes."""
-        return self.field.periodic
-
-    @property  # type: ignore[misc]
-    def sea(self) -> Bool[Array, " place"]:
-        """Where there is something to move."""
-        return self.field.sea
-
-    @property  # type: ignore[misc]
-    def names(self) -> tuple[str, ...]:
-        """Of the fields."""
-        return self.field.names
-
-    @property  # type: ignore[misc]
-    def states(self) -> Float[Array, "kept state"]:
-        """In which a field may begin."""
-        return self.field.states
-
-    @property  # type: ignore[misc]
-    def error(self) -> Float[Array, " field"]:
-        """Of a sensor, beside what a file tells."""
-        return self.field.error
