@@ -16,7 +16,7 @@ import numpy as np
 import optax
 
 from assim.inference.base import AbstractMethod, Draws
-from assim.inference.density import potential
+from assim.inference.density import prior_potential
 from assim.inference.gaussian import (
     ELSE,
     GaussianPrior,
@@ -33,6 +33,8 @@ from assim.types import Array, Key, Keys, PyTree, Sites
 
 ROUNDS = 3
 """Times that the polish starts anew with the noise of its last scale."""
+AT_ONCE = 256
+"""Windows that the density at the end is summed over together."""
 NEAR = 0.1
 """Where a start is given, members begin this share of their anchor's deviation away from it."""
 
@@ -193,7 +195,22 @@ def _polished(
 
 @eqx.filter_jit
 def _log_posterior(problem: Problem, v: Sites) -> Array:
-    return -jax.lax.map(lambda one: potential(problem, one), v)
+    """Of each member, windows a few at a time: all at once would not fit a cache, or a memory."""
+    model = require_pointwise(problem, method="EnsembleMAP", others="NUTS, SVI or Stein")
+
+    def member(v: Sites) -> Array:
+        ssm = problem.bind(v)
+
+        def score(window: Array) -> Array:
+            example = problem.example(window)
+            y, mask = model.reading(example)
+            return jnp.where(mask, model.density(ssm, example).log_prob(y), 0.0).sum()
+
+        windows = jnp.arange(problem.num_data)
+        told = jax.lax.map(score, windows, batch_size=AT_ONCE)
+        return told.sum() - prior_potential(problem, v)
+
+    return jax.lax.map(member, v)
 
 
 def _require_normal(density: Emission) -> None:
