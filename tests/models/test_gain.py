@@ -67,6 +67,20 @@ def test_a_step_adds_what_the_operator_leaves_unknown(ssm, key):
     assert not np.allclose(ssm.predict(held, one(10.0)).sd, after.sd)
 
 
+def test_what_the_carrier_learned_goes_with_the_span(ssm, key):
+    """Of a span that leaves the field and its noise as they are, the log deviation moves in proportion."""
+    held = ssm.opened(3.0 + jax.random.normal(key, (16,)), jnp.full(16, 0.4))
+    still = eqx.tree_at(
+        lambda s: (s.field.scales, s.field.floor, s.field.network.head, s.field.generator),
+        ssm,
+        replace_fn=lambda part: jax.tree.map(jnp.zeros_like, part),
+    )
+    still = eqx.tree_at(lambda s: s.field.generator.decay, still, jnp.full((1, 2), -jnp.inf))
+    moved = [jnp.log(still.predict(held, one(dt)).sd / 0.4) for dt in (5.0, 10.0)]
+    assert np.abs(moved[1]).max() > 1e-3
+    np.testing.assert_allclose(2.0 * moved[0], moved[1], rtol=1e-10)
+
+
 def test_what_was_learned_moves_mean_deviation_and_memory(ssm):
     held = ssm.opened(jnp.full(16, 3.0), jnp.full(16, 0.4))
     y, mask = jnp.full(16, 4.0), jnp.arange(16) < 8

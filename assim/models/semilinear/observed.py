@@ -40,7 +40,8 @@ class ObservedField(AbstractAround, AbstractObserver):
         unknown = self.field.process_noise(held.mean, span).variance
         z, log_sd = self._inside(mean), self._log(held.sd)
         said = self.gain.carried(jnp.concatenate([z, log_sd]), held.memory, self.field.beside(u))
-        sd = jnp.sqrt(self._sd(log_sd + said.change) ** 2 + unknown)
+        steps = span.dt / self.field.step
+        sd = jnp.sqrt(self._sd(log_sd + steps * said.change) ** 2 + unknown)
         return Estimate(mean, sd, self._alike(said), said.memory)
 
     def correct(
