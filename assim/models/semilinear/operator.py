@@ -54,7 +54,7 @@ class SemilinearOperator(AbstractResolving):
         width: channels of its layers.
         layers: how many; 0 for an operator without a network, which is linear.
         features: what its last layer reads.
-        substeps: steps of the recursion in a span; more where spans are long for the dynamics.
+        substeps: steps of the recursion in a span; more where spans differ from the nominal step.
         horizon: steps of a training stretch: of those the likelihood scores from its first field, or with a gain,
             those that it is corrected through.
         periodic: whether the grid closes, along every axis or along each.
@@ -68,10 +68,10 @@ class SemilinearOperator(AbstractResolving):
     fields: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=named)
     modes: int | tuple[int, ...] = eqx.field(static=True, default=16, converter=_each_or_one)
     width: int = eqx.field(static=True, default=24)
-    layers: int = eqx.field(static=True, default=2)
+    layers: int = eqx.field(static=True, default=4)
     features: int = eqx.field(static=True, default=32)
-    substeps: int = eqx.field(static=True, default=4)
-    horizon: int = eqx.field(static=True, default=2, metadata=MAY_CHANGE)
+    substeps: int = eqx.field(static=True, default=1)
+    horizon: int = eqx.field(static=True, default=1, metadata=MAY_CHANGE)
     periodic: bool | tuple[bool, ...] = eqx.field(static=True, default=True, converter=_each_or_one)
     calendar: tuple[str, ...] = eqx.field(static=True, default=(), converter=named)
     error: float = eqx.field(default=0.0, metadata=MAY_CHANGE)
