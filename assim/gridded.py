@@ -194,7 +194,8 @@ def _origins(model: AbstractGridded, fields: Fields, sea: np.ndarray) -> np.ndar
         raise ValueError(
             f"The record has {len(found)} stretches of {horizon} steps, without a gap, from a complete field "
             f"(of {whole.size} fields, {int(whole.sum())} are complete), and at least {FEWEST} are needed: give a "
-            "longer record, a shorter horizon, or fill in what is missing."
+            "longer record, a shorter horizon, fill in what is missing, or make land of every place that sometimes "
+            "is, as ds.where(ds.notnull().all('time'))."
         )
     return np.array(found)
 

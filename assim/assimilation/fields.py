@@ -35,7 +35,8 @@ def of_fields(
 
     Args:
         fitted: the posterior.
-        ds: readings of its fields on (time, sensor), or at all places, file units.
+        ds: readings of its fields on (time, sensor), or at all places, file units; sensors are told by
+            `position_0`, ..., or by coordinates of the names of the axes.
         size: members of the filter, None where it has none.
         since: time of the state before the first reading.
         whole: whether the filter draws whole members again, whose parameters would have to go with them.
@@ -72,7 +73,8 @@ def of_fields(
         dynamics = dataclasses.replace(dynamics, each=False)
     elif count == 1:
         dynamics = Dynamics(one)
-    seen = observe_system(one, _in_units_of_fit(fitted, ds), since, name=type(model).__name__)
+    placed = _placed(_in_units_of_fit(fitted, ds), grid)
+    seen = observe_system(one, placed, since, name=type(model).__name__)
     where = seen.where if seen.cycles.where is None else seen.cycles.where
     if where is not None:
         _require_at_sea(one, np.broadcast_to(where, (*seen.y.shape, where.shape[-1])), seen)
@@ -100,6 +102,21 @@ def _in_units_of_fit(fitted: Fitted, ds: xr.Dataset) -> xr.Dataset:
             if own and wanted and not agree(own, wanted):
                 attrs = ds[held].attrs | {"units": wanted}
                 ds = ds.assign({held: change(ds[held], own, wanted).assign_attrs(attrs)})
+    return ds
+
+
+def _placed(ds: xr.Dataset, grid: Grid) -> xr.Dataset:
+    """Coordinates of sensors with the names of the axes as positions, longitudes as the grid counts them."""
+    held, places = set(ds.variables), {dim: f"position_{i}" for i, dim in enumerate(grid.dims)}
+    if set(places) <= held - set(ds.dims) and not held & set(places.values()):
+        ds = ds.rename(places)
+    for axis, name in enumerate(places.values()):
+        unit, half = grid.units[axis], 0.5 * abs(grid.steps[axis])
+        if name in ds and unit.startswith("degree") and unit.endswith(("east", "E")):
+            low, high = grid.axis(axis).min() - half, grid.axis(axis).max() + half
+            again = low + (ds[name] - low) % 360.0
+            off = ((ds[name] < low) | (ds[name] > high)) & (again <= high)
+            ds = ds.assign_coords({name: ds[name].where(~off, again)})
     return ds
 
 

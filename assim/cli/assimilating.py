@@ -13,7 +13,7 @@ from assim.cli.choosing import FILTERS, SYSTEMS, chosen_filter
 from assim.cli.fitting import Output
 from assim.cli.kinds import read
 from assim.cli.opening import Quality, names_in, open_record
-from assim.cli.recording import fit_and_files, readings, record, unseen
+from assim.cli.recording import fit_and_files, readings, record, tell_units, unseen
 from assim.cli.speaking import say, watched
 from assim.cli.verifying import judged
 from assim.cli.writing import require_place_of_file, save, written
@@ -110,8 +110,9 @@ def assimilate(
 ) -> None:
     """Filter a record with a fit or a known system.
 
-    What was believed before and after each reading goes into one file. The draws of a fit are the members. Where
-    the record goes on after the training, the filter begins there.
+    What was believed before and after each reading goes into one file. The draws of a fit are the members; of a fit
+    of fields, the members carry its draws, and observer is for one with a gain. Where the record goes on after the
+    training, the filter begins there.
     """
     store = output.suffix == ".zarr"
     if cf is not None:
@@ -121,21 +122,26 @@ def assimilate(
         fit, files = (None, inputs) if system is not None else fit_and_files(inputs)
         begin = None if since is None else _moment(since)
         from assim.assimilating import assimilate as run
-        from assim.model import AbstractSequential
+        from assim.model import AbstractGridded, AbstractSequential
         from assim.tree import restore
 
         fitted = None if fit is None else restore(fit)
         name = DEFAULT if filter_name is None and earlier is None else filter_name
-        draws = 0 if fitted is None else _draws(fitted)
+        fields = fitted is not None and isinstance(fitted.model, AbstractGridded)
+        draws = 0 if fitted is None or fields else _draws(fitted)
         chosen, known = chosen_filter(name, settings or [], system=system, draws=draws)
         seen = None if truth is None else open_record([truth], qc=Quality.none, quiet=True)
-        if fitted is None or isinstance(fitted.model, AbstractSequential):
+        if fit is None or fitted is None or isinstance(fitted.model, AbstractSequential):
             ds = readings(files, qc=qc, step=step, quiet=quiet)
         elif begin is not None:
             raise ValueError("--since is for known systems: a fit begins where its record does.")
         else:
-            ds = record(files, fitted, step=step, qc=qc, quiet=quiet)
-            ds = ds if earlier is not None else unseen(ds, fitted, quiet=quiet)
+            if fields:
+                ds = readings(files, qc=qc, step=step, quiet=quiet)
+                tell_units(ds, fitted, quiet=quiet)
+            else:
+                ds = record(files, fitted, step=step, qc=qc, quiet=quiet)
+            ds = ds if earlier is not None else unseen(ds, fit, quiet=quiet)
         chosen, corrected, key = _as_before(earlier, chosen, update, seed)
         made = run(
             known if fit is None else fit,
@@ -218,11 +224,12 @@ def _done(chosen: Any, made: xr.DataTree, output: Path) -> str:
     if chosen.size is not None:
         who += f" with {chosen.size} members"
     elif "chain" in made["analysis"].to_dataset()[_mean_of(made)].dims:
-        who += f" for each of {sizes['chain'] * sizes['draw']} draws"
+        count = sizes["chain"] * sizes["draw"]
+        who += f" for each of {count} draws" if count > 1 else ""
     places = f" at {sizes['station']} stations" if "station" in sizes else ""
-    count = "1 cycle" if len(times) == 1 else f"{len(times)} cycles"
+    cycles = "1 cycle" if len(times) == 1 else f"{len(times)} cycles"
     named = listed(list(channels(made)))
-    return f"{who} on {named}{places}: {count} from {stamp(times[0])} to {stamp(times[-1])} in {output}."
+    return f"{who} on {named}{places}: {cycles} from {stamp(times[0])} to {stamp(times[-1])} in {output}."
 
 
 def _mean_of(made: xr.DataTree) -> str:

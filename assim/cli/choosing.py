@@ -17,6 +17,12 @@ MODELS = {
     "climatology": "Climatology",
     "seasonal-naive": "SeasonalNaive",
     "var": "VAR",
+    "semilinear-operator": "SemilinearOperator",
+    "published-noda": "PublishedNODA",
+    "fno": "FNO",
+    "dmd": "DMD",
+    "field-persistence": "FieldPersistence",
+    "field-climatology": "FieldClimatology",
 }
 METHODS = {
     "svi": "SVI",
@@ -39,6 +45,7 @@ FILTERS = {
     "extended-kalman": "ExtendedKalman",
     "gated": "Gated",
     "tolerant": "Tolerant",
+    "observer": "Observer",
 }
 SYSTEMS = {
     "lorenz-63": "Lorenz63",

@@ -56,12 +56,18 @@ def fit(
     init: Annotated[
         Path | None, typer.Option(metavar="TREE", help="Start from this earlier fit.")
     ] = None,
+    hold: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B", help="What keeps the values of --init, by the beginnings of its names."
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Fit a model to a record.
 
     Draws, settings and scaling go into one file, the posterior tree. All stations of a file are fitted in one call.
-    What is constant or missing throughout is left out.
+    What is constant or missing throughout is left out; places of a grid stay where they are.
     """
     known = names_in(controls)
     with written(output) as unfinished:
@@ -70,7 +76,10 @@ def fit(
         named = names_in(variables)
         wanted = (*named, *known) if named else ()
         ds = open_record(files, variables=wanted, qc=qc, step=step, quiet=quiet)
-        ds, left_out = without_useless(ds, asked_for=(*named, *known))
+        from assim.model import AbstractGridded
+
+        whole = isinstance(family, AbstractGridded)
+        ds, left_out = without_useless(ds, asked_for=(*named, *known), whole=whole)
         for sentence in left_out:
             note(sentence, quiet=quiet)
         import jax
@@ -89,6 +98,7 @@ def fit(
                 backend,
                 key=jax.random.key(seed),
                 init=earlier,
+                hold=names_in(hold),
                 checkpoint=checkpoint,
                 progress=watched(quiet),
             )
@@ -96,11 +106,8 @@ def fit(
             raise Interrupted(_kept(checkpoint)) from None
         save(tree, unfinished)
     draws = tree["posterior"].sizes
-    told = (
-        f"{draws['chain']} x {draws['draw']} draws"
-        if draws["chain"] > 1
-        else f"{draws['draw']} draws"
-    )
+    told = "1 draw" if draws["draw"] == 1 else f"{draws['draw']} draws"
+    told = f"{draws['chain']} x {told}" if draws["chain"] > 1 else told
     say(
         f"{model} on {listed(_channels(tree.attrs['layout']))} up to {stamp(ds['time'].values[-1])}: "
         f"{told} in {output}.",

@@ -11,11 +11,13 @@ from assim.cli.asking import Quiet, Screen, Step
 from assim.cli.fitting import Output, Seed
 from assim.cli.kinds import read
 from assim.cli.opening import Quality, open_record
+from assim.cli.recording import analysis_in, seen_until, tell_units
 from assim.cli.speaking import note, say, watched
 from assim.cli.writing import require_place_of_file, save, written
 from assim.data.atomic import replacing
 
 if TYPE_CHECKING:
+    import numpy as np
     import xarray as xr
 
 
@@ -25,7 +27,8 @@ def forecast(
     files: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FILE...]", help="The record; none to go on from the training's end."
+            metavar="[FILE...]",
+            help="The record, none to go on from the training's end; of fields, also what assim assimilate wrote.",
         ),
     ] = None,
     horizon: Annotated[
@@ -57,8 +60,8 @@ def forecast(
     from assim import data
     from assim.data.clockwork import stamp
     from assim.forecasting import forecast as forecast_from
+    from assim.model import AbstractGridded
     from assim.tree import restore
-    from assim.verifying import lead_words
 
     store = output.suffix == ".zarr"
     if cf is not None:
@@ -66,8 +69,12 @@ def forecast(
     with replacing(output) if store else written(output) as unfinished:
         post = read(tree, "a fit")
         fitted = restore(post)
-        ds = None
-        if files:
+        fields = isinstance(fitted.model, AbstractGridded)
+        ds: xr.Dataset | xr.DataTree | None = None
+        analysis = analysis_in(files) if files and fields else None
+        if analysis is not None:
+            ds = analysis
+        elif files:
             needed = {n.partition("@")[0] for n in fitted.layout.channels}
             needed |= set(fitted.layout.inputs[: fitted.layout.num_controls])
             ds = open_record(
@@ -75,10 +82,12 @@ def forecast(
                 variables=sorted(needed),
                 qc=qc,
                 step=step,
-                like=("the fit", fitted.frame["step"]),
+                like=None if fields else ("the fit", fitted.frame["step"]),
                 quiet=quiet,
             )
-            ds, new = _unseen(ds, fitted.tail, quiet=quiet)
+            if fields:
+                tell_units(ds, fitted, quiet=quiet)
+            ds, new = _unseen(ds, seen_until(post), quiet=quiet)
             if not new and origins is None:
                 note(
                     "The fit has seen all of the record: one forecast, from its last time.",
@@ -100,7 +109,7 @@ def forecast(
         if cf is not None:
             data.to_cf(made, cf)
         predicted = made["predictions"].to_dataset()
-        starts, ahead = predicted["init_time"].values, lead_words(predicted["lead_time"].values[-1])
+        starts, ahead = predicted["init_time"].values, made.attrs["horizon"]
     count = "1 forecast" if len(starts) == 1 else f"{len(starts)} forecasts"
     until = "" if len(starts) == 1 else f" to {stamp(starts[-1])}"
     say(f"{count}, {ahead} ahead, from {stamp(starts[0])}{until} in {output}.", quiet=quiet)
@@ -108,14 +117,12 @@ def forecast(
         say(f"The same as a flat CF file in {cf}.", quiet=quiet)
 
 
-def _unseen(ds: xr.Dataset, tail: xr.Dataset | None, *, quiet: bool) -> tuple[xr.Dataset, bool]:
+def _unseen(ds: xr.Dataset, end: np.datetime64 | None, *, quiet: bool) -> tuple[xr.Dataset, bool]:
     """The part of the record that comes after the training, and whether there is one; else the whole record."""
     from assim.data.clockwork import stamp
 
-    if tail is None or tail.sizes["time"] == 0:
-        return ds, True
-    end, times = tail["time"].values[-1], ds["time"].values
-    if times[0] > end:
+    times = ds["time"].values
+    if end is None or times[0] > end:
         return ds, True
     if times[-1] <= end:
         return ds, False

@@ -49,7 +49,7 @@ def compare(
 ) -> None:
     """Score forecasts, on the cells that all of them have."""
     from assim.comparing import compare as score
-    from assim.report.collecting import step_of, valid_times
+    from assim.report.collecting import of_fields, step_of, valid_times
 
     if output is not None and output.suffix.lower() not in TABLES:
         raise ValueError(
@@ -68,7 +68,7 @@ def compare(
             qc=qc,
             step=step,
             like=None
-            if step is not None
+            if step is not None or of_fields(trees)
             else ("the forecasts", step_of(trees), valid_times(trees)),
             quiet=quiet,
         )

@@ -95,12 +95,15 @@ def _on_the_clock_of(
     return data.align(ds, np.timedelta64(round(step * 1e9), "ns"))
 
 
-def without_useless(ds: xr.Dataset, asked_for: Iterable[str] = ()) -> tuple[xr.Dataset, list[str]]:
+def without_useless(
+    ds: xr.Dataset, asked_for: Iterable[str] = (), *, whole: bool = False
+) -> tuple[xr.Dataset, list[str]]:
     """The record without variables and levels that are constant or missing throughout, and why they went.
 
     Args:
         ds: the record.
         asked_for: what the user named; it stays, and a model says what is wrong with it.
+        whole: whether all levels stay, as those of a grid do.
     """
     import numpy as np
 
@@ -119,6 +122,8 @@ def without_useless(ds: xr.Dataset, asked_for: Iterable[str] = ()) -> tuple[xr.D
         if why and not name.endswith("_sd"):
             kept = kept.drop_vars([n for n in (name, f"{name}_sd") if n in kept])
             said.append(f"'{name}' {why} and is left out.")
+    if whole:
+        return kept, said
     spread = {d for v in kept.data_vars.values() for d in v.dims} - {"time", *INSTANCES}
     for dim in sorted(map(str, spread)):
         if dim not in kept.coords:

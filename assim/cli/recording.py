@@ -10,6 +10,7 @@ from assim.cli.opening import Quality, open_record
 from assim.cli.speaking import note
 
 if TYPE_CHECKING:
+    import numpy as np
     import xarray as xr
 
     from assim.tree import Fitted
@@ -38,7 +39,7 @@ def fit_and_files(inputs: list[str]) -> tuple[xr.DataTree, list[str]]:
 
 
 def readings(files: list[str], *, step: str | None, qc: Quality, quiet: bool) -> xr.Dataset:
-    """The record of a known system, what a file calls stations or trajectories as its sensors.
+    """The record of a known system or of fields, what a file calls stations or trajectories as its sensors.
 
     Args:
         files: netCDF files, Zarr stores or patterns.
@@ -74,21 +75,49 @@ def record(
     )
 
 
-def unseen(ds: xr.Dataset, fitted: Fitted, *, quiet: bool) -> xr.Dataset:
+def tell_units(ds: xr.Dataset, fitted: Fitted, *, quiet: bool) -> None:
+    """Say which fields of a record tell no units and are taken in those of the fit."""
+    for name in fitted.layout.channels:
+        units = fitted.frame["attrs"].get(name, {}).get("units", "")
+        if units and name in ds and not ds[name].attrs.get("units"):
+            note(f"'{name}' tells no units: it is taken in those of the fit, {units}.", quiet=quiet)
+
+
+def analysis_in(files: list[str]) -> xr.DataTree | None:
+    """What `assim assimilate` wrote, where that is given in place of a record."""
+    import h5py
+
+    path = Path(files[0])
+    if path.is_dir():
+        found = (path / "analysis").is_dir()
+    else:
+        found = path.is_file() and h5py.is_hdf5(path)
+        if found:
+            with h5py.File(path) as file:
+                found = "analysis" in file
+    return read(path, "an assimilation") if found and len(files) == 1 else None
+
+
+def seen_until(fit: xr.DataTree) -> np.datetime64 | None:
+    """The last time that a fit has learned from, None where it does not say."""
+    import numpy as np
+
+    told = fit.attrs.get("trained_until")
+    return None if told is None else np.datetime64(told, "ns")
+
+
+def unseen(ds: xr.Dataset, fit: xr.DataTree, *, quiet: bool) -> xr.Dataset:
     """The part of the record that comes after the training; the whole where none does.
 
     Args:
         ds: the record.
-        fitted: the fit.
+        fit: what was fitted.
         quiet: whether to keep that to oneself.
     """
     from assim.data.clockwork import stamp
 
-    tail, times = fitted.tail, ds["time"].values
-    if tail is None or tail.sizes["time"] == 0 or times.size == 0:
-        return ds
-    end = tail["time"].values[-1]
-    if times[0] > end:
+    end, times = seen_until(fit), ds["time"].values
+    if end is None or times.size == 0 or times[0] > end:
         return ds
     if times[-1] <= end:
         note("The fit has seen all of the record, so that it is judged too well here.", quiet=quiet)

@@ -2,14 +2,21 @@
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from inspect import Parameter, isclass, signature
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-LEAST = {"polish": 0, "num_warmup": 0, "patience": 0, "size": 2}
+LEAST = {
+    **dict.fromkeys(("polish", "num_warmup", "patience"), 0),
+    **dict.fromkeys(("layers", "patterns", "memory"), 0),
+    "size": 2,
+}
 """Whole numbers that need not be 1 or more: 0 has a meaning, or 1 has none."""
+OPEN = (Any, object)
+"""Kinds that tell nothing."""
+SEVERAL = (tuple, Iterable)
 
 
 class _OtherKind(ValueError):
@@ -17,10 +24,17 @@ class _OtherKind(ValueError):
 
 
 def arguments(made_by: Callable) -> dict[str, Parameter]:
-    """The arguments of a class with their resolved kinds; those of VAR are Autoregressive's but one."""
+    """The arguments of a class with their resolved kinds; those of VAR are Autoregressive's but one.
+
+    One that takes anything, which a converter makes of one kind, is of the kind of its field.
+    """
     if not isclass(made_by):
         return {k: v for k, v in arguments(_result_of(made_by)).items() if k != "hidden"}
-    return dict(signature(made_by, eval_str=True).parameters)
+    takes = signature(made_by, eval_str=True).parameters
+    fields = get_type_hints(made_by) if any(p.annotation in OPEN for p in takes.values()) else {}
+    return {
+        k: p.replace(annotation=fields[k]) if p.annotation in OPEN else p for k, p in takes.items()
+    }
 
 
 def lacking(made_by: Callable, given: dict[str, Any]) -> list[str]:
@@ -80,8 +94,11 @@ def _read(text: str, kind: Any) -> Any:
             except _OtherKind:
                 continue
         raise _OtherKind(text)
-    if get_origin(kind) is tuple:
-        return tuple(_read(part, options[0]) for part in _parts(text))
+    if get_origin(kind) in SEVERAL:
+        parts = _parts(text)
+        if get_origin(kind) is tuple and ... not in options and len(parts) != len(options):
+            raise _OtherKind(text)
+        return tuple(_read(part, options[0]) for part in parts)
     words: dict[Any, dict[str, Any]] = {
         NoneType: {"none": None},
         bool: {"true": True, "false": False},
@@ -179,8 +196,10 @@ def _words(kind: Any) -> str:
     """What a value has to be."""
     if get_origin(kind) in (Union, UnionType):
         return " or ".join(dict.fromkeys(_words(option) for option in get_args(kind)))
-    if get_origin(kind) is tuple:
-        return "names with commas" if get_args(kind)[0] is str else "numbers with commas"
+    if get_origin(kind) in SEVERAL:
+        of, *more = get_args(kind)
+        count = f"{1 + len(more)} " if more and more[-1] is not ... else ""
+        return f"{count}{ {str: 'names', bool: 'both'}.get(of, 'numbers') } with commas"
     plain = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
     if kind is NoneType:
         return "none"

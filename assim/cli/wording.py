@@ -57,13 +57,24 @@ RULES: tuple[tuple[str, str | Callable[[re.Match], str]], ...] = (
     (r"\(assim\.split, or (assim fit [^)]*)\)", r"(\1)"),
     (r"\(in_sample=True, (--in-sample)\)", r"(\1)"),
     (rf"(?<![\w./])({'|'.join(OPTIONS)})=('[^']*'|[\w:.+-]*\w)", lambda m: _option(m[1], m[2])),
-    (r"^init= ", "--init "),
     (r", or use restore\(init\)\.model", ""),
     (r", or read it lazily with chunks=", ""),
     (r"\bgive ds=", "give FILE"),
-    (r"(?<![\w./])(resume|update|since)=(?=[\s.:,;]|$)", r"--\1"),
+    (r"(?<![\w./])(resume|update|since|init|hold)=(?=[\s.:,;]|$)", r"--\1"),
     (r"\binfer\(init=tree\)", "assim fit --init"),
+    (
+        r"fit again from one of them, as init .*'posterior'",
+        "fit that of one, as --set num_members=1",
+    ),
+    (r"\bgain=models\.Gain\(\)", "--set gain=Gain"),
+    (r"\bperiodic=(\([^()]*\))", lambda m: f"--set periodic={_plain(m[1]).lower()}"),
+    (r"\bhold=(\([^()]*\)|'[^']*')", lambda m: f"--hold {_plain(m[1])}"),
 )
+
+
+def _plain(names: str) -> str:
+    """A tuple, or a word in quotes, as names with commas."""
+    return re.sub(r"[ '()]", "", names).strip(",")
 
 
 def _option(name: str, value: str) -> str:

@@ -10,7 +10,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from assim.data.clockwork import JITTER, regular_clock, step_words, typical_step
+from assim.data.gridding import fields_of
 from assim.data.spreading import INSTANCES, MOST_CHANNELS
+from assim.data.stepping import Steps
 from assim.data.support import support_of
 
 COLUMNS = (
@@ -136,7 +138,14 @@ def _clock(ds: xr.Dataset, times: NDArray[np.datetime64]) -> tuple[dict[str, str
         drift = np.abs(steps / step - np.rint(steps / step))
         on = 1.0 if (drift <= JITTER).all() else float(np.mean(off <= JITTER))
         gaps = steps[steps > WIDE * step]
-        said |= {"step": step_words(step), "on_the_clock": f"{on:.1%} of the stamps"}
+        if months := Steps.of(times, step).months:
+            said["step"] = "1 month" if months == 1 else f"{months} months"
+            verdict = (
+                "The clock is of calendar months, which models of fields take as they are; for others put it on "
+                f"one of even steps with assim.align(ds, '{step_words(step)}')."
+            )
+        else:
+            said |= {"step": step_words(step), "on_the_clock": f"{on:.1%} of the stamps"}
         longest = f", the longest of {in_words(float(gaps.max()))}" if gaps.size else ""
         said["gaps"] = f"{gaps.size}{longest}"
     for dim in INSTANCES:
@@ -169,6 +178,13 @@ def _verdict(ds: xr.Dataset, table: pd.DataFrame) -> Iterable[str]:
             f"At most {MOST_CHANNELS} channels are modelled together: choose some with variables=[...] "
             "(or --variables on the command line)."
         )
+    grid, why = _grid(ds[used])
+    if grid:
+        yield (
+            f"It lies on a regular grid of {grid}: a model of fields, such as SemilinearOperator, takes all of it."
+        )
+    elif channels > max(MOST_CHANNELS, len(used)):
+        yield f"No model of fields takes it: {why}"
     if left_out:
         yield f"Left out, as there is nothing to learn from it: {listed(left_out)}."
     if errors:
@@ -178,6 +194,16 @@ def _verdict(ds: xr.Dataset, table: pd.DataFrame) -> Iterable[str]:
         yield f"It has two instance dimensions ({' and '.join(many)}): select one, as in ds.isel({many[1]}=0)."
     elif many and ds.sizes[many[0]] > 1:
         yield f"All {ds.sizes[many[0]]} {many[0]}s are fitted together, each with a scaling of its own."
+
+
+def _grid(ds: xr.Dataset) -> tuple[str, str]:
+    """The regular grid on which all variables lie, in words; or else why they lie on none."""
+    try:
+        grid = fields_of(ds.isel(time=slice(0, 3))).grid  # of a lazy record no more is read
+    except ValueError as error:
+        return "", str(error)
+    sizes = " x ".join(map(str, grid.sizes))
+    return f"{sizes} places along {', '.join(grid.dims)}", ""
 
 
 def listed(names: Sequence[str]) -> str:

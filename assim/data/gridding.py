@@ -17,6 +17,11 @@ from assim.data.units import agree, convert
 TIME, RUN = "time", "run"
 REPEATED = {"number", "realization", "member", "ensemble", "chain", "draw", "station", "sensor"}
 """Names of dimensions that number things and lie nowhere."""
+DEGREES = {
+    **dict.fromkeys(("lat", "latitude"), "degrees_north"),
+    **dict.fromkeys(("lon", "longitude"), "degrees_east"),
+}
+"""Units of axes that tell none and need not."""
 UNEVEN = 1e-3
 """Of a step: what coordinates in single precision may be off."""
 
@@ -30,7 +35,7 @@ class Grid:
         starts: first coordinate of each axis, its own units.
         steps: from place to place along each axis, its own units; negative where coordinates fall.
         sizes: places along each axis.
-        units: of each axis, "" where none is told.
+        units: of each axis, "" where none is told and none goes without saying.
     """
 
     dims: tuple[str, ...]
@@ -227,7 +232,7 @@ def grid_along(ds: xr.Dataset, dims: tuple[str, ...]) -> Grid:
             )
         starts.append(float(at[0]))
         steps.append(float((at[-1] - at[0]) / (at.size - 1)))
-    units = tuple(str(ds[d].attrs.get("units", "")) for d in dims)
+    units = tuple(str(ds[d].attrs.get("units") or DEGREES.get(d.lower(), "")) for d in dims)
     return Grid(dims, tuple(starts), tuple(steps), tuple(ds.sizes[d] for d in dims), units)
 
 

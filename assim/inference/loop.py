@@ -1,7 +1,8 @@
 """Long loops in chunks of compiled steps: progress after each chunk, a checkpoint, and an exact resume.
 
 A chunk is one compiled call of a fixed size. The key of a step is folded from its absolute number, so that a
-run cut anywhere and resumed equals an uninterrupted one bit for bit.
+run cut anywhere and resumed equals an uninterrupted one bit for bit. Where a loss is no number the run ends, and
+the checkpoint keeps what was before that chunk.
 """
 
 import json
@@ -62,7 +63,7 @@ def run_chunks(
         stop: given all rows so far, whether to end early.
 
     Returns:
-        The last carry, and the rows of each buffer.
+        The last carry, and the rows of each buffer; of a loss that left the numbers, up to that chunk.
 
     Raises:
         ValueError: a checkpoint of another run.
@@ -78,8 +79,11 @@ def run_chunks(
                 count = min(size, total - done)
                 after, buffers = chunk(carry, jnp.int32(done), jnp.int32(count))
                 new = {k: np.asarray(v)[:count] for k, v in buffers.items()}
-                carry, done = after, done + count
-                rows = {k: np.concatenate([rows[k], v]) if k in rows else v for k, v in new.items()}
+                told = {k: np.concatenate([rows[k], v]) if k in rows else v for k, v in new.items()}
+                if not np.isfinite(new.get("loss", 0.0)).all():
+                    _save(watch, label, done, carry, rows)
+                    return after, told
+                carry, done, rows = after, done + count, told
                 bar.advance(count, {k: float(v[-1].mean()) for k, v in new.items() if v.ndim <= 2})
                 if time.monotonic() - saved > watch.every:
                     _save(watch, label, done, carry, rows)

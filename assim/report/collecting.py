@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -158,6 +159,12 @@ def step_of(forecasts: Mapping[str, xr.DataTree]) -> float:
     return next(iter(steps.values()))
 
 
+def of_fields(forecasts: Mapping[str, xr.DataTree]) -> bool:
+    """Whether forecasts are of fields at their own times, so that a truth serves as it is: no mean of months."""
+    layouts = (json.loads(tree.attrs.get("layout", "{}")) for tree in forecasts.values())
+    return any(layout.get("grid") for layout in layouts)
+
+
 def valid_times(forecasts: Mapping[str, xr.DataTree]) -> NDArray[np.datetime64]:
     """All times that forecasts are of, shape (time,), datetime64[ns]."""
     valid = [predictions(tree)["valid_time"].values.ravel() for tree in forecasts.values()]
@@ -213,6 +220,8 @@ def _on_their_clock(
     truth: xr.Dataset, forecasts: Mapping[str, xr.DataTree]
 ) -> tuple[xr.Dataset | None, list[str]]:
     """The truth on the clock of the forecasts, and what was done to it; None where they have different ones."""
+    if of_fields(forecasts):
+        return truth, []
     try:
         step = step_of(forecasts)
     except ValueError as error:

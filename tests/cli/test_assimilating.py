@@ -229,6 +229,8 @@ def test_a_system_that_cannot_be_what_was_read(refused, run_dir, ring, pair, tmp
         *known, "lorenz-96", "--since", "2001-01-01"
     )
     assert "matrix" not in refused(*known, "lorenz-96", "--filter", "kalman")
+    said = refused(*known, "lorenz-96", "--set", "system.size=8", "--filter", "observer")
+    assert "fit a SemilinearOperator with --set gain=Gain, or use ETKF or LETKF" in said
     twin = ("twin", "lorenz-96", "--count", "5", "-o", tmp_path / "new", "--step")
     assert "--step -1 is not positive" in refused(*twin, "-1")
     assert "no positions" in refused(*twin, "0.05", "--sensors", "x")

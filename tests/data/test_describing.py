@@ -195,3 +195,19 @@ def test_a_real_radiometer(shared_data: Path):
     assert row["n_bad"] == 656
     assert row["missing"] == pytest.approx(656 / 1440)
     assert any("656 of 1440" in sentence for sentence in found.repairs)
+
+
+def test_months_and_maps_are_told():
+    times = (np.datetime64("2001-01", "M") + np.arange(30)).astype("datetime64[ns]")
+    maps = np.random.default_rng(0).normal(size=(30, 5, 14))
+    coords = {"time": times, "lat": np.arange(5.0), "lon": np.arange(14.0)}
+    found = describe(xr.Dataset({"sst": (("time", "lat", "lon"), maps)}, coords))
+    assert found.clock["step"] == "1 month" and found.clock["gaps"] == "0"
+    assert found.verdict[0].startswith("The clock is of calendar months, which models of fields")
+    assert found.verdict[-1] == (
+        "It lies on a regular grid of 5 x 14 places along lat, lon: a model of fields, such as SemilinearOperator, "
+        "takes all of it."
+    )
+    coords["lat"] = np.arange(5.0) ** 2
+    found = describe(xr.Dataset({"sst": (("time", "lat", "lon"), maps)}, coords))
+    assert "No model of fields takes it: The places along 'lat' do not" in found.verdict[-1]

@@ -72,6 +72,14 @@ def test_what_is_no_field_on_a_grid_is_refused(ds, says):
         fields_of(ds)
 
 
+def test_degrees_go_without_saying():
+    plain = field()
+    plain = plain.assign_coords({d: (d, plain[d].values) for d in ("lat", "lon")})
+    grid = fields_of(plain).grid
+    assert grid.units == ("degrees_north", "degrees_east")
+    assert fields_of(plain.rename(lat="x")).grid.units == ("", "degrees_east")
+
+
 def test_an_error_beside_a_field_is_no_field():
     ds = field()
     assert fields_of(ds.assign(sst_sd=0.0 * ds["sst"] + 0.1)).names == ("sst",)

@@ -6,6 +6,7 @@ import pytest
 from assim import inference
 from assim.inference import loop
 from assim.inference.loop import Watch, run_chunks
+from assim.inference.optimise import require_finite
 from assim.models import Normal
 from tests.inference.toys import assert_same_draws, interrupt
 from tests.references import linear_model, make_problem, make_series
@@ -64,6 +65,23 @@ def test_what_is_done_is_not_done_again(key, tmp_path):
 
     again = run_chunks(never, (key, jnp.zeros(())), 35, SIZE, watch, label="walk")
     np.testing.assert_array_equal(again[1]["x"], rows["x"])
+
+
+@pytest.mark.parametrize("every", [0.0, 1e9])
+def test_a_loss_that_leaves_the_numbers_ends_the_run_and_leaves_what_was_good(key, tmp_path, every):
+    def falling(carry, first, count):
+        (key, x), rows = walk(carry, first, count)
+        loss = jnp.where(first + jnp.arange(SIZE) < 24, rows["x"], jnp.nan)
+        return (key, x + loss[-1]), {"loss": loss}
+
+    watch = Watch(checkpoint=tmp_path / "fit", every=every, identity="this")
+    carry = (key, jnp.zeros(()))
+    _, rows = run_chunks(falling, carry, 95, SIZE, watch, label="walk")
+    assert rows["loss"].shape == (30,) and np.flatnonzero(np.isnan(rows["loss"]))[0] == 24
+    with pytest.raises(FloatingPointError, match="walk: the loss is not finite from step 24 on"):
+        require_finite(rows["loss"], "walk")
+    done, (_, x), kept = loop._load(watch, "walk", carry)
+    assert done == 20 and np.isfinite(x) and np.isfinite(kept["loss"]).all()
 
 
 def test_a_checkpoint_is_kept_as_often_as_asked(key, tmp_path, monkeypatch):
