@@ -13,8 +13,8 @@ $$z^a = z^b + s\,\big(i + a\big), \qquad \log s^a = \log s + \tfrac12 \log\big(1
 (a, b, m) = \mathcal K_\theta(z^b, i, q, \log s, m)$$
 
 and another moves s and m between readings, $s \leftarrow \sqrt{s^2 e^{2b\Delta} + \operatorname{var} w}$ over
-$\Delta$ nominal steps, with w the noise of the operator's own. Where nothing was learned this is the Kalman filter of
-each place alone. (Gates: Singh et al. 2024; a variance beside a learned gain: Mortada et al. 2025, Recursive
+$\Delta$ nominal steps, with w the noise of the operator's own. Where nothing was learned this is the Kalman filter
+of each place alone. (Gates: Singh et al. 2024; a variance beside a learned gain: Mortada et al. 2025, Recursive
 KalmanNet; this form of both is ours.)
 """
 
