@@ -183,3 +183,18 @@ def test_an_axis_that_ends_at_the_poles_does_not_close(key):
 def test_settings_for_other_axes_are_refused(key):
     with pytest.raises(ValueError, match="2 values are given for a grid of 1 axes"):
         made(SemilinearOperator(modes=(4, 4)), 16, key=key)
+
+
+@pytest.mark.parametrize("sizes", [(16,), (6, 8)])
+def test_a_mean_that_is_kept_stays_whatever_was_learned(sizes, x64, key):
+    x = 3.0 + jax.random.normal(key, (int(np.prod(sizes)),))
+    moved = []
+    for keeps in (True, False):
+        model = SemilinearOperator(modes=3, width=4, substeps=2, keeps_mean=keeps)
+        moved.append(made(model, *sizes, key=key).flow(x, one(10.0)))
+    np.testing.assert_allclose(moved[0].mean(), x.mean(), rtol=1e-12)
+    assert abs(moved[1].mean() - x.mean()) > 1e-4
+    # waves go the same way, but for what the other mean makes of them in the second substep
+    apart = [m - m.mean() for m in moved]
+    assert np.corrcoef(apart)[0, 1] > 0.9
+    assert not np.allclose(apart[0], x - x.mean())

@@ -43,6 +43,7 @@ class LearnedField(AbstractAdditiveNoise, AbstractGridField):
         substeps: m, steps of the recursion in a span.
         patterns: shapes of the noise in place of the features, shape (pattern, place), or None; `scales` are then
             of them.
+        keeps_mean: whether the flow leaves the mean of each field over the grid as it is.
     """
 
     generator: Generator
@@ -62,12 +63,16 @@ class LearnedField(AbstractAdditiveNoise, AbstractGridField):
     step: float = eqx.field(static=True)
     substeps: int = eqx.field(static=True)
     patterns: Float[Array, "pattern place"] | None = None
+    keeps_mean: bool = eqx.field(static=True, default=False)
 
     def flow(self, x: Array, span: Span, u: Array | None = None) -> Array:
         """The state after `span` without noise."""
         beside = self.beside(u)
         rates = self.generator.rates(self._wavenumbers())
         carry, push = exponential(rates, span.dt / (self.step * self.substeps))
+        if self.keeps_mean:
+            mean = (slice(None), *(0,) * len(self._whole))
+            carry, push = carry.at[mean].set(1.0), push.at[mean].set(0.0)
         grid = beside.shape[1:]
         axes = tuple(range(1, 1 + len(grid)))
 

@@ -63,6 +63,8 @@ class SemilinearOperator(AbstractResolving):
         gain: how it learns to correct itself by readings; None for an operator that leaves that to a filter.
         patterns: shapes in which the noise of a step comes, leading modes of what damped persistence leaves in the
             record, so that it reaches as far as errors did; 0 for what the last layer reads.
+        keeps_mean: whether a step leaves the mean of each field over the grid as it is, as a flux does; a free run
+            otherwise drifts from one mean to another.
     """
 
     fields: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=named)
@@ -77,6 +79,7 @@ class SemilinearOperator(AbstractResolving):
     error: float = eqx.field(default=0.0, metadata=MAY_CHANGE)
     gain: Gain | None = None
     patterns: int = eqx.field(static=True, default=0)
+    keeps_mean: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
         for name in ("width", "features", "substeps", "horizon"):
@@ -168,6 +171,7 @@ class SemilinearOperator(AbstractResolving):
             step=layout.step,
             substeps=self.substeps,
             patterns=constants.get("patterns"),
+            keeps_mean=self.keeps_mean,
         )
 
     def _scales(self, fields: int) -> Array:
