@@ -1,6 +1,7 @@
 """The tutorials run from top to bottom: the first always, the others with `make test-all`."""
 
 import ast
+import os
 import re
 from pathlib import Path
 
@@ -43,8 +44,10 @@ def fetched(request, tmp_path_factory, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", REST, ids=lambda path: path.stem)
-def test_tutorial_runs(path, tmp_path, fetched):
+def test_tutorial_runs(path, tmp_path, fetched, monkeypatch):
     fetched(path.read_text())
+    beside = str(ROOT.parent / "shared" / "data")  # parts of a page run where this is
+    monkeypatch.setenv("ASSIM_SHARED_DATA", os.environ.get("ASSIM_SHARED_DATA", beside))
     run(path, tmp_path)
 
 

@@ -26,8 +26,8 @@ def covariance(belief):
 def test_the_filter_is_the_conditional_gaussian(exact, key):
     _, told = filtered(exact, key, keep=Told)
     mean, cov = exact.filtered
-    np.testing.assert_allclose(told.analysis.mean, mean, rtol=1e-10, atol=1e-11)
-    np.testing.assert_allclose(covariance(told.analysis), cov, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(told.analysis.mean, mean, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(covariance(told.analysis), cov, rtol=1e-10, atol=1e-12)
     assert float(told.analysis.log_density.sum()) == pytest.approx(exact.log_density, rel=1e-10)
 
 
@@ -35,8 +35,8 @@ def test_the_smoother_is_the_conditional_gaussian(exact, key):
     belief = RTS().start(exact.dynamics, exact.dynamics.ssm.init(), key=key)
     found, _ = smoothed(RTS(), exact.dynamics, belief, exact.cycles, key=key)
     mean, cov = exact.smoothed
-    np.testing.assert_allclose(found.mean, mean, rtol=1e-9, atol=1e-10)
-    np.testing.assert_allclose(covariance(found), cov, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(found.mean, mean, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(covariance(found), cov, rtol=1e-10, atol=1e-12)
 
 
 def test_a_time_without_readings_changes_nothing(exact, key):
