@@ -37,7 +37,7 @@ def front(times, runs=None, *, key):
 
 @pytest.fixture(scope="module")
 def post():
-    model = models.SemilinearOperator(modes=5, width=6, layers=1, substeps=1, error=0.3)
+    model = models.SemilinearOperator(modes=5, width=6, layers=1, horizon=2, error=0.3)
     method = inference.EnsembleMAP(2, num_steps=600, batch_size=32, learning_rate=2e-2)
     train = front(40, 8, key=jax.random.key(1))
     with warnings.catch_warnings():  # that more steps would do better is true, and no matter here
@@ -165,7 +165,7 @@ def test_a_record_in_two_parts_is_filtered_as_the_whole(post, key):
 def test_no_stretch_leaps_a_gap(key):
     ds = front(60, key=key)
     holed = xr.concat([ds.isel(time=slice(0, 31)), later(ds).isel(time=slice(31, None))], "time")
-    model = models.SemilinearOperator(modes=3, width=2, layers=1, substeps=1)
+    model = models.SemilinearOperator(modes=3, width=2, layers=1, horizon=2)
     problem, _ = pose_fields(model, holed)
     assert problem.num_data == 15 + 14
     assert float(problem.examples.spans.dt.max()) == 1.0
@@ -281,7 +281,7 @@ def test_readings_far_apart_are_met_with_advice(post, key):
         ),
         (
             lambda p, ds, k: assim.infer(
-                models.SemilinearOperator(), ds.isel(time=slice(0, 6)), key=k
+                models.SemilinearOperator(horizon=2), ds.isel(time=slice(0, 6)), key=k
             ),
             ValueError,
             "has 2 stretches of 2 steps",
