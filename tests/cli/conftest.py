@@ -31,6 +31,20 @@ def record(rows: int = 240) -> xr.Dataset:
 
 
 @pytest.fixture
+def refused(capsys):
+    """Run a command that must end in one sentence and exit code 2, and give the sentence."""
+
+    def sentence(*argv: object) -> str:
+        capsys.readouterr()
+        assert run([str(a) for a in argv]) == 2
+        said = capsys.readouterr()
+        assert said.out == "" and said.err.count("\n") == 1, said
+        return said.err
+
+    return sentence
+
+
+@pytest.fixture
 def mast_record() -> xr.Dataset:
     return record()
 

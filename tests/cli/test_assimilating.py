@@ -20,20 +20,6 @@ def done(*argv: object) -> None:
     assert run([str(a) for a in argv]) == 0
 
 
-@pytest.fixture
-def refused(capsys):
-    """Run a command that must end in one sentence and exit code 2, and give the sentence."""
-
-    def sentence(*argv: object) -> str:
-        capsys.readouterr()
-        assert run([str(a) for a in argv]) == 2
-        said = capsys.readouterr()
-        assert said.out == "" and said.err.count("\n") == 1, said
-        return said.err
-
-    return sentence
-
-
 @pytest.fixture(scope="session")
 def filtered(run_dir, tmp_path_factory):
     """What a filter with the draws of the fit as members makes of what the fit has not seen."""

@@ -78,20 +78,6 @@ def forecasts(folder):
     return [folder / "op_forecast.nc", folder / "stays_forecast.nc"]
 
 
-@pytest.fixture
-def refused(capsys):
-    """Run a command that must end in one sentence and exit code 2, and give the sentence."""
-
-    def sentence(*argv: object) -> str:
-        capsys.readouterr()
-        assert run([str(a) for a in argv]) == 2
-        said = capsys.readouterr()
-        assert said.out == "" and said.err.count("\n") == 1, said
-        return said.err
-
-    return sentence
-
-
 @pytest.mark.parametrize(
     ("name", "settings", "made"),
     [
