@@ -1,16 +1,19 @@
-r"""The iterative ensemble Kalman smoother, bundle version (Bocquet and Sakov 2014).
+r"""The iterative ensemble Kalman smoother (Bocquet and Sakov 2014).
 
 $$J(w) = \tfrac12\,\lvert w\rvert^2 + \tfrac12\,\lvert\delta(w)\rvert^2, \qquad
 \delta(w) = R^{-1/2}\big(y - \overline{h(\mathcal M_L(E_w))}\big), \qquad
-E_w = \bar x + X^\top w + \epsilon\,\sqrt{N-1}\,X$$
+E_w = \bar x + X^\top w + \epsilon\,\sqrt{N-1}\,T X$$
 
-$$w_{j+1} = (I + S S^\top)^{-1} S\,\big(\delta(w_j) + S^\top w_j\big), \qquad
-S = \frac{R^{-1/2}}{\epsilon\sqrt{N-1}}\,\big(h(\mathcal M_L(E_w)) - \overline{h(\mathcal M_L(E_w))}\big)$$
+$$w_{j+1} = T_{j+1}^2\,S_j\,\big(\delta(w_j) + S_j^\top w_j\big), \qquad T_{j+1} = (I + S_j S_j^\top)^{-1/2},
+\qquad S_j = T_j^{-1}\,\frac{R^{-1/2}}{\epsilon\sqrt{N-1}}\,
+\big(h(\mathcal M_L(E_w)) - \overline{h(\mathcal M_L(E_w))}\big)$$
 
 What four-dimensional assimilation does, in the space of the members: the ensemble L cycles ago is corrected by the
-newest reading, with slopes from a bundle of members drawn close together instead of an adjoint, and
-$E \leftarrow \bar x + X^\top w + \sqrt{N-1}\,(I + S S^\top)^{-1/2} X$. Unlike there, the background's covariance is
-the ensemble's own. The model is taken as perfect within the window.
+newest reading, with slopes from members instead of an adjoint, and
+$E \leftarrow \bar x + X^\top w + \sqrt{N-1}\,T X$. Slopes are those over the spread that the analysis leaves
+($\epsilon = 1$, the transform of Sakov, Oliver and Bertino 2012), which bears a strongly nonlinear window best, or
+those at its middle ($\epsilon \to 0$, the bundle). Unlike there, the background's covariance is the ensemble's own.
+The model is taken as perfect within the window.
 """
 
 from functools import partial
@@ -25,7 +28,7 @@ from assim.filters.base import AbstractRemembering, Cycle, Dynamics, Innovation
 from assim.filters.checking import counted, positive
 from assim.filters.ensemble import Whitened
 from assim.filters.inflation import AbstractInflation, inflating
-from assim.filters.variational import Move, flowing, stepped
+from assim.filters.variational import Move, flowing
 from assim.filters.window import Window
 from assim.types import Array, Float, Key
 
@@ -53,7 +56,7 @@ class IEnKS(AbstractRemembering):
         iterations: steps of Gauss and Newton.
         inflation: how the spread that sampling loses is given back, at the beginning of the window.
         rotate: whether a random rotation follows each analysis.
-        bundle: how close the bundle lies, as a share of the spread.
+        bundle: how close the members that tell slopes lie, as a share of the spread that the analysis leaves.
     """
 
     size: int = eqx.field(static=True, default=40)
@@ -61,7 +64,7 @@ class IEnKS(AbstractRemembering):
     iterations: int = eqx.field(static=True, default=3)
     inflation: AbstractInflation = eqx.field(converter=inflating, default=1.0)
     rotate: bool = eqx.field(static=True, default=False)
-    bundle: Float[Array, ""] | float = 0.01
+    bundle: Float[Array, ""] | float = 1.0
 
     def __check_init__(self) -> None:
         counted(self, lag=self.lag, iterations=self.iterations)
@@ -96,21 +99,20 @@ class IEnKS(AbstractRemembering):
         mean, anomalies = ensemble.centred(belief.early)
         _, innovation = ensemble.whitened(dynamics, belief.late, cycle)
 
-        def bundled(control: Array) -> Whitened:
-            close = mean + control @ anomalies + self.bundle * root * anomalies
+        def step(_: int, at: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            control, transform, undone = at
+            close = mean + control @ anomalies + self.bundle * root * transform @ anomalies
             seen, variance = dynamics.seen(window.through(_every(dynamics), close), cycle)
             middle, near = ensemble.centred(seen)
-            wide = near / self.bundle
-            return ensemble.in_errors(dynamics, middle, wide, variance.mean(axis=0), cycle)[0]
+            wide = undone @ near / self.bundle
+            white, _ = ensemble.in_errors(dynamics, middle, wide, variance.mean(axis=0), cycle)
+            s, lag = white.anomalies, white.innovation + control @ white.anomalies
+            control, transform = ensemble.transformed(Whitened(s, lag))
+            return control, transform, transform + s @ (s.T @ transform)
 
-        def step(_: int, control: Array) -> Array:
-            return stepped(control, bundled(control))
-
-        none = jnp.zeros(self.size, mean.dtype)
-        control = jax.lax.fori_loop(0, self.iterations - 1, step, none)
-        white = bundled(control)
-        lag = white.innovation + control @ white.anomalies
-        shift, transform = ensemble.transformed(Whitened(white.anomalies, lag))
+        one = jnp.eye(self.size, dtype=mean.dtype)
+        first = (jnp.zeros(self.size, mean.dtype), one, one)
+        shift, transform, _ = jax.lax.fori_loop(0, self.iterations, step, first)
         if self.rotate:
             transform = ensemble.rotation(self.size, key=k_turn) @ transform
         early = mean + shift @ anomalies + root * transform @ anomalies

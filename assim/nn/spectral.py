@@ -4,7 +4,8 @@ $$h_{l+1}(x) = \operatorname{gelu}\Big(\mathcal F^{-1}\big[R_l(k)\,\mathcal F h_
 + W_l h_l(x) + b_l\Big)$$
 
 with $R_l(k)$ a matrix for each of the longest waves and none for the others (Li et al. 2021, sec. 4). Coefficients
-are those of waves, not sums over places, so that parameters of one grid hold on any other.
+are those of waves, not sums over places, so that parameters of one grid hold on any other. Layers hold channels
+last; the operator takes and gives them first, as fields stand in a state.
 """
 
 import math
@@ -47,29 +48,44 @@ class SpectralConvolution(eqx.Module):
             scale * jax.random.normal(k_real, shape), scale * jax.random.normal(k_imag, shape)
         )
 
-    def __call__(self, h: Float[Array, "channel ..."]) -> Float[Array, "channel ..."]:
+    def __call__(self, h: Float[Array, "... channel"]) -> Float[Array, "... channel"]:
         """The field of each channel, made of its longest waves alone."""
-        grid = h.shape[1:]
-        axes = tuple(range(1, h.ndim))
-        waves = jnp.fft.rfftn(h, axes=axes, norm="forward")
-        held, at = _longest(self.real.shape[:-2], grid)
-        real, imag = self.real[held], self.imag[held]
-        kept = jnp.moveaxis(waves[(slice(None), *at)], 0, -1)[..., None]
-        mixed = jnp.moveaxis(((real + 1j * imag) @ kept)[..., 0], -1, 0)
-        out = jnp.zeros((mixed.shape[0], *waves.shape[1:]), waves.dtype)
-        out = out.at[(slice(None), *at)].set(mixed)
-        return jnp.fft.irfftn(out, grid, axes=axes, norm="forward")
+        held, there, back = _turns(self.real.shape[:-2], h.shape[:-1])
+        v = h[
+            None
+        ]  # real and imaginary part stand first, each turn leaves the next axis to it last
+        for turn in reversed(there):
+            exact = jnp.asarray(turn, h.dtype)
+            v = jnp.einsum("skrx,r...xc->sk...c", exact, v, precision="highest")
+        real, imag = (jnp.einsum("...oc,s...c->s...o", m[held], v) for m in (self.real, self.imag))
+        v = real + jnp.stack([-imag[1], imag[0]])
+        for turn in back:
+            exact = jnp.asarray(turn, h.dtype)
+            v = jnp.einsum("rxsk,sk...c->r...xc", exact, v, precision="highest")
+        return v[0]
 
 
-def _longest(
+def _turns(
     held: tuple[int, ...], grid: tuple[int, ...]
-) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
-    """Where the waves stand that both have: among the matrices, and among the coefficients of a grid."""
-    most = [min((n + 1) // 2, (g + 1) // 2) for n, g in zip(held[:-1], grid[:-1], strict=True)]
-    both = [np.r_[0:m, 1 - m : 0] for m in most]
-    last = np.arange(min(held[-1], (grid[-1] + 1) // 2))
-    found = np.ix_(*both, last)
-    return found, found
+) -> tuple[tuple[np.ndarray, ...], list[np.ndarray], list[np.ndarray]]:
+    """The waves that the matrices and a grid both have, and the sums that lead to them and back, along each axis.
+
+    A few waves cost less by products with their cosines and sines than by a fast transform, which finds them all.
+    Waves of both signs stand along all axes but the last, where the negative are conjugates of the others.
+    """
+    found, there, back = [], [], []
+    for axis, (n, places) in enumerate(zip(held, grid, strict=True)):
+        last = axis == len(grid) - 1
+        most = min(n if last else (n + 1) // 2, (places + 1) // 2)
+        waves = np.arange(most) if last else np.r_[0:most, 1 - most : 0]
+        turned = np.exp(-2j * math.pi / places * np.outer(waves, np.arange(places)))
+        parts = np.array([[turned.real, -turned.imag], [turned.imag, turned.real]])
+        parts = parts[:, : 1 if last else 2]  # what it begins from and ends in is real
+        twice = np.where(waves > 0, 2.0, 1.0)[:, None] if last else 1.0
+        there.append((parts / places).transpose(0, 2, 1, 3))
+        back.append((parts * twice).transpose(1, 3, 0, 2))
+        found.append(waves)
+    return np.ix_(*found), there, back
 
 
 class Pointwise(eqx.Module):
@@ -89,10 +105,9 @@ class Pointwise(eqx.Module):
         weight = jax.random.normal(key, (num_out, num_in)) / max(num_in, 1) ** 0.5
         return cls(weight, jnp.zeros(num_out))
 
-    def __call__(self, h: Float[Array, "channel ..."]) -> Float[Array, "channel ..."]:
+    def __call__(self, h: Float[Array, "... channel"]) -> Float[Array, "... channel"]:
         """The image of each place."""
-        image = self.weight @ h.reshape(h.shape[0], -1) + self.bias[:, None]
-        return image.reshape(-1, *h.shape[1:])
+        return h @ self.weight.T + self.bias
 
 
 class Block(eqx.Module):
@@ -106,7 +121,7 @@ class Block(eqx.Module):
     far: SpectralConvolution
     near: Pointwise
 
-    def __call__(self, h: Float[Array, "channel ..."]) -> Float[Array, "channel ..."]:
+    def __call__(self, h: Float[Array, "... channel"]) -> Float[Array, "... channel"]:
         """Before the nonlinearity."""
         return self.far(h) + self.near(h)
 
@@ -156,14 +171,18 @@ class FourierOperator(eqx.Module):
 
     def features(self, h: Float[Array, "channel ..."]) -> Float[Array, "feature ..."]:
         """What the head reads."""
-        h = self.lift(h)
+        h = self.lift(jnp.moveaxis(h, 0, -1))
         for block in self.blocks:
             h = jax.nn.gelu(block(h))
-        return jax.nn.gelu(self.fold(h))
+        return jnp.moveaxis(jax.nn.gelu(self.fold(h)), -1, 0)
+
+    def read(self, features: Float[Array, "feature ..."]) -> Float[Array, "channel ..."]:
+        """What the head makes of them."""
+        return jnp.moveaxis(self.head(jnp.moveaxis(features, 0, -1)), -1, 0)
 
     def __call__(self, h: Float[Array, "channel ..."]) -> Float[Array, "channel ..."]:
         """The image of the fields."""
-        return self.head(self.features(h))
+        return self.read(self.features(h))
 
 
 def wavenumbers(

@@ -30,19 +30,19 @@ def test_a_convolution_multiplies_each_wave_by_its_matrix(x64, key):
     wanted = np.zeros((3, 9), complex)
     for m in range(4):
         wanted[:, m] = (np.asarray(layer.real[m]) + 1j * np.asarray(layer.imag[m])) @ waves[:, m]
-    np.testing.assert_allclose(layer(h), np.fft.irfft(wanted, 16, axis=1), atol=1e-12)
+    np.testing.assert_allclose(layer(h.T), np.fft.irfft(wanted, 16, axis=1).T, atol=1e-12)
 
 
 def test_on_a_square_waves_of_both_signs_have_matrices_of_their_own(x64, key):
     k_build, k_field = jax.random.split(key)
     layer = SpectralConvolution.build(1, 1, (3, 2), key=k_build)
-    h = jax.random.normal(k_field, (1, 8, 10))
-    waves = np.fft.rfft2(h[0])
+    h = jax.random.normal(k_field, (8, 10, 1))
+    waves = np.fft.rfft2(h[..., 0])
     matrix = np.asarray(layer.real + 1j * layer.imag)[..., 0, 0]
     wanted = np.zeros_like(waves)
     for place, k in enumerate((0, 1, 2, -2, -1)):
         wanted[k, :2] = matrix[place] * waves[k, :2]
-    np.testing.assert_allclose(layer(h)[0], np.fft.irfft2(wanted, (8, 10)), atol=1e-12)
+    np.testing.assert_allclose(layer(h)[..., 0], np.fft.irfft2(wanted, (8, 10)), atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(32,), (16, 20)])
@@ -50,16 +50,16 @@ def test_parameters_of_one_grid_hold_on_a_finer_one(shape, x64, key):
     k_build, k_field = jax.random.split(key)
     layer = SpectralConvolution.build(1, 1, (4,) * len(shape), key=k_build)
     fine = tuple(2 * n for n in shape)
-    coarse = layer(smooth(shape, 3, key=k_field)[None])[0]
-    again = layer(smooth(fine, 3, key=k_field)[None])[0]
+    coarse = layer(smooth(shape, 3, key=k_field)[..., None])[..., 0]
+    again = layer(smooth(fine, 3, key=k_field)[..., None])[..., 0]
     every = tuple(slice(None, None, 2) for _ in shape)
     np.testing.assert_allclose(again[every], coarse, atol=1e-12)
 
 
 def test_a_grid_too_coarse_for_its_waves_takes_those_that_it_has(x64, key):
     layer = SpectralConvolution.build(1, 1, (12, 12), key=key)
-    out = layer(jax.random.normal(key, (1, 6, 8)))
-    assert out.shape == (1, 6, 8) and np.isfinite(out).all()
+    out = layer(jax.random.normal(key, (6, 8, 1)))
+    assert out.shape == (6, 8, 1) and np.isfinite(out).all()
 
 
 def test_wavenumbers_differentiate(x64):

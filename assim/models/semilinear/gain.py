@@ -138,7 +138,7 @@ class GainNetworks(eqx.Module):
     ) -> Correction:
         features = network.features(jnp.concatenate([seen, memory, beside]))
         shift, change, gate, new = jnp.split(
-            network.head(features), [self.fields, 2 * self.fields, 2 * self.fields + self.memory]
+            network.read(features), [self.fields, 2 * self.fields, 2 * self.fields + self.memory]
         )
         open_ = jax.nn.sigmoid(gate)
         return Correction(shift, change, (1.0 - open_) * memory + open_ * jnp.tanh(new), features)
