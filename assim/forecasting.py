@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from assim.assimilation.beginning import begin_of
+from assim.assimilation.beginning import Begun, begin_of
 from assim.assimilation.labelling import CLOCK
 from assim.continuing import continued
 from assim.data.atomic import replacing
 from assim.data.clockwork import stamp
 from assim.data.framing import Frame, Selection, frame_of
 from assim.data.stepping import Steps
-from assim.forecasting_fields import field_parts
+from assim.forecasting_fields import field_parts, planned
 from assim.inference.progress import Progress
 from assim.model import AbstractGridded, AbstractModel
 from assim.rollout import Rolled, roll
@@ -49,6 +49,7 @@ def forecast(
     origins: Origins = None,
     model: AbstractModel | None = None,
     num_draws: int | None = 500,
+    plan: xr.Dataset | None = None,
     to: str | Path | None = None,
     progress: bool = False,
 ) -> xr.DataTree:
@@ -67,6 +68,7 @@ def forecast(
             the plan of the controls goes on beyond it.
         model: the model, where it is of a class of your own; None to make it from the settings in the tree.
         num_draws: posterior draws used, evenly spaced; None for all.
+        plan: of what drives a model of fields, each on `time`, file units; None where `ds` holds it.
         to: Zarr store to write to, chunk by chunk, when the result outgrows memory.
         progress: whether to show a progress bar.
 
@@ -85,7 +87,13 @@ def forecast(
     tree = read_tree(post) if isinstance(post, str | Path) else post
     fitted = restore(tree, model=model)
     if isinstance(fitted.model, AbstractGridded):
-        return _of_fields(fitted, tree, ds, horizon, origins, num_draws, to, key, progress)
+        begun = begin_of(fitted, ds, plan)
+        return _of_fields(fitted, tree, begun, horizon, origins, num_draws, to, key, progress)
+    if plan is not None:
+        raise ValueError(
+            f"plan= is of models of fields: a {type(fitted.model).__name__} reads it in the record, so add its "
+            "rows there."
+        )
     if isinstance(ds, xr.DataTree):
         raise ValueError(
             f"The forecast of a {type(fitted.model).__name__} starts from a record, and a tree is given: give the "
@@ -126,7 +134,7 @@ def forecast(
 def _of_fields(
     fitted: Fitted,
     tree: xr.DataTree,
-    given: xr.Dataset | xr.DataTree | None,
+    begun: Begun,
     horizon: str | int,
     origins: Origins,
     num_draws: int | None,
@@ -135,7 +143,6 @@ def _of_fields(
     progress: bool,
 ) -> xr.DataTree:
     """The forecast of a model of fields, from fields or from the members of an analysis."""
-    begun = begin_of(fitted, given)
     trained = [tree.attrs[k] for k in ("trained_from", "trained_until") if k in tree.attrs]
     stamps = np.concatenate([np.array(trained, "datetime64[ns]"), begun.times])
     steps = Steps.of(stamps, fitted.layout.step)
@@ -143,7 +150,8 @@ def _of_fields(
     last = int(np.flatnonzero(begun.whole)[-1]) if begun.whole.any() else 0
     rows = _origin_rows(begun.times, steps, last, origins, leads, None)
     whole = begun.whole[rows]
-    if not whole.any() or not (origins is None or isinstance(origins, str) or whole.all()):
+    some = origins is None or isinstance(origins, str)
+    if not whole.any() or not (some or whole.all()):
         raise ValueError(
             f"The field at {stamp(begun.times[rows[~whole][0]])} is not complete: choose other origins, or fill "
             "it in."
@@ -153,6 +161,7 @@ def _of_fields(
         raise ValueError(
             "No field is complete at the origins asked for: choose others, or fill them in."
         )
+    rows = planned(fitted, begun, rows, leads, steps, some=some)
     attrs = model_attrs(fitted.model, fitted.layout, fitted.frame, key) | {
         "method": tree.attrs.get("method", ""),
         "horizon": _duration(leads, steps),

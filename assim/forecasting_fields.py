@@ -23,7 +23,7 @@ from assim.assimilation.drawing import spread_draws
 from assim.data.clockwork import JITTER
 from assim.data.gridding import on_grid
 from assim.data.stepping import CALENDAR, Steps
-from assim.gridded import calendar_of
+from assim.gridded import inputs_of, require_known
 from assim.inference.progress import Progress
 from assim.model import AbstractGridded
 from assim.rollout import NESTED_PARAMETERS, roll_fields
@@ -83,6 +83,42 @@ def field_parts(
             bar.advance(1, {})
 
 
+def planned(
+    fitted: Fitted, begun: Begun, rows: np.ndarray, leads: int, steps: Steps, *, some: bool
+) -> np.ndarray:
+    """Rows of the origins from which all that drives the fields is known over the horizon.
+
+    Args:
+        fitted: the posterior.
+        begun: where from.
+        rows: of the origins, on its clock.
+        leads: steps ahead.
+        steps: of the clock beyond it.
+        some: whether a part of them will do.
+
+    Raises:
+        ValueError: none, or not all where all are asked for.
+    """
+    ahead = [steps.after(begun.times[row], leads) for row in rows]
+    known = np.array([np.isfinite(_inputs(fitted, begun, at)).all() for at in ahead])
+    if not known.all() and not (some and known.any()):
+        at = ahead[int(np.flatnonzero(~known)[-1])]
+        require_known(_inputs(fitted, begun, at), begun.controls, at)
+    return rows[known]
+
+
+def _inputs(fitted: Fitted, begun: Begun, ahead: np.ndarray) -> np.ndarray:
+    """What drives the fields at some times, shape (run, lead, input), one run where all have the same."""
+    assert isinstance(fitted.model, AbstractGridded)
+    u = inputs_of(fitted.model, begun.controls, ahead, fitted.layout.step)
+    if len(u) not in (1, runs := 1 if begun.runs is None else len(begun.runs)):
+        raise ValueError(
+            f"The plan of {', '.join(begun.controls.names)} has {len(u)} runs, and the fields have {runs}: give "
+            "one for each of them, or one on 'time' for all."
+        )
+    return u
+
+
 @dataclass(frozen=True)
 class Foretold:
     """What is told from one origin, file units.
@@ -113,14 +149,14 @@ def _from_origin(
     assert isinstance(model, AbstractGridded)
     dt = np.diff(ahead, prepend=init) / np.timedelta64(1, "ns") * 1e-9
     spans = Span(jnp.asarray(dt, dtype), jnp.zeros((dt.size, 0), dtype))
-    u = jnp.asarray(calendar_of(model, ahead), dtype)
+    u = jnp.asarray(_inputs(fitted, begun, ahead), dtype)
     states = _states(begun, row, model.memory())
     k_here = jax.random.fold_in(key, int(init.astype("datetime64[us]").astype(np.uint32)))
     told, size = [], _abreast(len(next(iter(draws[0].values()))))
     for run, truth in enumerate(came):
         starts = states if begun.members else states[[run]]
         y, k_run = jnp.asarray(np.nan_to_num(truth), dtype), jax.random.fold_in(k_here, run)
-        go = partial(_rolled, fitted, starts, (spans, u, y))
+        go = partial(_rolled, fitted, starts, (spans, u[min(run, len(u) - 1)], y))
         paths, density = _mixture(go, len(starts), draws[0], key=k_run)
         parts = _parts(go, len(starts), draws[1], size, key=jax.random.fold_in(k_run, AGAIN))
         told.append((paths, parts, np.where(np.isfinite(truth), density, np.nan)))

@@ -14,10 +14,12 @@ import numpy as np
 import xarray as xr
 
 from assim.data.calendar import CalendarFeatures
+from assim.data.clockwork import JITTER, stamp
+from assim.data.driving import Controls, controls_of, static_of
 from assim.data.framing import Frame
 from assim.data.gridding import Fields, fields_of, in_units_of
 from assim.data.scaling import Scaling
-from assim.model import AbstractGridded, Problem
+from assim.model import AbstractDriven, AbstractGridded, Problem
 from assim.pointwise import Cells, Judged, judged
 from assim.series import Layout, Stretch
 from assim.statespace import AbstractStateSpace, Span
@@ -58,24 +60,37 @@ def pose_fields(
             "bring them to one grid, as ds.interp(...)."
         )
     sea = sea_of(fields) if earlier is None else np.asarray(earlier.constants["sea"])
-    origins = _origins(model, fields, sea)
-    stretches = stretches_of(model, fields, origins, model.horizon, sea)
-    constants = model.counted(stretches, layout) if earlier is None else earlier.constants
-    return Problem(model, constants, stretches, layout), _frame(model, fields, layout)
+    controls = controls_for(model, ds, None if earlier is None else earlier.frame)
+    u = inputs_of(model, controls, fields.times, fields.step)
+    origins = _origins(model, fields, sea, u)
+    stretches = stretches_of(model, fields, u, origins, model.horizon, sea)
+    if earlier is None:
+        names = model.static if isinstance(model, AbstractDriven) else ()
+        static = static_of(ds, names, fields.grid, sea)
+        constants = _with_static(model, model.counted(stretches, layout), static)
+    else:
+        constants = earlier.constants
+    return Problem(model, constants, stretches, layout), _frame(fields, layout, controls, u)
 
 
 def layout_of(model: AbstractGridded, fields: Fields) -> Layout:
     """What the fields of a record are to a model."""
     count = len(fields.names)
-    inputs = CalendarFeatures(model.calendar).names
-    real = ("real",) * count
-    return Layout(fields.names, real, (True,) * count, inputs, 0, fields.step, fields.grid)
+    controls = model.controls if isinstance(model, AbstractDriven) else ()
+    inputs = (*controls, *CalendarFeatures(model.calendar).names)
+    like = (("real",) * count, (True,) * count)
+    return Layout(fields.names, *like, inputs, len(controls), fields.step, fields.grid)
 
 
 def stretches_of(
-    model: AbstractGridded, fields: Fields, origins: np.ndarray, horizon: int, sea: np.ndarray
+    model: AbstractGridded,
+    fields: Fields,
+    u: np.ndarray,
+    origins: np.ndarray,
+    horizon: int,
+    sea: np.ndarray,
 ) -> Stretch:
-    """The fields at some (run, row) and what came of them, stacked on a leading axis."""
+    """The fields at some (run, row) and what came of them, with inputs u, stacked on a leading axis."""
     dtype = jnp.zeros(0).dtype
     held = model.memory()
     run, rows = origins[:, 0, None], origins[:, 1, None] + np.arange(1 - held, horizon + 1)
@@ -84,7 +99,7 @@ def stretches_of(
     values = values.reshape(known.shape)
     values = np.where(known, values, 0.0)
     dt = np.diff(fields.times[rows[:, held - 1 :]], axis=1) / np.timedelta64(1, "ns") * 1e-9
-    u = calendar_of(model, fields.times)[rows[:, held:]]
+    u = u[np.minimum(run, len(u) - 1), rows[:, held:]]
     return Stretch(
         first=jnp.asarray(_newest_first(values, held), dtype),
         told=jnp.asarray(_newest_first(known, held)),
@@ -96,9 +111,41 @@ def stretches_of(
     )
 
 
-def calendar_of(model: AbstractGridded, times: np.ndarray) -> np.ndarray:
-    """Inputs of a model at some times, shape (time, input)."""
-    return CalendarFeatures(model.calendar)(times)
+def controls_for(
+    model: AbstractGridded, ds: xr.Dataset | None, like: dict | None = None
+) -> Controls:
+    """The series of a dataset that drive a model, as `controls_of`; none where nothing does."""
+    return controls_of(ds, model.controls if isinstance(model, AbstractDriven) else (), like)
+
+
+def inputs_of(
+    model: AbstractGridded, controls: Controls, times: np.ndarray, step: float
+) -> np.ndarray:
+    """Inputs of a model at some times, shape (run, time, input), one run where all have the same.
+
+    Args:
+        model: the model.
+        controls: what drives it; NaN where that is not known.
+        times: shape (time,), datetime64[ns].
+        step: nominal step, seconds.
+    """
+    known, cycles = controls.at(times, JITTER * step), CalendarFeatures(model.calendar)(times)
+    return np.concatenate([known, np.broadcast_to(cycles, (len(known), *cycles.shape))], axis=-1)
+
+
+def require_known(u: np.ndarray, controls: Controls, times: np.ndarray) -> None:
+    """Refuse inputs, shape (run, time, input), that are not known at some time.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if (lost := ~np.isfinite(u)).any():
+        names = [n for n, gone in zip(controls.names, lost.any(axis=(0, 1)), strict=False) if gone]
+        first = times[lost.any(axis=(0, 2))][0]
+        raise ValueError(
+            f"The controls {', '.join(names)} are not known at {stamp(first)}, where a step needs them: fill them "
+            "in, give their plan, or cut the record."
+        )
 
 
 def sea_of(fields: Fields) -> np.ndarray:
@@ -127,7 +174,8 @@ def newest_places(problem: Problem, frame: Frame, count: int) -> Cells:
     sea = np.asarray(problem.constants["sea"])
     mask = np.isfinite(frame.y[:places]) & sea[:, None, None]
     whole = lasting(mask[sea].all(axis=(0, 2)), problem.model.memory())
-    rows = np.flatnonzero(whole[:-1] & mask[:, 1:].any(axis=(0, 2)))[-min(count, MOST_TIMES) :]
+    told = mask[:, 1:].any(axis=(0, 2)) & np.isfinite(frame.u[0, 1:]).all(axis=-1)
+    rows = np.flatnonzero(whole[:-1] & told)[-min(count, MOST_TIMES) :]
     row, place, channel = np.nonzero(mask[:, rows + 1].transpose(1, 0, 2))
     kept = np.linspace(0, row.size - 1, min(MOST_CELLS, row.size)).round().astype(int)
     pairs = np.stack([place[kept], rows[row[kept]]], axis=1)
@@ -158,7 +206,8 @@ def judge_fields(
         {},
     )
     origins = np.stack([np.zeros_like(rows), rows], axis=1)
-    examples = stretches_of(model, record, origins, 1, np.asarray(problem.constants["sea"]))
+    sea = np.asarray(problem.constants["sea"])
+    examples = stretches_of(model, record, frame.u[:1], origins, 1, sea)
     at = (jnp.asarray(window), 0, jnp.asarray(cells.channel * places + cells.run))
     return judged(_told, plain, problem, examples, sites, at, key=key, together=None)
 
@@ -176,35 +225,47 @@ def _newest_first(values: np.ndarray, held: int) -> np.ndarray:
     return values[:, held - 1 :: -1].reshape(len(values), -1)
 
 
-def _origins(model: AbstractGridded, fields: Fields, sea: np.ndarray) -> np.ndarray:
-    """Where stretches begin, (run, row): one after the other, each at a complete field, none across a long gap."""
+def _with_static(model: AbstractGridded, constants: Sites, static: np.ndarray) -> Sites:
+    if not isinstance(model, AbstractDriven):
+        return constants
+    return model.placed(constants, jnp.asarray(static, jnp.zeros(0).dtype))
+
+
+def _origins(model: AbstractGridded, fields: Fields, sea: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Where stretches begin, (run, row): one after the other, each at a complete field, none across a long gap.
+
+    The inputs u, shape (run, time, input), have to be known at every step.
+    """
     horizon, before = model.horizon, model.memory() - 1
     whole = lasting(complete_rows(fields, sea), before + 1)
     whole = whole if model.complete() else np.ones_like(whole)
     dt = np.diff(fields.times) / np.timedelta64(1, "ns") * 1e-9
     even, found = dt <= LONGER * fields.step, []
+    step = np.broadcast_to(np.isfinite(u).all(axis=-1)[:, 1:] & even, (len(whole), even.size))
     for run, told in enumerate(whole):
         row = 0
         while row + horizon < told.size:
-            taken = told[row] and even[row - before : row + horizon].all()
+            here, after = slice(row - before, row), slice(row, row + horizon)
+            taken = told[row] and even[here].all() and step[run, after].all()
             if taken:
                 found.append((run, row))
             row += horizon if taken else 1
     if len(found) < FEWEST:
+        driven = "" if np.isfinite(u).all() else ", with the controls known"
         raise ValueError(
-            f"The record has {len(found)} stretches of {horizon} steps, without a gap, from a complete field "
-            f"(of {whole.size} fields, {int(whole.sum())} are complete), and at least {FEWEST} are needed: give a "
+            f"The record has {len(found)} stretches of {horizon} steps, without a gap{driven}, from a complete "
+            f"field (of {whole.size}, {int(whole.sum())} are complete), and at least {FEWEST} are needed: give a "
             "longer record, a shorter horizon, fill in what is missing, or make land of every place that sometimes "
             "is, as ds.where(ds.notnull().all('time'))."
         )
     return np.array(found)
 
 
-def _frame(model: AbstractGridded, fields: Fields, layout: Layout) -> Frame:
+def _frame(fields: Fields, layout: Layout, controls: Controls, u: np.ndarray) -> Frame:
     """The record with its labels: a row for every place of every run."""
     runs, times, count, places = fields.values.shape
     y = fields.values.transpose(0, 3, 1, 2).reshape(runs * places, times, count)
-    u = calendar_of(model, fields.times)
+    u = np.broadcast_to(u, (len(y), *u.shape[1:])) if len(u) == 1 else np.repeat(u, places, axis=0)
     scaling = Scaling(layout.supports, np.zeros((1, count)), np.ones((1, count)), np.ones(count))
     return Frame(
         times=fields.times,
@@ -214,12 +275,12 @@ def _frame(model: AbstractGridded, fields: Fields, layout: Layout) -> Frame:
         inputs=layout.inputs,
         y=y,
         sd=np.broadcast_to(0.0, y.shape),
-        u=np.broadcast_to(u, (len(y), *u.shape)),
+        u=u,
         scaling=scaling,
-        control_scaling=np.zeros((2, 0)),
+        control_scaling=controls.scaling,
         stations=None,
         instance="run",
-        attrs=fields.attrs,
+        attrs=fields.attrs | {str(n): dict(v.attrs) for n, v in controls.record.items()},
     )
 
 

@@ -182,6 +182,17 @@ class AbstractResolving(AbstractGridded):
         """What was counted on the grid of `layout`, on another of the same domain."""
 
 
+class AbstractDriven(AbstractGridded):
+    """A model of fields that takes inputs beside them: fields that stay, and series that are known in advance."""
+
+    static: eqx.AbstractVar[tuple[str, ...]]
+    controls: eqx.AbstractVar[tuple[str, ...]]
+
+    @abstractmethod
+    def placed(self, constants: Sites, static: Float[Array, "static place"]) -> Sites:
+        """What was counted, with fields that stay beside it, each in deviations from its mean over the sea."""
+
+
 class AbstractTangent(AbstractPointwise):
     """A pointwise model with a network that can be replaced by its tangent: what Laplace predicts with."""
 

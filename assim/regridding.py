@@ -37,7 +37,7 @@ def regrid(post: xr.DataTree, like: xr.Dataset) -> xr.DataTree:
         )
     other = replace(grid_along(like, grid.dims), units=grid.units)
     _require_domain(grid, other)
-    layout = replace(fitted.layout, grid=other)
+    layout = replace(fitted.layout, grid=other, origin=fitted.layout.origin or grid)
     constants = fitted.model.regridded(fitted.constants, fitted.layout, other)
     groups = {
         "posterior": post["posterior"].to_dataset(),

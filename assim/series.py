@@ -31,6 +31,7 @@ class Layout:
         num_controls: how many of the inputs are controls.
         step: nominal step, seconds.
         grid: where the channels lie, which are fields then; None for channels alone.
+        origin: the grid of the record that a model was fitted to, where its fields lie on another now.
     """
 
     channels: tuple[str, ...]
@@ -40,6 +41,7 @@ class Layout:
     num_controls: int
     step: float
     grid: Grid | None = None
+    origin: Grid | None = None
 
     @classmethod
     def of(cls, frame: Frame) -> "Layout":
@@ -68,8 +70,9 @@ class Layout:
         parts: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()
         }
-        if isinstance(parts.get("grid"), dict):
-            parts["grid"] = Grid.from_dict(parts["grid"])
+        for name in ("grid", "origin"):
+            if isinstance(parts.get(name), dict):
+                parts[name] = Grid.from_dict(parts[name])
         return cls(**parts)
 
 

@@ -66,6 +66,27 @@ def test_states_are_read_between_places_and_the_tree_comes_back(post, tmp_path):
     assert again.layout.grid.units == assim.restore(post).layout.grid.units
 
 
+@pytest.mark.parametrize("count", [24, 64, 128])
+def test_readings_are_worth_the_same_on_every_grid(post, count):
+    """The gain sees them as single places of the grid that it was fitted to, whatever grid the fields lie on."""
+    where = jnp.array([[3.0], [9.5], [20.0]])
+    y, read, sd = jnp.array([7.0, 4.0, 5.0]), jnp.ones(3, bool), jnp.full(3, 0.2)
+    found = []
+    for tree in (post, assim.regrid(post, like(count))):
+        ssm = one(tree)
+        size = ssm.grid.sizes[0]
+        held = ssm.predict(ssm.opened(wave(size), jnp.full(size, 0.3)), SPAN)
+        after = ssm.correct(held, y, read, SPAN, where, sd)
+        found.append([after.mean - held.mean, jnp.log(after.sd / held.sd)])
+        assert float(jnp.abs(found[-1][0]).max()) > 0.1
+    places, shared = np.arange(count) * 32 / count, (min(32, count) + 1) // 2
+    turned = np.exp(2j * np.pi / 32 * np.outer(np.arange(shared), places))
+    for old, new in zip(*found, strict=True):
+        waves = np.fft.rfft(old, norm="forward")[:shared] * np.where(np.arange(shared) > 0, 2, 1)
+        sought = (waves @ turned).real
+        assert np.abs(new - sought).max() < 0.02 * np.abs(sought).max()
+
+
 def test_verbs_take_it(post, key):
     finer, times = assim.regrid(post, like(64)), np.datetime64("2000-01-01", "ns")
     coords = {

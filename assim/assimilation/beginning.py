@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from assim.data.driving import Controls
 from assim.data.gridding import Fields, fields_of, in_units_of
-from assim.gridded import lasting
+from assim.gridded import controls_for, lasting
 from assim.model import AbstractGridded
 from assim.series import Layout
 from assim.tree import Fitted
@@ -22,6 +23,7 @@ class Begun:
         runs: label of each run, or None where there is one.
         members: whether the first axis counts members.
         whole: whether every place with sea is known, shape (time,).
+        controls: what drives them, there and beyond.
     """
 
     times: np.ndarray
@@ -29,14 +31,18 @@ class Begun:
     runs: tuple | None
     members: bool
     whole: np.ndarray
+    controls: Controls
 
 
-def begin_of(fitted: Fitted, given: xr.Dataset | xr.DataTree | None) -> Begun:
+def begin_of(
+    fitted: Fitted, given: xr.Dataset | xr.DataTree | None, plan: xr.Dataset | None = None
+) -> Begun:
     """The fields that a forecast may start from.
 
     Args:
         fitted: the posterior.
         given: fields on the grid of the fit, or what `assimilate` gave.
+        plan: what drives them; None where the dataset of fields tells.
 
     Raises:
         ValueError: nothing, another grid, an analysis without members.
@@ -48,15 +54,16 @@ def begin_of(fitted: Fitted, given: xr.Dataset | xr.DataTree | None) -> Begun:
             "assim.assimilate made of the readings of sensors."
         )
     if isinstance(given, xr.DataTree):
-        return _from_analysis(fitted, given)
+        return _from_analysis(fitted, given, _driven(fitted, plan))
     fields = in_units_of(fields_of(given, layout.channels), fitted.frame["attrs"])
     _require_grid(layout, fields)
     known = np.isfinite(fields.values)[..., np.asarray(fitted.constants["sea"])]
     whole = lasting(known.all(axis=(0, 2, 3)), _memory(fitted))
-    return Begun(fields.times, fields.values, fields.runs, False, whole)
+    controls = _driven(fitted, given if plan is None else plan)
+    return Begun(fields.times, fields.values, fields.runs, False, whole, controls)
 
 
-def _from_analysis(fitted: Fitted, tree: xr.DataTree) -> Begun:
+def _from_analysis(fitted: Fitted, tree: xr.DataTree, controls: Controls) -> Begun:
     layout, sea = fitted.layout, np.asarray(fitted.constants["sea"])
     if "analysis" not in tree.children:
         raise ValueError(
@@ -88,7 +95,13 @@ def _from_analysis(fitted: Fitted, tree: xr.DataTree) -> Begun:
     stacked = np.stack([ds[n].transpose(*order).values for n in layout.channels], axis=3)
     values = stacked.reshape(-1, stacked.shape[2], len(layout.channels), grid.places)
     whole = lasting(np.isfinite(values[..., sea]).all(axis=(0, 2, 3)), _memory(fitted))
-    return Begun(ds["time"].values.astype("datetime64[ns]"), values, None, True, whole)
+    times = ds["time"].values.astype("datetime64[ns]")
+    return Begun(times, values, None, True, whole, controls)
+
+
+def _driven(fitted: Fitted, plan: xr.Dataset | None) -> Controls:
+    assert isinstance(fitted.model, AbstractGridded)
+    return controls_for(fitted.model, plan, fitted.frame)
 
 
 def _memory(fitted: Fitted) -> int:

@@ -11,10 +11,11 @@ from assim.assimilation.augmenting import Drawn
 from assim.assimilation.drawing import drawn, side_by_side, spread_draws
 from assim.assimilation.scene import AsItIs, Scene, Table, Units
 from assim.data.columns import Columns
+from assim.data.driving import Controls
 from assim.data.gridding import Grid
 from assim.data.units import agree, convert, convert_difference
 from assim.filters.base import Dynamics
-from assim.gridded import LONGER, calendar_of
+from assim.gridded import LONGER, controls_for, inputs_of, require_known
 from assim.model import AbstractGridded
 from assim.observing import NOTHING, Observed, observe_system
 from assim.statespace import AbstractObserver, AbstractOnGrid
@@ -79,18 +80,29 @@ def of_fields(
     if where is not None:
         _require_at_sea(one, np.broadcast_to(where, (*seen.y.shape, where.shape[-1])), seen)
     _warn_of_spans(fitted, seen)
-    inputs = jnp.asarray(calendar_of(model, seen.times), first.dtype)
+    controls = controls_for(model, ds, fitted.frame)
+    u = inputs_of(model, controls, seen.times, fitted.layout.step)
+    require_known(u, controls, seen.times)
+    _require_one_run(u, controls)
     return Scene(
         dataclasses.replace(dynamics, where=seen.where),
         Drawn(first),
         seen.times,
-        dataclasses.replace(seen.cycles, u=inputs),
+        dataclasses.replace(seen.cycles, u=jnp.asarray(u[0], first.dtype)),
         seen.y,
         seen.columns,
         AsItIs(size=first.shape[1]),
         _tables(fitted, grid),
         several=several,
     )
+
+
+def _require_one_run(u: np.ndarray, controls: Controls) -> None:
+    if len(u) > 1:
+        raise ValueError(
+            f"The controls {', '.join(controls.names)} have {len(u)} runs, and readings are of one: choose it, as "
+            "ds.isel(run=0)."
+        )
 
 
 def _in_units_of_fit(fitted: Fitted, ds: xr.Dataset) -> xr.Dataset:

@@ -105,7 +105,7 @@ class IEnKS(AbstractRemembering):
             seen, variance = dynamics.seen(window.through(_every(dynamics), close), cycle)
             middle, near = ensemble.centred(seen)
             wide = undone @ near / self.bundle
-            white, _ = ensemble.in_errors(dynamics, middle, wide, variance.mean(axis=0), cycle)
+            white = ensemble.in_errors(dynamics, middle, wide, variance.mean(axis=0), cycle)[0]
             s, lag = white.anomalies, white.innovation + control @ white.anomalies
             control, transform = ensemble.transformed(Whitened(s, lag))
             return control, transform, transform + s @ (s.T @ transform)

@@ -6,11 +6,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from assim.models import PublishedNODA
 from assim.models.semilinear.published import measured
-from tests.learned_fields import made, one, stretch
+from tests.learned_fields import made, one, quiet, stretch
 
 MODEL = PublishedNODA(modes=3, width=4, layers=1, horizon=6, error=0.5)
 
@@ -54,14 +55,14 @@ def test_it_is_trained_on_measured_windows(ssm, key):
     example = jax.tree.map(lambda leaf: leaf[0], stretch(fields, horizon=6))
     density, (y, mask) = MODEL.density(ssm, example), MODEL.reading(example)
     assert density.loc.shape == y.shape == mask.shape == (6, 48)
-    scale = float(ssm.field.scale[0])
-    np.testing.assert_allclose(density.scale[:, 16:32], scale, rtol=1e-6)
-    noisy, when = measured(example, 0.1 * scale * jnp.ones(16), 3, (0.1, 1.0))
+    noise = 0.1 * float(ssm.field.scale[0])
+    np.testing.assert_allclose(density.scale[:, 16:32], noise, rtol=1e-6)
+    noisy, when = measured(example, noise * jnp.ones(16), 3, (0.1, 1.0))
     assert when[:3].all()
-    np.testing.assert_allclose(density.scale[when, 32:], scale * 0.1**-0.5, rtol=1e-6)
+    np.testing.assert_allclose(density.scale[when, 32:], noise * 0.1**-0.5, rtol=1e-6)
     np.testing.assert_array_equal(density.loc[~when, 32:], 0.0)
     first = ssm.correct(
-        ssm.predict(ssm.opened(example.first, jnp.ones(16)), one(10.0)),
+        ssm.predict(ssm.opened(ssm.init().mean, jnp.ones(16)), one(10.0)),
         noisy[0],
         jnp.ones(16, bool),
         one(10.0),
@@ -71,6 +72,52 @@ def test_it_is_trained_on_measured_windows(ssm, key):
     alone = dataclasses.replace(MODEL, weight=0.0)
     assert alone.density(ssm, example).loc.shape == (6, 16)
     assert MODEL.undisturbed() == alone
+
+
+def learned(ssm, stretches):
+    """The same after some steps of Adam on gate and measurement operator."""
+    optimiser = optax.adam(1e-2)
+
+    def loss(parts, number):
+        held = eqx.tree_at(lambda s: (s.gate, s.reader), ssm, parts)
+        visit = eqx.tree_at(lambda e: e.number, stretches, stretches.number + 40 * number)
+        density = jax.vmap(lambda e: MODEL.density(held, e))(visit)
+        return ((density.loc / density.scale)[..., 16:] ** 2).mean()
+
+    def step(carry, number):
+        parts, moments = carry
+        moves, moments = optimiser.update(jax.grad(loss)(parts, number), moments)
+        return (optax.apply_updates(parts, moves), moments), None
+
+    parts = (ssm.gate, ssm.reader)
+    begun = (parts, optimiser.init(parts))
+    parts = jax.jit(lambda c: jax.lax.scan(step, c, jnp.arange(150))[0][0])(begun)
+    return eqx.tree_at(lambda s: (s.gate, s.reader), ssm, parts)
+
+
+def test_a_gate_learns_to_read(ssm, key):
+    k_train, k_test, k_noise = jax.random.split(key, 3)
+
+    def waves(k):
+        a, b = 2.0 * jax.random.normal(k, (2, 40, 1))
+        x = 2.0 * jnp.pi * jnp.arange(16) / 16
+        return 3.0 + a * jnp.sin(x) + b * jnp.cos(x)
+
+    # waves stand still, and so does an operator whose read-out is 0
+    ssm = eqx.tree_at(lambda s: s.field, ssm, quiet(ssm.field))
+    found = learned(ssm, stretch(waves(k_train), horizon=6))
+    truth, noise = waves(k_test), 0.1 * ssm.field.scale[0]
+    begun = jnp.broadcast_to(ssm.init().mean, truth.shape)
+
+    def step(x, k):
+        y = truth + noise * jax.random.normal(k, truth.shape)
+        read = jax.vmap(lambda x, y: found.correct(found.opened(x, x), y, y == y, one(10.0)).mean)
+        x = read(x, y)
+        return x, ((x - truth) ** 2).mean()
+
+    errors = jax.lax.scan(step, begun, jax.random.split(k_noise, 5))[1]
+    assert errors[0] < 0.03 * ((begun - truth) ** 2).mean()
+    assert errors[-1] < noise**2
 
 
 def test_measurements_are_as_many_as_was_asked(key):

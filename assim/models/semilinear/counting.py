@@ -28,7 +28,8 @@ def counts(stretches: Stretch, layout: Layout, periodic: tuple[bool, ...]) -> Si
 
     Returns:
         `centre` and `scale` (field,), `sea` (place,), `states` (state, field * place) with land at the mean, and
-        `fixed` (more, place): land, and a position along each axis that does not close.
+        `fixed` (more, place): land, and a position along each axis that does not close. Behind these come what a
+        record tells of fields that stay.
     """
     assert layout.grid is not None
     fields, places = len(layout.channels), layout.grid.places
@@ -51,7 +52,7 @@ def counts(stretches: Stretch, layout: Layout, periodic: tuple[bool, ...]) -> Si
 
 
 def regridded(constants: Sites, layout: Layout, grid: Grid, periodic: tuple[bool, ...]) -> Sites:
-    """The same on another grid of the same domain, states read between places.
+    """The same on another grid of the same domain, states and fields that stay read between places.
 
     Args:
         constants: as `counts` gives them.
@@ -71,10 +72,13 @@ def regridded(constants: Sites, layout: Layout, grid: Grid, periodic: tuple[bool
     states = jax.vmap(lambda field: read(field, wet))(fields)
     states = states.reshape(-1, len(layout.channels), grid.places)
     states = jnp.where(sea, states, constants["centre"][:, None])
+    own = _fixed(sea, grid, periodic)
+    static = constants["fixed"][own.shape[0] :].reshape(-1, *old.sizes)
+    static = jnp.where(sea, jax.vmap(lambda field: read(field, wet))(static), 0.0)
     return constants | {
         "sea": sea,
         "states": states.reshape(states.shape[0], -1),
-        "fixed": _fixed(sea, grid, periodic),
+        "fixed": jnp.concatenate([own, static]),
     }
 
 

@@ -19,9 +19,9 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from assim.data.calendar import PERIODS, CalendarFeatures
+from assim.data.calendar import PERIODS
 from assim.data.gridding import Grid
-from assim.model import MAY_CHANGE, AbstractResolving, named
+from assim.model import MAY_CHANGE, AbstractDriven, AbstractResolving, named
 from assim.models.semilinear.counting import counts, regridded
 from assim.models.semilinear.field import LearnedField
 from assim.models.semilinear.gain import Gain, GainNetworks
@@ -34,7 +34,7 @@ from assim.nn.openaxes import for_each, require_closing
 from assim.nn.priors import network_prior
 from assim.nn.spectral import FourierOperator
 from assim.series import Layout, Stretch
-from assim.types import Array, Key, Sites
+from assim.types import Array, Float, Key, Sites
 
 QUIET = 0.05
 """Noise of a nominal step where its prior lies, in units of a field's scale."""
@@ -45,8 +45,12 @@ def _each_or_one(given: Any) -> Any:
     return tuple(given) if isinstance(given, list) else given
 
 
-class SemilinearOperator(AbstractResolving):
+class SemilinearOperator(AbstractResolving, AbstractDriven):
     """A linear part that is diagonal in waves, beside a Fourier neural operator.
+
+    Where every axis closes it moves a field alike wherever that lies, and cannot tell one place from another: a
+    forcing that stays, a depth or an orography has to be given by `static`. What drives all places in time, and is
+    known in advance, is given by `controls`; the networks of operator and gain read both.
 
     Args:
         fields: variables to model together; None for all fields of the record.
@@ -65,6 +69,9 @@ class SemilinearOperator(AbstractResolving):
             record, so that it reaches as far as errors did; 0 for what the last layer reads.
         keeps_mean: whether a step leaves the mean of each field over the grid as it is, as a flux does; a free run
             otherwise drifts from one mean to another.
+        static: variables of the record without a time, on the axes of the fields, that stay as they are.
+        controls: variables of the record on time alone that are known in advance; a step is driven by their values
+            at its end.
     """
 
     fields: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=named)
@@ -80,6 +87,8 @@ class SemilinearOperator(AbstractResolving):
     gain: Gain | None = None
     patterns: int = eqx.field(static=True, default=0)
     keeps_mean: bool = eqx.field(static=True, default=False)
+    static: tuple[str, ...] = eqx.field(static=True, default=(), converter=named)
+    controls: tuple[str, ...] = eqx.field(static=True, default=(), converter=named)
 
     def __check_init__(self) -> None:
         for name in ("width", "features", "substeps", "horizon"):
@@ -95,6 +104,11 @@ class SemilinearOperator(AbstractResolving):
             raise ValueError(f"calendar={unknown} is unknown; choose from {sorted(PERIODS)}.")
         if not self.error >= 0:
             raise ValueError(f"error={self.error} must not be negative.")
+        if (driven := (*self.static, *self.controls)) and not self.layers:
+            raise ValueError(
+                f"layers=0 is an operator without a network, which {', '.join(driven)} would drive: give it 1 "
+                "layer or more, or leave static= and controls= out."
+            )
 
     def counted(self, stretches: Stretch, layout: Layout) -> Sites:
         """Mean and scale of each field, where there is sea, and states of the record."""
@@ -106,6 +120,11 @@ class SemilinearOperator(AbstractResolving):
             found["patterns"] = patterns_of(stretches, found, self.patterns)
         return found
 
+    def placed(self, constants: Sites, static: Float[Array, "static place"]) -> Sites:
+        """What was counted, with fields that stay behind land and positions; 0 on land."""
+        static = jnp.where(constants["sea"], static, 0.0)
+        return constants | {"fixed": jnp.concatenate([constants["fixed"], static])}
+
     def regridded(self, constants: Sites, layout: Layout, grid: Grid) -> Sites:
         """What was counted, on another grid of the same domain."""
         assert layout.grid is not None
@@ -114,6 +133,9 @@ class SemilinearOperator(AbstractResolving):
         if self.patterns:
             held = (constants["patterns"], constants["sea"])
             found["patterns"] = regridded_patterns(*held, layout.grid, grid, closes)
+        if self.gain is not None:
+            home = {f"home.{name}": constants[name] for name in ("sea", "fixed")}
+            found = home | found  # on the grid of the fit, whatever came between
         return found
 
     def prior(self, layout: Layout, constants: Sites) -> LearnedField | ObservedField:
@@ -127,13 +149,21 @@ class SemilinearOperator(AbstractResolving):
         beside = field.fixed.shape[0] + len(layout.inputs)
         fields = len(field.names)
         networks = GainNetworks.prior(self.gain, fields, beside, kept, self.features)
-        return ObservedField(field=field, gain=networks)  # type: ignore[call-arg]
+        home = self._home(field, layout, constants)
+        return ObservedField(field=field, gain=networks, home=home)  # type: ignore[call-arg]
+
+    @staticmethod
+    def _home(field: LearnedField, layout: Layout, constants: Sites) -> LearnedField:
+        """The operator on the grid that it was fitted to."""
+        if layout.origin is None:
+            return field
+        sea, fixed = constants["home.sea"], constants["home.fixed"]
+        return replace(field, grid=layout.origin, sea=sea, fixed=fixed)
 
     def _field(self, layout: Layout, constants: Sites) -> LearnedField:
         assert layout.grid is not None
         fields, axes = len(layout.channels), len(layout.grid.sizes)
-        inputs = len(CalendarFeatures(self.calendar).names)
-        num_in = fields + constants["fixed"].shape[0] + inputs
+        num_in = fields + constants["fixed"].shape[0] + len(layout.inputs)
         closes, modes = for_each(self.periodic, axes), for_each(self.modes, axes)
         kept = self._kept(modes, closes)
 

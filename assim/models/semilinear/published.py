@@ -4,9 +4,17 @@ $$\hat z^b_k = \hat z_{k-1} + W_\theta(\hat z_{k-1}), \qquad
 \hat z_k = \hat z^b_k + g_k \odot (d_k + c_k), \qquad d_k = y_k - E_\theta(\hat z^b_k), \qquad
 (g_k, c_k) = K_\theta(\hat z^b_k, d_k)$$
 
-(Singh, Borsoi, Erdogmus and Imbiriba 2024, arXiv 2402.15656, eqs. 12 and 15.) Trained on windows of which the first
-steps are all measured and later ones at random, by the squared error of states and of measurements. It knows
-neither its error nor that of the sensors. Layers of the gate are not published: those here are ours.
+(Singh, Borsoi, Erdogmus and Imbiriba 2024, arXiv 2402.15656, eqs. 12 and 15.) Trained on windows that know nothing
+of their first field: the estimate begins at the mean of the record, as the filter's does, and is spun up from steps
+that are all measured; later ones are at random. With r the noise of a measurement and M the measured steps,
+
+$$-\log p = \frac{1}{2 r^2} \Big[\sum_k \|\hat z_k - z_k\|^2
++ \lambda \sum_{k \in M} \|E_\theta(\hat z_k) - y_k\|^2\Big] + \text{const}$$
+
+(A window from the true field would teach the gate to read nothing: no reading is as good as that forecast.) It
+knows neither its error nor that of the sensors. Layers of the gate are not published, nor is the scale of the loss,
+which weighs against priors that are not theirs: those here are ours. Learn the operator first with `weight=0`, then
+hold it, by `hold=("net", "noise")`, while the gate is learned.
 """
 
 from dataclasses import replace
@@ -45,7 +53,7 @@ class PublishedNODA(AbstractResolving):
         width: channels of their layers.
         layers: how many.
         horizon: steps of a training window.
-        warm_up: first steps of a window, all measured.
+        warm_up: first steps of a window, all measured, in which the estimate comes from the mean to the fields.
         measured: least and greatest share of the later steps that are measured.
         noise: standard deviation of a measurement in training, in units of each field's scale.
         weight: of the error of measurements beside that of states, lambda; 0 to learn the residual operator alone.
@@ -151,10 +159,10 @@ class PublishedNODA(AbstractResolving):
         return zeros_beside(example, kinds=2)
 
     def _passed(self, ssm: GatedField, example: Stretch) -> Rows:
-        """Errors of states and of measurements, which weigh 1 and lambda."""
-        scale = jnp.repeat(ssm.field.scale, ssm.grid.places)
+        """Errors of states and of measurements, which weigh 1 and lambda, in units of a measurement's noise."""
+        noise = self.noise * jnp.repeat(ssm.field.scale, ssm.grid.places)
         known = example.mask & ssm.wet
-        y, when = measured(example, self.noise * scale, self.warm_up, self.measured)
+        y, when = measured(example, noise, self.warm_up, self.measured)
 
         def step(held: Estimate, at: tuple) -> tuple[Estimate, tuple[Array, Array]]:
             span, u, truth, y, mask, read = at
@@ -162,14 +170,15 @@ class PublishedNODA(AbstractResolving):
             after = ssm.correct(background, y, mask & read, span)
             mean = jnp.where(read, after.mean, background.mean)
             rows = (
-                told(mean - truth, scale, mask),
-                told(ssm.measured(mean) - y, scale * self.weight**-0.5, mask & read),
+                told(mean - truth, noise, mask),
+                told(ssm.measured(mean) - y, noise * self.weight**-0.5, mask & read),
             )
             loc, sd = zip(*rows, strict=True)
-            return ssm.opened(mean, scale), (jnp.concatenate(loc), jnp.concatenate(sd))
+            return ssm.opened(mean, noise), (jnp.concatenate(loc), jnp.concatenate(sd))
 
         rows = (example.spans, example.u, example.y, y, known, when)
-        first = ssm.opened(example.first, scale)
+        # nothing was read yet: from the truth no reading would be worth its noise
+        first = ssm.opened(ssm.init().mean, noise)
         found: Rows = jax.lax.scan(step, first, rows)[1]
         return found
 
