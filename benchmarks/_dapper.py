@@ -15,6 +15,8 @@ import dapper
 import dapper.da_methods as methods
 import numpy as np
 from dapper.da_methods import variational
+from dapper.mods import Operator, TimeDependentOperator
+from dapper.tools.randvars import GaussRV
 from dapper.tools.seeding import set_seed
 
 BLOCKS = 20
@@ -46,6 +48,10 @@ def tried(experiment: dict) -> dict:
     model = importlib.import_module(f"dapper.mods.{experiment['system']}").HMM.copy()
     model.tseq.dko = experiment["every"]
     model.tseq.Ko = experiment["cycles"]
+    if isinstance(model.Obs, Operator):  # a module of 1.8.1 that was left behind
+        model.Obs = TimeDependentOperator(model.Obs)
+    if (variance := experiment["variance"]) is not None:
+        model.Obs(0).noise = GaussRV(C=variance, M=model.Obs(0).M)
     dapper.rc.liveplotting = False
     dapper.rc.comps.error_only = experiment["error_only"]
     set_seed(3000)
@@ -58,10 +64,15 @@ def tried(experiment: dict) -> dict:
     kind = "s" if experiment["smoothed"] else "a"
     past = slice(experiment["burn"], -1)
     told = {"seconds": seconds}
-    told["rmse"], told["sigma"] = series(getattr(chosen.stats.err.rms, kind)[past])
+    sector = experiment["sector"]
+    of = {name: getattr(chosen.stats, name) for name in ("err", "spread", "crps")}
+    of = {name: getattr(told, "m" if name == "crps" else "rms") for name, told in of.items()}
+    if sector:
+        of = {name: getattr(told, sector) for name, told in of.items()}
+    told["rmse"], told["sigma"] = series(getattr(of["err"], kind)[past])
     if not experiment["error_only"]:
-        told["spread"] = float(getattr(chosen.stats.spread.rms, kind)[past].mean())
-        told["crps"] = float(getattr(chosen.stats.crps.m, kind)[past].mean())
+        told["spread"] = float(getattr(of["spread"], kind)[past].mean())
+        told["crps"] = float(getattr(of["crps"], kind)[past].mean())
     return told
 
 

@@ -42,6 +42,8 @@ def dapper(
         {
             "system": setting.peer,
             "every": setting.every,
+            "sector": setting.sector,
+            "variance": setting.variance,
             "burn": min(setting.burn, peer.cycles // 4),
             "method": peer.method,
             "args": peer.args,

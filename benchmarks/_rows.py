@@ -79,8 +79,8 @@ def square(size: int, factor: float, rot: bool = True, cycles: int = 1000) -> Pe
     return peer("EnKF", "Sqrt", N=size, infl=factor, rot=rot, cycles=cycles)
 
 
-def local(size: int, radius: float, factor: float, cycles: int = 1000) -> Peer:
-    return peer("LETKF", N=size, rot=True, infl=factor, loc_rad=radius, taper="GC", cycles=cycles)
+def local(size: int, radius: float, factor: float, cycles: int = 1000, rot: bool = True) -> Peer:
+    return peer("LETKF", N=size, rot=rot, infl=factor, loc_rad=radius, taper="GC", cycles=cycles)
 
 
 def bundle(size: int, lag: int, cycles: int, **more: object) -> Peer:
@@ -94,9 +94,8 @@ def without(setting: Setting) -> Row:
     return Row(setting, "climatology", told, peer("Climatology"), published)
 
 
-def alone(setting: Setting) -> Row:
+def alone(setting: Setting, published: str) -> Row:
     """Climatology, corrected by the readings of each time alone."""
-    published = {L63: "1.25", L96: "0.95", KS: "0.5"}[setting]
     told = lambda: interpolated(setting, 10_000)  # noqa: E731
     return Row(setting, "optimal interpolation", told, peer("OptInterp"), published)
 
@@ -112,7 +111,7 @@ def bundled() -> IEnKS:
 
 LORENZ63 = [
     without(L63),
-    alone(L63),
+    alone(L63, "1.25"),
     Row(L63, "3D-Var, B 0.1", varied(ThreeDVar, L63, 0.1, 1), peer("Var3D", xB=0.1), "1.04"),
     Row(L63, "EKF 180", lambda: ExtendedKalman(180.0**0.5), peer("ExtKF", infl=180), "0.92"),
     Row(L63, "ETKF N=3 1.30", lambda: ETKF(3, 1.3), square(3, 1.3, False), "0.80", cycles=40_000),
@@ -201,7 +200,7 @@ LORENZ63 = [
 ]
 LORENZ96 = [
     without(L96),
-    alone(L96),
+    alone(L96, "0.95"),
     Row(L96, "3D-Var, B 0.02", varied(ThreeDVar, L96, 0.02, 1), peer("Var3D", xB=0.02), "0.41"),
     Row(L96, "EKF 10", lambda: ExtendedKalman(10.0**0.5), peer("ExtKF", infl=10), "0.24"),
     Row(L96, "EKF 6", lambda: ExtendedKalman(6.0**0.5), peer("ExtKF", infl=6), edge=True),
@@ -342,7 +341,7 @@ LORENZ96 = [
 ]
 FRONTS = [
     without(KS),
-    alone(KS),
+    alone(KS, "0.5"),
     *(
         Row(
             KS,

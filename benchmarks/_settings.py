@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpyro.distributions as dist
+
 from assim.statespace import AbstractStateSpace
 from assim.systems.kuramoto_sivashinsky import BOCQUET2019, BOCQUET2019_STEP
 from assim.systems.lorenz63 import SAKOV2012, SAKOV2012_STEP, Lorenz63
@@ -19,7 +21,10 @@ class Setting:
         burn: cycles that are not scored.
         peer: module of DAPPER with the same.
         every: model steps of DAPPER between readings.
-        stride: every which component is read.
+        read: which components are.
+        scored: which components are scored.
+        sector: what they are called there; empty for all.
+        variance: of a reading's error there; None for that of the module.
     """
 
     name: str
@@ -28,7 +33,10 @@ class Setting:
     burn: int
     peer: str
     every: int
-    stride: int = 1
+    read: slice = slice(None)
+    scored: slice = slice(None)
+    sector: str = ""
+    variance: float | None = None
 
     def __hash__(self) -> int:
         return hash((self.name, self.step))
@@ -63,7 +71,77 @@ L63_ONE = Setting(
     133,
     "Lorenz63.wiljes2017",
     12,
-    3,
+    slice(1),
 )
-HALF = Lorenz96(error=1.5**0.5)
-L96_HALF = Setting("Lorenz-96, half read, R 1.5", HALF, 0.05, 400, "Lorenz96.bocquet2010_m40", 1, 2)
+HALF, LAND, OCEAN = slice(None, None, 2), slice(20), slice(20, None)
+L96_HALF = Setting(
+    "Lorenz-96, half read, R 1.5",
+    Lorenz96(error=1.5**0.5),
+    0.05,
+    400,
+    "Lorenz96.bocquet2010_m40",
+    1,
+    HALF,
+)
+L96_VAGUE = Setting(
+    "Lorenz-96, half read, R 2.25",
+    Lorenz96(error=1.5),
+    0.05,
+    400,
+    "Lorenz96.bocquet2010_m40",
+    1,
+    HALF,
+    variance=2.25,
+)
+L96_TEN = Setting(
+    "Lorenz-96 of 10, half read, R 2.25",
+    Lorenz96(10, error=1.5),
+    0.05,
+    400,
+    "Lorenz96.bocquet2010",
+    1,
+    HALF,
+    variance=2.25,
+)
+L96_LATE = Setting("Lorenz-96, dto 0.4", Lorenz96(substeps=8), 0.4, 50, "Lorenz96.sakov2008", 8)
+L96_HARD = Setting(
+    "Lorenz-96, half read, R 0.5, dto 0.4",
+    Lorenz96(error=0.5**0.5, substeps=20),
+    0.4,
+    50,
+    "Lorenz96.spantini2019",
+    20,
+    HALF,
+)
+L96_LAND, L96_OCEAN = (
+    Setting(
+        f"Lorenz-96, land read, {sector}",
+        Lorenz96(substeps=10),
+        0.05,
+        400,
+        "Lorenz96.miyoshi2011",
+        10,
+        LAND,
+        scored,
+        sector,
+    )
+    for sector, scored in (("land", LAND), ("ocean", OCEAN))
+)
+
+
+class Laplacian(Lorenz96):
+    """The ring, each place seen with an error of Laplace."""
+
+    def observation(self, x, span, where=None, sd=None, u=None) -> dist.Distribution:
+        return dist.Laplace(x, self.error / 2.0**0.5)
+
+
+L96_LAPLACE = Setting(
+    "Lorenz-96 of 80, half read, error of Laplace, dto 0.1",
+    Laplacian(80, substeps=2),
+    0.1,
+    200,
+    "Lorenz96.todter2015",
+    2,
+    HALF,
+)

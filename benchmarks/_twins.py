@@ -45,7 +45,7 @@ def twin(setting: Setting, cycles: int) -> Twin:
     k_first, k_path = jax.random.split(jax.random.key(0))
     first = ssm.init().sample(k_first)
     x, y = jax.jit(lambda: simulate(ssm, first, spans, key=k_path))()
-    mask = jnp.zeros_like(y, bool).at[:, :: setting.stride].set(True)
+    mask = jnp.zeros_like(y, bool).at[:, setting.read].set(True)
     record = Cycle(spans, jnp.where(mask, y, 0.0), mask, jnp.zeros_like(y))
     return Twin(Dynamics(ssm), jnp.concatenate([first[None], x]), record)
 
@@ -79,7 +79,8 @@ def judged(setting: Setting, chosen: AbstractFilter | EnKS, cycles: int) -> Scor
         twin(setting, cycles),
         jax.random.split(jax.random.key(1), 3),
     )
-    dynamics, record, truth = case.dynamics, case.cycles, case.truth[1:]
+    dynamics, record, at = case.dynamics, case.cycles, setting.scored
+    truth = case.truth[1:, at]
     belief = chosen.start(dynamics, setting.ssm.init(), key=k_start)
     if isinstance(chosen, EnKS):
 
@@ -87,17 +88,17 @@ def judged(setting: Setting, chosen: AbstractFilter | EnKS, cycles: int) -> Scor
         def smoothed(belief: object) -> tuple:
             _, passed = chosen.forward(dynamics, belief, record, key=k_run)
             members = chosen.back(dynamics, passed, record, None)[1].members
-            told = jax.vmap(lambda m, x: crps(m, None, x))(members, truth)
+            told = jax.vmap(lambda m, x: crps(m[:, at], None, x))(members, truth)
             return members.mean(axis=1), members.std(axis=1, ddof=1), told
 
         mean, sd, told = smoothed(belief)
     else:
 
-        def step(belief: object, at: tuple) -> tuple:
-            number, cycle, x = at
+        def step(belief: object, now: tuple) -> tuple:
+            number, cycle, x = now
             after = cycled(chosen, dynamics, belief, cycle, number, key=k_run).analysis
             members, log_weight = chosen.sample(after, key=jax.random.fold_in(k_told, number))
-            return after, (*chosen.moments(after), crps(members, log_weight, x))
+            return after, (*chosen.moments(after), crps(members[:, at], log_weight, x))
 
         @eqx.filter_jit
         def filtered(belief: object) -> tuple:
@@ -106,15 +107,15 @@ def judged(setting: Setting, chosen: AbstractFilter | EnKS, cycles: int) -> Scor
 
         mean, sd, told = filtered(belief)
     past = slice(setting.burn, -chosen.lag if isinstance(chosen, EnKS) else None)
-    error = np.sqrt(((np.asarray(mean) - np.asarray(truth)) ** 2).mean(axis=1))[past]
-    spread = np.sqrt((np.asarray(sd) ** 2).mean(axis=1))[past].mean()
+    error = np.sqrt(((np.asarray(mean)[:, at] - np.asarray(truth)) ** 2).mean(axis=1))[past]
+    spread = np.sqrt((np.asarray(sd)[:, at] ** 2).mean(axis=1))[past].mean()
     return Scores(*series(error), float(spread), float(np.asarray(told)[past].mean()))
 
 
 def interpolated(setting: Setting, cycles: int, read: bool = True) -> Scores:
     """Climatology, corrected by the readings of each time alone (optimal interpolation) or by none."""
     case, (mean, root) = twin(setting, cycles), climate(setting)
-    truth, seen = np.asarray(case.truth[1:]), slice(None, None, setting.stride)
+    truth, seen = np.asarray(case.truth[1:]), setting.read
     covariance, guess = np.asarray(root @ root.T), np.broadcast_to(mean, truth.shape)
     if read:
         noise = float(setting.ssm.error) ** 2

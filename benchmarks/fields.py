@@ -38,9 +38,16 @@ RING = Straight((float(SIZE),))
 DIMS = ("time", "path", "place")
 START = np.datetime64("2000-01-01", "ns")
 MODEL = models.SemilinearOperator(
-    modes=24, width=24, layers=4, features=32, substeps=1, horizon=1, error=1.0
+    modes=24,
+    width=24,
+    layers=4,
+    features=32,
+    substeps=1,
+    horizon=1,
+    error=1.0,
+    keeps_mean=True,
 )
-METHOD = inference.EnsembleMAP(1, num_steps=8000, batch_size=48, learning_rate=5e-3)
+METHOD = inference.EnsembleMAP(1, num_steps=14_000, batch_size=48, learning_rate=5e-3)
 
 
 def smooth(count: int, sd: jax.Array, *, key: jax.Array) -> jax.Array:

@@ -35,7 +35,7 @@ GAIN = models.Gain(modes=24, width=24, layers=2, memory=8)
 OBSERVING = dataclasses.replace(MODEL, gain=GAIN, horizon=20, error=0.0)
 TRAINING = inference.EnsembleMAP(
     1,
-    num_steps=4000,
+    num_steps=5000,
     batch_size=8,
     learning_rate=5e-3,
     randomisation=inference.AnchorsOnly(),
@@ -297,7 +297,13 @@ def published_observer(*, key: jax.Array) -> AbstractStateSpace:
         first = fitted_form("residual", key=key)
         gated = dataclasses.replace(RESIDUAL, horizon=10, warm_up=3, weight=0.1)
         tree = assim.infer(
-            gated, long_paths(key=key), TRAINING, init=first, key=jax.random.key(0), pointwise=0
+            gated,
+            long_paths(key=key),
+            TRAINING,
+            init=first,
+            hold=("net", "noise"),
+            key=jax.random.key(0),
+            pointwise=0,
         )
         tree.to_netcdf(kept)
     return state_space(xr.open_datatree(kept, engine="h5netcdf"))

@@ -29,7 +29,7 @@ LIMITS = {
         filters.EnKF(MANY),
         filters.ETKF(MANY),
         filters.DEnKF(MANY),
-        filters.EnKFN(300),
+        filters.EnKFN(800),
         filters.LETKF(MANY, 1e6),
     ],
     "slope": [filters.ExtendedKalman(), filters.ThreeDVar(ROOT, iterations=1)],
@@ -39,7 +39,7 @@ LIMITS = {
         filters.FourDVar(ROOT, iterations=40),
         filters.WeakFourDVar(ROOT, lag=1, iterations=40),
     ],
-    "exact": [filters.Particle(10 * MANY), filters.GuidedParticle(MANY)],
+    "exact": [filters.Particle(10 * MANY), filters.GuidedParticle(4 * MANY)],
 }
 SAMPLED, NEAR = 0.07, 0.5
 """What a filter may lie from its limit by sampling, and that from the exact mean: in posterior deviations."""
