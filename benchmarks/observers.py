@@ -291,11 +291,11 @@ def kriged(states: jax.Array, truth: jax.Array, where: jax.Array, *, key: jax.Ar
 
 
 def published_observer(*, key: jax.Array) -> AbstractStateSpace:
-    """The published form: its residual operator first, then its gate through windows of ten cycles."""
+    """The published form: its residual operator first, then its gate through windows of twenty cycles."""
     kept = SCRATCH / "ks128_published.nc"
     if not kept.exists():
         first = fitted_form("residual", key=key)
-        gated = dataclasses.replace(RESIDUAL, horizon=10, warm_up=3, weight=0.1)
+        gated = dataclasses.replace(RESIDUAL, horizon=20, warm_up=3, weight=0.1)
         tree = assim.infer(
             gated,
             long_paths(key=key),
