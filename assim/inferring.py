@@ -49,6 +49,7 @@ from assim.tree import (
     Fitted,
     arrays_dataset,
     fingerprint,
+    fingerprint_of,
     model_attrs,
     require_key,
     restore,
@@ -56,7 +57,7 @@ from assim.tree import (
     stored,
     tree_of,
 )
-from assim.types import Key
+from assim.types import Key, Sites
 
 FEW_PARAMETERS = 1500
 FEW_SIZES = 20
@@ -123,7 +124,7 @@ def infer(
         attrs["init"] = json.dumps(
             [*(init.attrs.get(k) for k in ("data_fingerprint", "key", "created")), named(hold)]
         )
-    watch = replace(watch, identity=_identity(attrs))
+    watch = replace(watch, identity=_identity(attrs, problem.constants))
     start = None
     if earlier is not None:
         start, held = begun_from(earlier.sites, problem, named(hold) or (), key=k_run)
@@ -218,6 +219,8 @@ def _earlier(init: xr.DataTree, model: AbstractModel) -> Fitted:
     told, mine = stored(init, "model") if "model" in init.attrs else {}, settings_of(model)
     if told.get("type") != mine["type"] or told == mine:
         return restore(init, model=model)
+    fitted = restore(init)
+    told = settings_of(fitted.model)
     free = {f.name for f in fields(model) if MAY_CHANGE.items() <= f.metadata.items()}
     kept = {k: v for k, v in told.items() if v is not None and k not in free}
     if any(mine.get(name) != value for name, value in kept.items()):
@@ -225,7 +228,7 @@ def _earlier(init: xr.DataTree, model: AbstractModel) -> Fitted:
             "init= holds the posterior of the same family with other settings: "
             "start from a tree of the same settings, or use restore(init).model."
         )
-    return restore(init)
+    return fitted
 
 
 def _writable(checkpoint: str | Path) -> Path:
@@ -269,9 +272,10 @@ def _default(problem: Problem) -> AbstractMethod:
     return SVI()
 
 
-def _identity(attrs: dict[str, Any]) -> str:
+def _identity(attrs: dict[str, Any], constants: Sites) -> str:
+    """What a checkpoint is of: the fit as it was asked for, and what was counted in its record."""
     told = ("model", "method", "key", "data_fingerprint", "init")
-    return json.dumps([attrs.get(k) for k in told])
+    return json.dumps([*(attrs.get(k) for k in told), fingerprint_of(constants)])
 
 
 def _convergence(judged: Judged, advice: list[str]) -> dict[str, float]:

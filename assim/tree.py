@@ -8,7 +8,7 @@ import datetime
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
 from functools import lru_cache
@@ -135,8 +135,18 @@ def arrays_dataset(**named: dict[str, np.ndarray] | None) -> xr.Dataset:
 def fingerprint(frame: Frame) -> str:
     """Sixteen hexadecimal digits that change with any reading, error, stamp, or name or support of a channel."""
     names = frame.channels + frame.scaling.supports + frame.inputs
+    return _digest(names, (frame.times.astype("int64"), frame.y, frame.sd, frame.u))
+
+
+def fingerprint_of(constants: Sites) -> str:
+    """Sixteen hexadecimal digits that change with any number that a model counted in its record."""
+    names = sorted(constants)
+    return _digest(tuple(names), (np.asarray(constants[name]) for name in names))
+
+
+def _digest(names: tuple[str, ...], parts: Iterable[np.ndarray]) -> str:
     digest = hashlib.sha256(",".join(names).encode())
-    for part in (frame.times.astype("int64"), frame.y, frame.sd, frame.u):
+    for part in parts:
         digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()[:16]
 

@@ -52,6 +52,7 @@ class Row:
         crps: to reach, and its tolerance.
         cycles: of ours.
         edge: whether the setting lies on the edge of stability: named, not a gate.
+        fixed: whether its background covariance never changes, so that its spread cannot tell a lost state.
     """
 
     setting: Setting
@@ -63,6 +64,7 @@ class Row:
     crps: tuple[float, float] | None = None
     cycles: int = 10_000
     edge: bool = False
+    fixed: bool = False
 
 
 def peer(
@@ -112,7 +114,14 @@ def bundled() -> IEnKS:
 LORENZ63 = [
     without(L63),
     alone(L63, "1.25"),
-    Row(L63, "3D-Var, B 0.1", varied(ThreeDVar, L63, 0.1, 1), peer("Var3D", xB=0.1), "1.04"),
+    Row(
+        L63,
+        "3D-Var, B 0.1",
+        varied(ThreeDVar, L63, 0.1, 1),
+        peer("Var3D", xB=0.1),
+        "1.04",
+        fixed=True,
+    ),
     Row(L63, "EKF 180", lambda: ExtendedKalman(180.0**0.5), peer("ExtKF", infl=180), "0.92"),
     Row(L63, "ETKF N=3 1.30", lambda: ETKF(3, 1.3), square(3, 1.3, False), "0.80", cycles=40_000),
     Row(
@@ -201,7 +210,14 @@ LORENZ63 = [
 LORENZ96 = [
     without(L96),
     alone(L96, "0.95"),
-    Row(L96, "3D-Var, B 0.02", varied(ThreeDVar, L96, 0.02, 1), peer("Var3D", xB=0.02), "0.41"),
+    Row(
+        L96,
+        "3D-Var, B 0.02",
+        varied(ThreeDVar, L96, 0.02, 1),
+        peer("Var3D", xB=0.02),
+        "0.41",
+        fixed=True,
+    ),
     Row(L96, "EKF 10", lambda: ExtendedKalman(10.0**0.5), peer("ExtKF", infl=10), "0.24"),
     Row(L96, "EKF 6", lambda: ExtendedKalman(6.0**0.5), peer("ExtKF", infl=6), edge=True),
     Row(

@@ -28,7 +28,7 @@ SPARSE = [
         L63_ONE,
         "particle N=35",
         lambda: Particle(35, 0.3, 1.4),
-        particles(35, 0.3, 1.4, 1000),
+        particles(35, 0.3, 1.4, 20_000),
         "2.05",
         cycles=40_000,
     ),
@@ -44,7 +44,7 @@ SPARSE = [
         L96_LATE,
         "IEnKS N=20 L=1 1.1 rot",
         lambda: IEnKS(20, 1, 10, 1.1, True),
-        peer("iEnKS", "-N", N=20, cycles=400),
+        peer("iEnKS", "-N", N=20, cycles=1000),
         "0.40",
         cycles=4000,
     ),
@@ -73,27 +73,27 @@ SPARSE = [
         L96_VAGUE,
         "IEnKS N=19 L=2 1.04",
         lambda: IEnKS(19, 2, 3, 1.04),
-        bundle(19, 2, 500, infl=1.04),
+        bundle(19, 2, 1000, infl=1.04),
         "0.46",
-        cycles=5000,
     ),
     alone(L96_HARD, "2.5"),
     Row(
         L96_HARD,
         "3D-Var, B 4 I",
         lambda: ThreeDVar(2.0 * np.eye(40), 1.0, 1),
-        peer("Var3D", B="eye", xB=4),
+        peer("Var3D", B="eye", xB=4, cycles=10_000),
         "2.3",
-        cycles=4000,
+        cycles=20_000,
+        fixed=True,
     ),
     *(
         Row(
             L96_HARD,
             f"ETKF N={size} 1.1",
             lambda size=size: ETKF(size, 1.1),
-            square(size, 1.1, False, 400),
+            square(size, 1.1, False, 6000),
             published,
-            cycles=4000,
+            cycles=20_000,
         )
         for size, published in ((40, "2.2"), (60, "1.3"), (100, "0.97"))
     ),
@@ -102,9 +102,9 @@ SPARSE = [
             L96_HARD,
             f"LETKF N={size} r=4 {factor}",
             lambda size=size, factor=factor: LETKF(size, 4.0, RING, factor),
-            local(size, 4, factor, 200, False),
+            local(size, 4, factor, 2000, False),
             published,
-            cycles=2000,
+            cycles=8000,
         )
         for size, factor, published in ((40, 1.1, "1.0"), (100, 1.02, "0.84"))
     ),
@@ -134,7 +134,7 @@ SPARSE = [
             lambda size=size: LETKF(size, 5.0, LONG, 1.04, True),
             local(size, 5, 1.04, 300),
             published,
-            cycles=2000,
+            cycles=8000,
         )
         for size, published in ((20, "0.44"), (40, "0.44"), (80, "0.43"))
     ),

@@ -1,5 +1,6 @@
 """Fields that are driven from fit to forecast: by a pattern that stays and by a wind that is known in advance."""
 
+import json
 import warnings
 
 import jax
@@ -255,3 +256,32 @@ def test_a_model_of_channels_reads_its_plan_in_the_record(key):
     told = assim.infer(models.Persistence(), ds, inference.Prior(2), key=key, pointwise=0)
     with pytest.raises(ValueError, match="plan= is of models of fields: a Persistence reads it"):
         assim.forecast(told, ds, 2, key=key, plan=ds)
+
+
+def test_a_checkpoint_is_of_one_pattern(tmp_path, key):
+    model = models.SemilinearOperator(**SETTINGS, static="pattern")
+    told = {"key": key, "checkpoint": tmp_path / "fit", "pointwise": 0}
+    quick = inference.EnsembleMAP(1, 2, batch_size=None)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The members were still moving")
+        assim.infer(model, TRAIN, quick, **told)
+        other = TRAIN.assign(pattern=TRAIN["pattern"][::-1].variable)
+        with pytest.raises(ValueError, match="belongs to another run"):
+            assim.infer(model, other, quick, **told)
+
+
+def test_a_pattern_is_not_new_to_a_fit_that_goes_on(key):
+    model = models.SemilinearOperator(**SETTINGS)
+    plain = assim.infer(model, TRAIN, inference.Prior(1), key=key, pointwise=0)
+    told = json.loads(plain.attrs["model"])
+    del told["static"]  # as a file would be that was written before there were any
+    plain.attrs["model"] = json.dumps(told)
+    with pytest.raises(ValueError, match="other settings"):
+        assim.infer(
+            models.SemilinearOperator(**SETTINGS, static="pattern"),
+            TRAIN,
+            inference.Prior(1),
+            key=key,
+            init=plain,
+            pointwise=0,
+        )

@@ -42,6 +42,12 @@ def forecast(
         ),
     ] = None,
     draws: Annotated[int, typer.Option(min=1, help="Posterior draws, one path each.")] = 500,
+    plan: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE", help="What drives a model of fields beyond the record; may be repeated."
+        ),
+    ] = None,
     step: Step = None,
     qc: Screen = Quality.bad,
     cf: Annotated[
@@ -76,7 +82,7 @@ def forecast(
             ds = analysis
         elif files:
             needed = {n.partition("@")[0] for n in fitted.layout.channels}
-            needed |= set(fitted.layout.inputs[: fitted.layout.num_controls])
+            needed |= set(() if plan else fitted.layout.inputs[: fitted.layout.num_controls])
             ds = open_record(
                 files,
                 variables=sorted(needed),
@@ -94,11 +100,13 @@ def forecast(
                     quiet=quiet,
                 )
                 origins = "last"
+        driven = list(fitted.layout.inputs[: fitted.layout.num_controls])
         made = forecast_from(
             post,
             ds,
             int(horizon) if horizon.isdigit() else horizon,
             key=jax.random.key(seed),
+            plan=open_record(plan, variables=driven, qc=qc, quiet=quiet) if plan else None,
             origins="last" if ds is None else origins,
             num_draws=draws,
             to=unfinished if store else None,

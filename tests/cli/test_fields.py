@@ -227,6 +227,23 @@ def test_a_gain_is_fitted_on_what_is_held_and_corrects_by_itself(
     assert json.loads(read_tree(out).attrs["filter"])["type"] == "Observer"
 
 
+def test_what_drives_fields_beyond_their_record_is_a_plan(folder, refused, tmp_path):
+    wind = ("time", np.random.default_rng(1).normal(size=36), {"units": "m s-1"})
+    ds = sea().assign(wind=wind)
+    ds.to_netcdf(tmp_path / "driven.nc", engine="h5netcdf")
+    fit, plan, made = (tmp_path / f"{name}.nc" for name in ("fit", "plan", "made"))
+    driven = [*OPERATOR, "--controls", "wind", "--variables", "sst"]
+    done("fit", tmp_path / "driven.nc", "-o", fit, *driven, *QUICK)
+    ds[["sst"]].sel(time=ds["time"] < np.datetime64(UNTIL)).to_netcdf(
+        tmp_path / "sst.nc", engine="h5netcdf"
+    )
+    ds[["wind"]].to_netcdf(plan, engine="h5netcdf")
+    argv = ["forecast", fit, tmp_path / "sst.nc", "-o", made, "--horizon", 2, "--draws", 2, "-q"]
+    assert "wind" in refused(*argv, "--origins", "last")
+    done(*argv, "--origins", "last", "--plan", plan)
+    assert read_tree(made)["predictions"]["sst"].sizes["lead_time"] == 2
+
+
 def test_what_cannot_be_done_with_fields_is_said(folder, refused, tmp_path):
     out = tmp_path / "x.nc"
     read = ("assimilate", folder / "op.nc", folder / "buoys.nc", "-o", out, "-q", "--filter")
