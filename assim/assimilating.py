@@ -23,7 +23,7 @@ from assim.assimilation.believing import (
 )
 from assim.assimilation.doors import moment, require_filters, require_record
 from assim.assimilation.labelling import Part, across, labelled, streamed, whole
-from assim.assimilation.losing import Watch
+from assim.assimilation.losing import LOST, Watch
 from assim.assimilation.scene import Scene
 from assim.assimilation.staging import PARAMETERS, STATE, staged
 from assim.assimilation.telling import begun, stretch, stretches
@@ -40,11 +40,6 @@ from assim.types import Array, Key
 
 CYCLES = 256
 """Cycles under one call, or the least power of two that holds them where there are fewer: so little is compiled."""
-LOST = {
-    "long_name": "whether the state is lost",
-    "flag_values": [0, 1],
-    "flag_meanings": "followed lost",
-}
 FEWEST = 16
 """Cycles under one call at least: a loop of one is compiled as none, and rounds otherwise."""
 MOST_VALUES = 8_000_000

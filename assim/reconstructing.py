@@ -13,11 +13,11 @@ import xarray as xr
 from assim.assimilation.believing import run_attrs
 from assim.assimilation.doors import moment, require_record, require_smoother
 from assim.assimilation.labelling import Part, across, labelled_smooth, streamed, whole
+from assim.assimilation.losing import LOST, Watch
 from assim.assimilation.scene import Scene
 from assim.assimilation.spilling import Spill
 from assim.assimilation.staging import STATE, staged
 from assim.assimilation.telling import Sample, begun, forward, forward_each, told, told_each
-from assim.data.clockwork import stamp
 from assim.filters import RTS, EnRTS
 from assim.filters.base import Belief, Cycle
 from assim.filters.smoother import AbstractSmoother
@@ -29,6 +29,8 @@ from assim.types import Key, PyTree
 
 CYCLES = 256
 """Cycles under one call, or as many as the lag of the smoother where that is longer."""
+type Smoothed = tuple[Sample, jax.Array, jax.Array]
+"""Of the cycles of a stretch: the beliefs, and the mean squares of what lies between them and the readings."""
 MEMBERS = 300
 """Of the ensemble where no smoother is given: fewer see correlations that are not there, and close gaps too far."""
 
@@ -74,38 +76,25 @@ def reconstruct(
     begin = moment(since)
     scenes = staged(model, ds, smoother.size, since=begin, key=k_stage)
     attrs = run_attrs(model, smoother, STATE, key)
-    beliefs = [begun(smoother, scene, key=k_start) for scene in scenes]
+    ways = [Way(smoother, scene, begun(smoother, scene, key=k_start), k_run) for scene in scenes]
     beside = None if to is None else Path(to).parent
     with (
         Spill(beside=beside) as spill,
         Progress(progress, "reconstruct", len(scenes[0].times)) as bar,
     ):
         if smoother.reach is None:
-            parts = _whole(smoother, scenes, beliefs, members, spill, bar, key=k_run)
+            parts = _whole(ways, members, spill, bar)
         else:
-            parts = _lagged(smoother, scenes, beliefs, members, bar, key=k_run)
-        parts = _watched(parts, type(smoother).__name__)
+            parts = _lagged(ways, smoother.reach, members, bar)
+        parts = _spoken(ways, parts, type(smoother).__name__)
         return whole(parts, attrs) if to is None else streamed(parts, attrs, Path(to))
 
 
-def _watched(parts: Iterator[Part], who: str) -> Iterator[Part]:
-    """The parts as they are, and a word where they are no numbers."""
-    broken = None
-    for part in parts:
-        held = part["smoothed"].transpose("time", ...)
-        times = held["time"].values
-        for name, value in held.data_vars.items():
-            if str(name).endswith("_mean") and broken is None:
-                sound = np.isfinite(value.values).reshape(times.size, -1).all(axis=1)
-                broken = None if sound.all() else times[~sound][0]
-        yield part
-    if broken is not None:
-        warnings.warn(
-            f"{who} came to values that are no numbers, the first at {stamp(broken)}: use a "
-            "shorter step of the model, more members, more inflation, or a prior nearer to the readings.",
-            UserWarning,
-            stacklevel=2,
-        )
+def _spoken(ways: list["Way"], parts: Iterator[Part], who: str) -> Iterator[Part]:
+    """The parts as they are, and then a word where the state was lost."""
+    yield from parts
+    for sentence in [word for way in ways for word in way.watch.advice(who)]:
+        warnings.warn(sentence, UserWarning, stacklevel=2)
 
 
 def _default(model: object) -> AbstractSmoother:
@@ -118,7 +107,7 @@ class Way:
 
     def __init__(self, chosen: AbstractSmoother, scene: Scene, belief: Belief, key: Key) -> None:
         self.chosen, self.scene, self.belief = chosen, scene, belief
-        label = scene.station
+        label, self.watch = scene.station, Watch(scene.station)
         self.key = key if label is None else jax.random.fold_in(key, crc32(label.encode()))
 
     def on(self, rows: slice) -> PyTree:
@@ -134,12 +123,25 @@ class Way:
         )
         return passed
 
-    def back(self, passed: PyTree, rows: slice, later: PyTree | None) -> tuple[PyTree, Sample]:
+    def back(self, passed: PyTree, rows: slice, later: PyTree | None) -> tuple[PyTree, Smoothed]:
         """What the stretch before needs, and what is told of this one."""
         go = told if self.scene.several is None else told_each
         settings = (self.scene.shown, self._first(rows), jax.random.fold_in(self.key, 1))
         between, cycles = (passed, later), self._cycles(rows)
         return go(self.chosen, self.scene.dynamics, between, cycles, *settings)
+
+    def part(self, smoothed: Smoothed, rows: slice, members: int | None) -> Part:
+        """A stretch with its labels, and whether the state is lost; stretches come in the order of time."""
+        sample, *squares = smoothed
+        several = self.scene.several is not None
+        chi = [np.mean(square, axis=0) if several else np.asarray(square) for square in squares]
+        count = rows.stop - rows.start
+        time = 1 if several else 0
+        finite = np.moveaxis(np.isfinite(np.asarray(sample.members)), time, 0).reshape(count, -1)
+        part = labelled_smooth(self.scene, sample, rows, members)
+        lost = self.watch(self.scene.times[rows], chi[0], chi[1], finite.all(axis=1))
+        part["smoothed"]["lost"] = ("time", lost.astype(np.int8), LOST)
+        return part
 
     def _cycles(self, rows: slice) -> Cycle:
         return jax.tree.map(lambda leaf: leaf[rows], self.scene.cycles)
@@ -152,18 +154,9 @@ def _stretches(total: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, total)) for start in range(0, total, size)]
 
 
-def _lagged(
-    chosen: AbstractSmoother,
-    scenes: list[Scene],
-    beliefs: list[Belief],
-    members: int | None,
-    bar: Progress,
-    *,
-    key: Key,
-) -> Iterator[Part]:
+def _lagged(ways: list[Way], reach: int, members: int | None, bar: Progress) -> Iterator[Part]:
     """Stretch by stretch, each told once the next has been passed: memory does not grow with the record."""
-    ways = [Way(chosen, scene, belief, key) for scene, belief in zip(scenes, beliefs, strict=True)]
-    rows = _stretches(len(scenes[0].times), max(CYCLES, chosen.reach or 0))
+    rows = _stretches(len(ways[0].scene.times), max(CYCLES, reach))
     before: list[PyTree] = []
     for number, here in enumerate(rows):
         passed = [way.on(here) for way in ways]
@@ -187,24 +180,13 @@ def _told(
         later = None
         if following is not None and after is not None:
             later = way.back(following[number], after, None)[0]
-        sample = way.back(passed[number], rows, later)[1]
-        parts.append(labelled_smooth(way.scene, sample, rows, members))
+        parts.append(way.part(way.back(passed[number], rows, later)[1], rows, members))
     return across(parts, [way.scene for way in ways])
 
 
-def _whole(
-    chosen: AbstractSmoother,
-    scenes: list[Scene],
-    beliefs: list[Belief],
-    members: int | None,
-    spill: Spill,
-    bar: Progress,
-    *,
-    key: Key,
-) -> Iterator[Part]:
+def _whole(ways: list[Way], members: int | None, spill: Spill, bar: Progress) -> Iterator[Part]:
     """All forward, then all back: what lies between is kept beside, and told from the first on."""
-    ways = [Way(chosen, scene, belief, key) for scene, belief in zip(scenes, beliefs, strict=True)]
-    rows = _stretches(len(scenes[0].times), CYCLES)
+    rows = _stretches(len(ways[0].scene.times), CYCLES)
     for number, here in enumerate(rows):
         spill[number] = [way.on(here) for way in ways]
         bar.advance(here.stop - here.start, {})
@@ -212,10 +194,10 @@ def _whole(
     for number in reversed(range(len(rows))):
         passed, samples = spill.pop(number), []
         for i, way in enumerate(ways):
-            later[i], sample = way.back(passed[i], rows[number], later[i])
-            samples.append(sample)
+            later[i], smoothed = way.back(passed[i], rows[number], later[i])
+            samples.append(smoothed)
         spill[number] = samples
     for number, here in enumerate(rows):
         told = zip(ways, spill.pop(number), strict=True)
-        parts = [labelled_smooth(way.scene, sample, here, members) for way, sample in told]
-        yield across(parts, scenes)
+        parts = [way.part(smoothed, here, members) for way, smoothed in told]
+        yield across(parts, [way.scene for way in ways])

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from assim import scoring
+from assim.data.clockwork import stamp
 
 CLEAR = 0.01
 """An innovation check counts as failed below this p-value, and only where it fails by much, too."""
@@ -70,6 +71,7 @@ def verify_assimilation(
     if truth is not None:
         table = _joined(table, _of_truth(tree, truth, level, seed, said))
         words += _advice_of_truth(table)
+    words = _advice_of_lost(tree) + words
     return table.assign_attrs(
         advice="\n".join(words), left_out="\n".join(dict.fromkeys(said)), level=level, seed=seed
     )
@@ -165,6 +167,23 @@ def _side_by_side(
     ]
     joined = xr.concat([part.drop_vars(["n", "excess"], errors="ignore") for part in alike], dim)
     return joined.assign_coords({dim: list(found)}).rename(names).drop_attrs()
+
+
+def _advice_of_lost(tree: xr.DataTree) -> list[str]:
+    """Say at how many times the state was lost, and when first."""
+    for group in ("innovation", "smoothed"):
+        if group not in tree.children or "lost" not in tree[group].data_vars:
+            continue
+        held = tree[group].to_dataset()["lost"].transpose("time", ...)
+        lost = held.values.reshape(held.sizes["time"], -1)
+        if lost.any():
+            first = stamp(held["time"].values[lost.any(axis=1)][0])
+            return [
+                f"The state was lost at {lost.mean():.0%} of the times, first at {first}, and scores are those of "
+                "a filter that does not follow: give it more inflation, more members, noise in the model, or a "
+                "larger error of the readings."
+            ]
+    return []
 
 
 def _advice_of_channels(table: xr.Dataset) -> list[str]:

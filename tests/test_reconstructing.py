@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pytest
+import zarr
 
 import assim
 from assim import inference
@@ -58,12 +59,16 @@ def test_stretches_and_spills_are_the_whole(twin, chosen, monkeypatch, tmp_path)
     whole = assim.reconstruct(make_system(), observed, chosen, key=KEY)
     monkeypatch.setattr("assim.reconstructing.CYCLES", 16)
     monkeypatch.setattr("assim.assimilation.spilling.MOST_BYTES", 0)
+    opened, create = [], zarr.open_group
+    monkeypatch.setattr(zarr, "open_group", lambda *a, **k: opened.append(a) or create(*a, **k))
     found = assim.reconstruct(make_system(), observed, chosen, key=KEY, to=tmp_path / "s.zarr")
     for name, held in whole["smoothed"].to_dataset().data_vars.items():
         np.testing.assert_allclose(
             found["smoothed"][name].values, held.values, rtol=1e-6, atol=1e-9
         )
     assert [p.name for p in tmp_path.iterdir()] == ["s.zarr"]
+    spilled = [path for path, *_ in opened if ".smoothing-" in str(path)]
+    assert bool(spilled) is (chosen.reach is None)
 
 
 def test_a_gap_of_a_fit_is_filled():
@@ -98,8 +103,24 @@ def test_numbers_that_are_none_are_told():
     ring = assim.systems.Lorenz96(size=8)
     _, observed = assim.twin_experiment(ring, (0.05, 30), key=KEY)
     wild = assim.systems.Lorenz96(size=8, forcing=1e6)
-    with pytest.warns(UserWarning, match="values that are no numbers, the first at 2000"):
+    with pytest.warns(UserWarning, match="values that are no numbers at 2000"):
         assim.reconstruct(wild, observed, EnKS(5, 3), key=KEY)
+
+
+@pytest.mark.parametrize("lag", [5, None])
+def test_a_smoother_that_loses_the_state_is_told(lag, monkeypatch):
+    monkeypatch.setattr("assim.reconstructing.CYCLES", 32)
+    system = assim.systems.Lorenz63()
+    truth, observed = assim.twin_experiment(system, (0.25, 120), key=KEY)
+    with pytest.warns(UserWarning, match="EnKS lost the state by 2000"):
+        found = assim.reconstruct(system, observed, EnKS(3, lag, 0.5), key=KEY)
+    assert found["smoothed"]["lost"].mean() > 0.5
+    judged = assim.verify_assimilation(found, truth)
+    assert "The state was lost at" in judged.attrs["advice"].splitlines()[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = assim.reconstruct(system, observed, EnKS(12, lag, 1.1), key=KEY)
+    assert not found["smoothed"]["lost"].any()
 
 
 def test_mistakes_are_sentences(twin):

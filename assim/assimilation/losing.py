@@ -4,13 +4,21 @@ $$\chi = \overline{d^2 / s^2}, \qquad \kappa = \overline{a^2 / s^2} \Big/ \overl
 
 with d a reading minus the background, a the same reading minus the analysis, and s the standard deviation that the
 filter expects of d. A filter that knows how wrong it is has $\chi$ near 1. One whose innovations are far larger
-than it expects, and which is hardly moved by them, believes itself and no reading: it has lost the state.
+than it expects, and which is hardly moved by them, believes itself and no reading: it has lost the state. One that
+is told of far too large an error of the readings hides behind it: there $\chi$ of the whole record tells
+(`assim.verify_assimilation`).
 """
 
 import numpy as np
 
 from assim.data.clockwork import stamp
 
+LOST = {
+    "long_name": "whether the state is lost",
+    "flag_values": [0, 1],
+    "flag_meanings": "followed lost",
+}
+"""Attributes of what is told of each time."""
 CYCLES = 20
 SURPRISE = 6.0
 """Chi beyond which innovations are far larger than expected."""

@@ -18,12 +18,12 @@ class Spill:
     """Pytrees of arrays by number; what is beyond `most` bytes lies in a store that vanishes with this.
 
     Args:
-        most: bytes held in memory.
+        most: bytes held in memory; None for `MOST_BYTES`.
         beside: directory of the store; None for the system's.
     """
 
-    def __init__(self, most: int = MOST_BYTES, beside: Path | None = None) -> None:
-        self.most, self.held = most, 0
+    def __init__(self, most: int | None = None, beside: Path | None = None) -> None:
+        self.most, self.held = MOST_BYTES if most is None else most, 0
         self.room = tempfile.TemporaryDirectory(dir=beside, prefix=".smoothing-")
         self.kept: dict[int, list[np.ndarray]] = {}
         self.shapes: dict[int, jax.tree_util.PyTreeDef] = {}

@@ -108,8 +108,11 @@ def told(
     shown: AbstractShown,
     first_step: Array,
     key: Key,
-) -> tuple[PyTree, Sample]:
+) -> tuple[PyTree, tuple[Sample, Array, Array]]:
     """What the stretch before needs, and what is told of the beliefs after every cycle given later readings too.
+
+    That is they themselves, and mean squares over channels of the innovations on the way forward and of readings
+    minus beliefs, in units of the standard deviation of the innovations; NaN where nothing was read.
 
     Args:
         chosen: the smoother.
@@ -124,11 +127,21 @@ def told(
     passed, later = between
     first, beliefs = chosen.back(dynamics, passed, cycles, later)
 
-    def tell(belief: Belief, cycle: Cycle, number: Array) -> Sample:
-        return _sampled(chosen, dynamics, belief, cycle, shown, key=jax.random.fold_in(key, number))
+    def tell(
+        belief: Belief, cycle: Cycle, number: Array, innovation: Innovation
+    ) -> tuple[Sample, Array, Array]:
+        k_now = jax.random.fold_in(key, number)
+        sample = _sampled(chosen, dynamics, belief, cycle, shown, key=k_now)
+        left, _ = _after(chosen, dynamics, belief, cycle, key=k_now)
+        sd, none = innovation.sd, jnp.where(cycle.mask.any(), 0.0, jnp.nan)
+        before, after = (
+            jnp.mean((r / jnp.where(sd > 0, sd, 1.0)) ** 2, where=cycle.mask) + none
+            for r in (innovation.residual, left)
+        )
+        return sample, before, after
 
     numbers = first_step + jnp.arange(cycles.mask.shape[0])
-    return first, jax.vmap(tell)(beliefs, cycles, numbers)
+    return first, jax.vmap(tell)(beliefs, cycles, numbers, passed.innovation)
 
 
 @eqx.filter_jit
@@ -224,7 +237,12 @@ def _chained(
 
 
 def _after(
-    chosen: AbstractFilter, dynamics: Dynamics, belief: Belief, cycle: Cycle, *, key: Key
+    chosen: AbstractFilter | AbstractSmoother,
+    dynamics: Dynamics,
+    belief: Belief,
+    cycle: Cycle,
+    *,
+    key: Key,
 ) -> tuple[Float[Array, " channel"], Float[Array, " channel"]]:
     """Readings minus what the analysis would be read as, and the standard deviation of their own error."""
     members, log_weight = chosen.sample(belief, key=key)

@@ -63,7 +63,7 @@ class AbstractSmoother(eqx.Module):
         key: Key,
         first_step: int | Array = 0,
     ) -> tuple[Belief, PyTree]:
-        """The belief after a stretch of cycles, and what the way back needs of it, by a time axis."""
+        """The belief after a stretch of cycles, and what the way back needs, with its `innovation`, by time."""
 
     @abstractmethod
     def back(
