@@ -22,6 +22,8 @@ class Peer:
         settings: by keyword.
         cycles: how many; it takes milliseconds for each.
         smoothed: whether what is scored is the smoothed state.
+        seed: of truth, readings and filter.
+        times: how often it is timed; the least counts.
     """
 
     method: str
@@ -29,6 +31,8 @@ class Peer:
     settings: dict = field(default_factory=dict)
     cycles: int = 1000
     smoothed: bool = False
+    seed: int = 3000
+    times: int = 1
 
 
 def dapper(
@@ -50,6 +54,8 @@ def dapper(
             "settings": peer.settings,
             "cycles": peer.cycles,
             "smoothed": peer.smoothed,
+            "seed": peer.seed,
+            "times": peer.times,
             "error_only": error_only,
         }
         for setting, peer in experiments

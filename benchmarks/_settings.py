@@ -6,8 +6,26 @@ import numpyro.distributions as dist
 
 from assim.statespace import AbstractStateSpace
 from assim.systems.kuramoto_sivashinsky import BOCQUET2019, BOCQUET2019_STEP
-from assim.systems.lorenz63 import SAKOV2012, SAKOV2012_STEP, Lorenz63
-from assim.systems.lorenz96 import SAKOV2008, SAKOV2008_STEP, Lorenz96
+from assim.systems.lorenz63 import (
+    ANDERSON2010,
+    ANDERSON2010_STEP,
+    BOCQUET2012,
+    BOCQUET2012_STEP,
+    SAKOV2012,
+    SAKOV2012_STEP,
+    Lorenz63,
+)
+from assim.systems.lorenz96 import (
+    BOCQUET2010,
+    BOCQUET2010_STEP,
+    MIYOSHI2011,
+    MIYOSHI2011_STEP,
+    SAKOV2008,
+    SAKOV2008_STEP,
+    SPANTINI2019,
+    SPANTINI2019_STEP,
+    Lorenz96,
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +65,7 @@ L96 = Setting("Lorenz-96", SAKOV2008, SAKOV2008_STEP, 400, "Lorenz96.sakov2008",
 L96_SELDOM = Setting("Lorenz-96, dto 0.2", Lorenz96(substeps=4), 0.2, 100, "Lorenz96.sakov2008", 4)
 L96_RARE = Setting("Lorenz-96, dto 0.6", Lorenz96(substeps=12), 0.6, 40, "Lorenz96.sakov2008", 12)
 KS = Setting("Kuramoto-Sivashinsky", BOCQUET2019, BOCQUET2019_STEP, 200, "KS.bocquet2019", 2)
-L63_SURE = Setting("Lorenz-63, R 1", Lorenz63(error=1.0), 0.25, 64, "Lorenz63.bocquet2012", 25)
+L63_SURE = Setting("Lorenz-63, R 1", BOCQUET2012, BOCQUET2012_STEP, 64, "Lorenz63.bocquet2012", 25)
 L63_OFTEN = Setting(
     "Lorenz-63, R 1, dto 0.05",
     Lorenz63(error=1.0, substeps=5),
@@ -58,16 +76,16 @@ L63_OFTEN = Setting(
 )
 L63_VAGUE = Setting(
     "Lorenz-63, R 8, dto 0.12",
-    Lorenz63(error=8.0**0.5, substeps=12),
-    0.12,
+    ANDERSON2010,
+    ANDERSON2010_STEP,
     133,
     "Lorenz63.anderson2010rhf",
     12,
 )
 L63_ONE = Setting(
     "Lorenz-63, x alone, R 8, dto 0.12",
-    Lorenz63(error=8.0**0.5, substeps=12),
-    0.12,
+    ANDERSON2010,
+    ANDERSON2010_STEP,
     133,
     "Lorenz63.wiljes2017",
     12,
@@ -95,8 +113,8 @@ L96_VAGUE = Setting(
 )
 L96_TEN = Setting(
     "Lorenz-96 of 10, half read, R 2.25",
-    Lorenz96(10, error=1.5),
-    0.05,
+    BOCQUET2010,
+    BOCQUET2010_STEP,
     400,
     "Lorenz96.bocquet2010",
     1,
@@ -106,8 +124,8 @@ L96_TEN = Setting(
 L96_LATE = Setting("Lorenz-96, dto 0.4", Lorenz96(substeps=8), 0.4, 50, "Lorenz96.sakov2008", 8)
 L96_HARD = Setting(
     "Lorenz-96, half read, R 0.5, dto 0.4",
-    Lorenz96(error=0.5**0.5, substeps=20),
-    0.4,
+    SPANTINI2019,
+    SPANTINI2019_STEP,
     50,
     "Lorenz96.spantini2019",
     20,
@@ -116,8 +134,8 @@ L96_HARD = Setting(
 L96_LAND, L96_OCEAN = (
     Setting(
         f"Lorenz-96, land read, {sector}",
-        Lorenz96(substeps=10),
-        0.05,
+        MIYOSHI2011,
+        MIYOSHI2011_STEP,
         400,
         "Lorenz96.miyoshi2011",
         10,

@@ -20,7 +20,7 @@ from assim.systems.lorenz96 import SAKOV2008, SAKOV2008_STEP
 
 CYCLES, SPIN_UP, EVERY = 4000, 400, 20
 RING = Straight((40.0,))
-FACTORS = (1.0, 1.005, 1.01, 1.015, 1.02, 1.03, 1.05, 1.1, 1.2, 1.4)
+FACTORS = (1.0, 1.005, 1.01, 1.015, 1.02, 1.03, 1.05, 1.1, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0)
 GROSS = 20.0
 """Standard deviations by which an outlier is off."""
 KINDS: dict[str, Callable[[float], AbstractFilter]] = {
@@ -76,7 +76,7 @@ def judged(
         "lost": float(told["lost"].values.mean()),
         "p": _flat(count, x[::EVERY].shape),
     }
-    said = "; ".join(str(w.message).split(":")[0] for w in caught if w.category is UserWarning)
+    said = "; ".join(str(w.message).split(": ")[0] for w in caught if w.category is UserWarning)
     advice = assim.verify_assimilation(tree).attrs["advice"].splitlines()
     return scores, said or (advice[0].split(" (")[0] if advice else "")
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from assim.systems.van_der_pol import MAGRI_LAB, VanDerPol
+from assim.systems.van_der_pol import NOVOA2024, VanDerPol
 from assim.types import Array, Float, Key
 
 CHANNELS = ("log_rms_p1", "log_rms_p2", "log_rms_oh", "log_sd_p1", "zero_crossings", "T", "P")
@@ -35,7 +35,7 @@ class ThermoacousticBench(eqx.Module):
         drift_sd: spread of its drift, 1/s per 10 s.
     """
 
-    oscillator: VanDerPol = MAGRI_LAB
+    oscillator: VanDerPol = NOVOA2024
     frame: float = eqx.field(static=True, default=0.05)
     lag: tuple[float, float] = (0.08, 0.6)
     offset_sd: float = 1.5

@@ -7,6 +7,8 @@ $\int_0^\Delta e^{As} B B^\top e^{A^\top s} ds$, both from one matrix exponentia
 
 $$\exp\begin{bmatrix} -A & B B^\top \\ 0 & A^\top \end{bmatrix}\!\Delta =
 \begin{bmatrix} \cdot & M \\ 0 & e^{A^\top\Delta} \end{bmatrix}, \qquad Q = e^{A\Delta} M.$$
+
+No setting of a paper is named: what is asked of it is exact for any.
 """
 
 import jax.numpy as jnp

@@ -79,3 +79,10 @@ class Lorenz63(AbstractAdditiveNoise, AbstractNamed):
 SAKOV2012 = Lorenz63()
 """Steps of 0.01, a reading of all three every 0.25 with variance 2 (Sakov, Oliver and Bertino 2012)."""
 SAKOV2012_STEP = 0.25
+ANDERSON2010 = Lorenz63(error=8.0**0.5, substeps=12)
+"""A reading every 0.12 with variance 8, of all three (Anderson 2010) or of the first (de Wiljes, Reich and Stannat
+2018)."""
+ANDERSON2010_STEP = 0.12
+BOCQUET2012 = Lorenz63(error=1.0)
+"""A reading of all three every 0.25 with variance 1 (Bocquet and Sakov 2012)."""
+BOCQUET2012_STEP = 0.25

@@ -87,3 +87,13 @@ class Lorenz96(AbstractAdditiveNoise, AbstractField, AbstractNamed):
 SAKOV2008 = Lorenz96()
 """n = 40, F = 8, Runge-Kutta steps of 0.05, every place read each step with variance 1 (Sakov and Oke 2008)."""
 SAKOV2008_STEP = 0.05
+BOCQUET2010 = Lorenz96(size=10, error=1.5)
+"""Ten places, every second of them read each 0.05 with variance 2.25 (Bocquet, Pires and Wu 2010)."""
+BOCQUET2010_STEP = 0.05
+MIYOSHI2011 = Lorenz96(substeps=10)
+"""Steps of 0.005, the first twenty of 40 places (the land) read each 0.05 with variance 1 (Miyoshi 2011)."""
+MIYOSHI2011_STEP = 0.05
+SPANTINI2019 = Lorenz96(error=0.5**0.5, substeps=20)
+"""Steps of 0.02, every second place read each 0.4 with variance 0.5 (Spantini, Baptista and Marzouk 2022, whose
+preprint is of 2019)."""
+SPANTINI2019_STEP = 0.4

@@ -90,8 +90,8 @@ class LotkaVolterra(AbstractNamed):
         return ("prey", "predator")
 
 
-SHEN2025 = LotkaVolterra()
+SHEN2025_POPULATIONS = LotkaVolterra()
 """a = 1, b = c = 0.4, d = 0.1, sigma = 0.02, a population each unit of time from prey in [5, 5.1] and predators in
 [4, 4.1]: the benchmark that the authors of Shen et al. (2025) publish beside it; the paper itself adds noise of 0.1
 to the populations. They count without error; the 0.01 here is this package's choice."""
-SHEN2025_STEP = 1.0
+SHEN2025_POPULATIONS_STEP = 1.0

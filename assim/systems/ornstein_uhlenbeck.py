@@ -4,6 +4,7 @@ $$dx = -\frac{x - \mu}{\tau}\,dt + \sigma\sqrt{\frac2\tau}\,dW, \qquad
 x(t+\Delta) \mid x(t) \sim \mathcal N\big(\mu + e^{-\Delta/\tau}(x - \mu),\; \sigma^2(1 - e^{-2\Delta/\tau})\big)$$
 
 (Uhlenbeck and Ornstein 1930.) $\sigma$ is the standard deviation of the stationary state, from which it starts.
+No setting of a paper is named: its moments are exact for any.
 """
 
 import jax.numpy as jnp

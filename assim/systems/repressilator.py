@@ -102,13 +102,13 @@ class Repressilator(AbstractNamed):
         return ("m1", "m2", "m3")
 
 
-SHEN2025 = Repressilator(proteins=False)
+SHEN2025_MESSENGERS = Repressilator(proteins=False)
 """Messengers alone: beta = 10, n = 3, k = gamma = 1, sigma = 0.02, a population each unit of time from (1, 1, 2)
 and up to 0.1 more: the benchmark that the authors of Shen et al. (2025) publish beside it; the paper itself adds
 noise of 0.1. They measure without error; the 0.01 here is this package's choice."""
 SHEN2025_PROTEINS = Repressilator()
 """The same with proteins that nobody sees, beta_p = gamma_p = 1, each from [0, 0.1]."""
-SHEN2025_STEP = 1.0
+SHEN2025_GENES_STEP = 1.0
 ELOWITZ2000 = Repressilator(216.0, 0.216, 1.0, 2.0, 1.0, 0.2, 0.2)
 """alpha = 216, alpha_0 = 0.216, n = 2, beta = 0.2: half a transcript a second and a thousandth of it repressed, 20
 proteins a transcript, 40 to repress half, half-lives of 2 and 10 minutes (Elowitz and Leibler 2000), in units of

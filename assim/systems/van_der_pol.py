@@ -181,6 +181,7 @@ def _upper_quantile(log_tail: Array) -> Array:
     return z
 
 
-MAGRI_LAB = VanDerPol(omega=2.0 * math.pi * 120.0, nu=(70.0 - 60.0) / 2.0, kappa=4.0, gamma=1e6)
-"""120 Hz, driving 70/s, damping 60/s, saturation 4: the oscillator of MagriLab's real-time bias-aware data
-assimilation (2 nu is driving less damping). Their noise enters elsewhere; `gamma` is this package's choice."""
+NOVOA2024 = VanDerPol(omega=2.0 * math.pi * 120.0, nu=(70.0 - 60.0) / 2.0, kappa=4.0, gamma=1e6)
+"""120 Hz, driving 70/s, damping 60/s, saturation 4: the oscillator in the published code of the bias-aware ensemble
+Kalman filter of Novoa, Racca and Magri (2024); 2 nu is driving less damping. Their noise enters elsewhere; `gamma`
+is this package's choice."""

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from assim.statespace import Span, regular_spans, simulate
-from assim.systems.lotka_volterra import SHEN2025, SHEN2025_STEP, LotkaVolterra
+from assim.systems.lotka_volterra import (
+    SHEN2025_POPULATIONS,
+    SHEN2025_POPULATIONS_STEP,
+    LotkaVolterra,
+)
 
 SPAN = Span(jnp.asarray(1.0), jnp.zeros(0))
 
@@ -49,17 +53,19 @@ def test_a_population_alone_is_a_geometric_brownian_motion(x64, key):
 
 
 def test_it_starts_in_the_published_box_and_stays_positive(key):
-    start = SHEN2025.init()
+    start = SHEN2025_POPULATIONS.init()
     assert (start.batch_shape, start.event_shape) == ((), (2,))
     x0 = start.sample(key, (500,))
     counts = np.exp(x0)
     assert (counts >= [5.0, 4.0]).all()
     assert (counts <= [5.1001, 4.1001]).all()
     assert np.isfinite(start.log_prob(x0)).all()
-    x, y = simulate(SHEN2025, x0[0], regular_spans(SHEN2025_STEP, 40), key=key)
+    x, y = simulate(
+        SHEN2025_POPULATIONS, x0[0], regular_spans(SHEN2025_POPULATIONS_STEP, 40), key=key
+    )
     assert np.isfinite(x).all()
     np.testing.assert_allclose(y, np.exp(x), atol=0.06)
-    seen = SHEN2025.observation(x[0], SPAN, sd=jnp.full(2, 0.3))
+    seen = SHEN2025_POPULATIONS.observation(x[0], SPAN, sd=jnp.full(2, 0.3))
     np.testing.assert_allclose(seen.variance, 0.01**2 + 0.09, rtol=1e-5)
 
 

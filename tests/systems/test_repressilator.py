@@ -10,9 +10,9 @@ from scipy.optimize import brentq
 from assim.statespace import Span, regular_spans, simulate
 from assim.systems.repressilator import (
     ELOWITZ2000,
-    SHEN2025,
+    SHEN2025_GENES_STEP,
+    SHEN2025_MESSENGERS,
     SHEN2025_PROTEINS,
-    SHEN2025_STEP,
     Repressilator,
 )
 
@@ -80,22 +80,27 @@ def test_without_production_it_is_a_geometric_brownian_motion(x64, key):
     assert float(ends.std()) == pytest.approx(0.4, rel=0.02)
 
 
-@pytest.mark.parametrize(("ssm", "size"), [(SHEN2025, 3), (SHEN2025_PROTEINS, 6)])
+@pytest.mark.parametrize(("ssm", "size"), [(SHEN2025_MESSENGERS, 3), (SHEN2025_PROTEINS, 6)])
 def test_it_starts_in_the_published_box_and_the_messengers_are_seen(key, ssm, size):
     start = ssm.init()
     assert (start.batch_shape, start.event_shape) == ((), (size,))
     x0 = start.sample(key, (500,))
     assert (np.exp(x0[:, :3]) >= np.array([1.0, 1.0, 2.0]) - 1e-5).all()
     assert (np.exp(x0[:, :3]) <= np.array([1.1, 1.1, 2.1]) + 1e-5).all()
-    x, y = simulate(ssm, x0[0], regular_spans(SHEN2025_STEP, 20), key=key)
+    x, y = simulate(ssm, x0[0], regular_spans(SHEN2025_GENES_STEP, 20), key=key)
     assert np.isfinite(x).all()
     np.testing.assert_allclose(y, np.exp(x[:, :3]), atol=0.06)
 
 
 def test_proteins_have_names_where_there_are_any():
-    assert SHEN2025.components() == ("log_m1", "log_m2", "log_m3")
-    assert SHEN2025_PROTEINS.components() == (*SHEN2025.components(), "log_p1", "log_p2", "log_p3")
-    assert SHEN2025.channels() == SHEN2025_PROTEINS.channels() == ("m1", "m2", "m3")
+    assert SHEN2025_MESSENGERS.components() == ("log_m1", "log_m2", "log_m3")
+    assert SHEN2025_PROTEINS.components() == (
+        *SHEN2025_MESSENGERS.components(),
+        "log_p1",
+        "log_p2",
+        "log_p3",
+    )
+    assert SHEN2025_MESSENGERS.channels() == SHEN2025_PROTEINS.channels() == ("m1", "m2", "m3")
 
 
 def test_slopes_forward_and_backward_agree(x64, key):

@@ -41,7 +41,7 @@ def amplitude(states) -> np.ndarray:
 
 
 def test_the_published_setting():
-    model = systems.MAGRI_LAB
+    model = systems.NOVOA2024
     assert (model.nu, model.kappa, model.substep) == (5.0, 4.0, 1e-4)
     assert math.isclose(model.omega, OMEGA)
     assert math.isclose(float(model.limit_cycle()), math.sqrt(10.0), rel_tol=1e-6)
