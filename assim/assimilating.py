@@ -95,7 +95,7 @@ def assimilate(
             reading as the second comes after it.
         resume: what an earlier call returned, to go on from its last analysis: two calls give what one gives.
         members: how many members are kept, evenly spaced; None for all, 0 for means and standard deviations alone.
-        to: Zarr store to write to, stretch by stretch, when the result outgrows memory.
+        to: Zarr store to write to, stretch by stretch, when the result outgrows memory; the readings stay in it.
         progress: whether to show a progress bar.
 
     Returns:

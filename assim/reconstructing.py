@@ -61,7 +61,7 @@ def reconstruct(
 
     Returns:
         A tree with `smoothed` (each variable of the state: members on (chain, draw, time, ...), and `_mean` and
-        `_sd` beside them) and `observed_data`.
+        `_sd` beside them; `lost`, whether the smoother follows, by time) and `observed_data`.
 
     Raises:
         ValueError: a record that the model cannot be seen in, times before the state's.

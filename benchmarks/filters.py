@@ -121,7 +121,8 @@ def main() -> None:
     for row, peer in zip(rows, peers, strict=True):
         ours = told(row)
         theirs = "fails" if "error" in peer else shown(peer.get("rmse"), peer.get("sigma"))
-        here = [theirs, shown(ours.rmse, ours.sigma), ours.spread, ours.crps, floor(row.setting)]
+        least = "" if row.peer.smoothed else floor(row.setting)
+        here = [theirs, shown(ours.rmse, ours.sigma), ours.spread, ours.crps, least]
         here = ["" if isinstance(v, float) and np.isnan(v) else v for v in here]
         if row.published is not None or row.edge:
             published = "" if row.published is None else row.published
