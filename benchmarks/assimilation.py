@@ -78,7 +78,7 @@ def judged(
     }
     said = "; ".join(str(w.message).split(": ")[0] for w in caught if w.category is UserWarning)
     advice = assim.verify_assimilation(tree).attrs["advice"].splitlines()
-    return scores, said or (advice[0].split(" (")[0] if advice else "")
+    return scores, said or (advice[0].split(": ")[0] if advice else "")
 
 
 def _flat(count: np.ndarray, shape: tuple[int, ...]) -> float:
