@@ -93,7 +93,8 @@ def main() -> None:
             answers.append(tried(experiment))
         except Exception as error:  # an experiment that fails says so in its cell
             answers.append({"error": f"{type(error).__name__}: {error}"})
-        print(experiment["method"], experiment["settings"], answers[-1], flush=True)
+        told = {name: value for name, value in answers[-1].items() if name != "errors"}
+        print(experiment["method"], experiment["settings"], told, flush=True)
     with open(spec["out"], "w") as file:
         json.dump(answers, file)
 
