@@ -41,6 +41,26 @@ def test_parameters_are_learned_beside_the_state():
     assert "forcing" not in plain["analysis"].data_vars
 
 
+def test_names_in_a_list_are_as_the_one_name():
+    """And all of them, in whatever order, are all parameters."""
+    system = OrnsteinUhlenbeck(*(jnp.asarray([v]) for v in (0.0, 1.0, 3.0, 0.3)))
+    _, observed = assim.twin_experiment(system, (1.0, 12), key=KEY)
+    priors = {"mean": dist.Normal(0.0, 1.0), "tau": dist.LogNormal(1.0, 0.5)}
+    unknown = Mechanistic(system, priors)
+
+    def found(update):
+        return assim.assimilate(unknown, observed, EnKF(8), key=KEY, update=update)
+
+    one, listed = found("mean"), found(["mean"])
+    assert "mean" in one["analysis"] and "tau" not in one["analysis"]
+    every, both = found(["mean", "tau"]), found("both")
+    for group in ("background", "analysis", "innovation"):
+        assert one[group].to_dataset().identical(listed[group].to_dataset())
+        assert every[group].to_dataset().identical(both[group].to_dataset())
+    with pytest.raises(ValueError, match="update= names rate, which the model does not have"):
+        found(["mean", "rate"])
+
+
 @pytest.mark.filterwarnings("ignore:Particle lost the state")
 def test_particles_that_are_drawn_again_take_their_parameters_along():
     """The one draw that can have made the readings is what is left, with its own way of moving."""

@@ -78,6 +78,35 @@ def test_public_functions_and_classes_say_what_they_do(path):
     assert silent == []
 
 
+def refusing() -> set[str]:
+    """Functions of the package that say that they raise."""
+    trees = [ast.parse(path.read_text()) for path in SOURCES]
+    defined = [node for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return {node.name for node in defined if "Raises:" in (ast.get_docstring(node) or "")}
+
+
+def test_public_classes_say_what_their_settings_may_not_be():
+    """Where a class refuses its settings, by itself or by a function that says so, its docstring tells of it."""
+    known, silent, looked = refusing(), [], 0
+    for path in SOURCES:
+        for made in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(made, ast.ClassDef) or made.name[0] == "_":
+                continue
+            checks = [
+                part
+                for method in made.body
+                if isinstance(method, ast.FunctionDef)
+                and method.name in {"__init__", "__check_init__"}
+                for part in ast.walk(method)
+                if isinstance(part, ast.Raise)
+                or (isinstance(part, ast.Call) and ast.unparse(part.func) in known)
+            ]
+            looked += bool(checks)
+            if checks and "Raises:" not in (ast.get_docstring(made) or ""):
+                silent.append(f"{name_of(path)}: {made.name}")
+    assert silent == [] and looked > 20
+
+
 def test_every_package_that_is_imported_is_declared():
     declared = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
     declared |= {"arviz-base", "arviz-stats", "arviz-plots"}  # what arviz is made of

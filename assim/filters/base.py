@@ -15,178 +15,19 @@ import jax.numpy as jnp
 from numpyro.distributions import Distribution
 
 from assim.filters.checking import counted
-from assim.linalg import gaussian_log_density, mask_root, tria
-from assim.statespace import (
-    AbstractCorrelated,
-    AbstractStateSpace,
-    AbstractTurning,
-    AbstractWrapped,
-    Span,
-)
-from assim.types import Array, Bool, Float, Key, Keys, PyTree
+from assim.filters.dynamics import Cycle, Dynamics, Innovation
+from assim.types import Array, Float, Key, PyTree
 
 type Belief = PyTree
 
 
-class Cycle(eqx.Module):
-    """One step in time and what was read at its end; stacked on a leading axis, a record.
-
-    Args:
-        span: from the previous time to this one; seconds.
-        y: readings, shape (channel,), internal units; 0 where missing.
-        mask: True where read, shape (channel,).
-        sd: the file's own standard error, shape (channel,), internal units; 0 where unknown.
-        u: inputs that hold at the end of the span, shape (input,), or None.
-        where: coordinates of the sensors, shape (channel, coordinate), or None where the channels say it all.
-    """
-
-    span: Span
-    y: Float[Array, " channel"]
-    mask: Bool[Array, " channel"]
-    sd: Float[Array, " channel"]
-    u: Float[Array, " input"] | None = None
-    where: Float[Array, "channel coordinate"] | None = None
-
-
-class Innovation(eqx.Module):
-    r"""What came minus what was foreseen, $d = y - \overline{h(x)}$, and how likely it was.
-
-    Args:
-        residual: d, shape (channel,), internal units; 0 where missing.
-        sd: its standard deviation by the filter, shape (channel,), internal units.
-        log_score: log of the predictive density of each reading, shape (channel,); 0 where missing.
-    """
-
-    residual: Float[Array, " channel"]
-    sd: Float[Array, " channel"]
-    log_score: Float[Array, " channel"]
-
-
-class Dynamics(eqx.Module):
-    """A state-space model, or one for each member: the draws of its parameters are the ensemble.
-
-    Args:
-        ssm: the model; with `each`, a batch of them on a leading member axis.
-        each: whether every member has parameters of its own.
-        where: coordinates of sensors that stay, shape (channel, coordinate); a cycle may bring others.
-        shared: of each array of a batch of models, whether it is one for all of them; () where each has its own.
-    """
-
-    ssm: AbstractStateSpace
-    each: bool = eqx.field(static=True, default=False)
-    where: Float[Array, "channel coordinate"] | None = None
-    shared: tuple[bool, ...] = eqx.field(static=True, default=())
-
-    @property
-    def axes(self) -> PyTree:
-        """The axis of the members in each array of a batch of models; None where it is one for all of them."""
-        if not self.shared:
-            return eqx.if_array(0)
-        structure = jax.tree.structure(eqx.filter(self.ssm, eqx.is_array))
-        return jax.tree.unflatten(structure, [None if one else 0 for one in self.shared])
-
-    @property
-    def one(self) -> AbstractStateSpace:
-        """The first of a batch of models."""
-        arrays, rest = eqx.partition(self.ssm, eqx.is_array)
-        leaves, structure = jax.tree.flatten(arrays)
-        shared = self.shared or (False,) * len(leaves)
-        kept = [leaf if one else leaf[0] for leaf, one in zip(leaves, shared, strict=True)]
-        return eqx.combine(jax.tree.unflatten(structure, kept), rest)
-
-    def sight(self, ssm: AbstractStateSpace, x: Array, cycle: Cycle) -> Distribution:
-        """p(y | x) of one state at the end of a cycle."""
-        return ssm.observation(x, cycle.span, self.positions(cycle), cycle.sd, cycle.u)
-
-    def positions(self, cycle: Cycle) -> Array | None:
-        """Where the sensors are at a cycle, or None where the channels say it all."""
-        return self.where if cycle.where is None else cycle.where
-
-    def moved(self, ensemble: Array, cycle: Cycle, *, keys: Keys) -> Array:
-        """Every member (member, state) after the span of a cycle."""
-
-        def move(ssm: AbstractStateSpace, x: Array, key: Key) -> Array:
-            return ssm.transition(x, cycle.span, cycle.u, key=key)
-
-        after = eqx.filter_vmap(move, in_axes=(self._axis, 0, 0))(self.ssm, ensemble, keys)
-        return self._beside(after)
-
-    def seen(self, ensemble: Array, cycle: Cycle) -> tuple[Array, Array]:
-        """What each member would be read as, and the variance of the error, each shape (member, channel)."""
-
-        def see(ssm: AbstractStateSpace, x: Array) -> tuple[Array, Array]:
-            density = self.sight(ssm, x, cycle)
-            if isinstance(ssm, AbstractTurning):
-                return ssm.facing(density.mean, cycle.y), density.variance
-            return density.mean, density.variance
-
-        return eqx.filter_vmap(see, in_axes=(self._axis, 0))(self.ssm, ensemble)
-
-    def alongside(self, seen: Array) -> Array:
-        """Readings of members (member, channel), directions within half a turn of those of the first."""
-        if not isinstance(self.ssm, AbstractTurning):
-            return seen
-
-        def turn(ssm: AbstractTurning, y: Array) -> Array:
-            return ssm.facing(y, seen[0])
-
-        return eqx.filter_vmap(turn, in_axes=(self._axis, 0))(self.ssm, seen)
-
-    def log_likelihood(self, ensemble: Array, cycle: Cycle) -> Float[Array, "member channel"]:
-        """Log density of the readings given each member, shape (member, channel); 0 where missing."""
-
-        def tell(ssm: AbstractStateSpace, x: Array) -> Array:
-            return jnp.where(cycle.mask, self.sight(ssm, x, cycle).log_prob(cycle.y), 0.0)
-
-        return eqx.filter_vmap(tell, in_axes=(self._axis, 0))(self.ssm, ensemble)
-
-    def log_density(self, ensemble: Array, cycle: Cycle) -> Float[Array, " member"]:
-        """Log density of all readings together given each member, shape (member,); 0 where none was read."""
-        root = self.error_root(cycle)
-        if root is None:
-            return self.log_likelihood(ensemble, cycle).sum(axis=1)
-        residuals = jnp.where(cycle.mask, cycle.y - self.seen(ensemble, cycle)[0], 0.0)
-        root = mask_root(root, cycle.mask)
-        return jax.vmap(lambda r: gaussian_log_density(r, root, cycle.mask))(residuals)
-
-    def error_root(self, cycle: Cycle) -> Float[Array, "channel channel"] | None:
-        """A Cholesky factor of the covariance of the errors where they go together, else None."""
-        ssm = self.ssm
-        if not isinstance(ssm, AbstractCorrelated):
-            return None
-        if not self.each:
-            root = ssm.error_root(cycle.span, self.positions(cycle))
-        else:
-            roots = eqx.filter_vmap(
-                lambda ssm: ssm.error_root(cycle.span, self.positions(cycle)),
-                in_axes=(self.axes,),
-                out_axes=1,
-            )(ssm)
-            root = (roots / roots.shape[1] ** 0.5).reshape(roots.shape[0], -1)
-        return tria(jnp.concatenate([root, jnp.diag(cycle.sd)], axis=1))
-
-    def _beside(self, ensemble: Array) -> Array:
-        """Members whose directions can be averaged: all within half a turn of those of the first."""
-        if not isinstance(self.ssm, AbstractTurning):
-            return ensemble
-
-        def turn(ssm: AbstractTurning, x: Array) -> Array:
-            return ssm.beside(x, ensemble[0])
-
-        return eqx.filter_vmap(turn, in_axes=(self._axis, 0))(self.ssm, ensemble)
-
-    @property
-    def name(self) -> str:
-        """Of the model, or of what is inside it."""
-        return self.ssm.inside if isinstance(self.ssm, AbstractWrapped) else type(self.ssm).__name__
-
-    @property
-    def _axis(self) -> object:
-        return self.axes if self.each else None
-
-
 class AbstractFilter(eqx.Module):
-    """A way to carry a belief through cycles."""
+    """A way to carry a belief through cycles.
+
+    Raises:
+        ValueError: fewer than two members.
+        TypeError: members that are no whole number.
+    """
 
     def __check_init__(self) -> None:
         counted(self, least=2, size=self.size)
@@ -198,27 +39,72 @@ class AbstractFilter(eqx.Module):
 
     @abstractmethod
     def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Belief:
-        """The belief before the first cycle, from the distribution of the first state."""
+        """The belief before the first cycle.
+
+        Args:
+            dynamics: the model.
+            prior: the distribution of the first state, internal units.
+            key: all randomness.
+
+        Returns:
+            A belief that knows of no reading.
+        """
 
     @abstractmethod
     def forecast(self, dynamics: Dynamics, belief: Belief, cycle: Cycle, *, key: Key) -> Belief:
-        """The belief after the span of a cycle: the background."""
+        """The belief after the span of a cycle: the background.
+
+        Args:
+            dynamics: the model.
+            belief: after the readings of the cycle before.
+            cycle: its span, and what was read at its end.
+            key: all randomness.
+
+        Returns:
+            The belief before the readings of this cycle.
+        """
 
     @abstractmethod
     def analysis(
         self, dynamics: Dynamics, belief: Belief, cycle: Cycle, *, key: Key
     ) -> tuple[Belief, Innovation]:
-        """The belief after the readings of a cycle, and the innovation; untouched where nothing was read."""
+        """The belief after the readings of a cycle.
+
+        Args:
+            dynamics: the model.
+            belief: the background.
+            cycle: its span, and what was read at its end.
+            key: all randomness.
+
+        Returns:
+            The belief given them, exactly the background where nothing was read; and the innovation.
+        """
 
     @abstractmethod
     def moments(self, belief: Belief) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
-        """Mean and standard deviation of the state."""
+        """Mean and standard deviation of the state.
+
+        Args:
+            belief: the filter's own.
+
+        Returns:
+            Each shape (state,), internal units.
+        """
 
     @abstractmethod
     def sample(
         self, belief: Belief, *, key: Key
     ) -> tuple[Float[Array, "member state"], Float[Array, " member"] | None]:
-        """The members, or draws where there are none, and the logs of their weights, None where all weigh alike."""
+        """The members, or draws where there are none.
+
+        Args:
+            belief: the filter's own.
+            key: all randomness.
+
+        Returns:
+            Members, shape (member, state), internal units; and the logs of their weights, shape (member,), or None
+            where all weigh alike.
+        """
 
 
 class AbstractSingle(AbstractFilter):
@@ -232,7 +118,15 @@ class AbstractRemembering(AbstractFilter):
 
     @abstractmethod
     def opened(self, belief: Belief, cycles: Cycle) -> Belief:
-        """The belief with room for cycles like these, or as it is where it has room already."""
+        """The belief with room for cycles like these.
+
+        Args:
+            belief: as it was started, or as it came out of a cycle.
+            cycles: a record, stacked on a leading time axis.
+
+        Returns:
+            The belief with that room, or as it is where it has room already.
+        """
 
 
 class Told(eqx.Module):
@@ -276,7 +170,16 @@ def require_matching(dynamics: Dynamics, x: Array, cycles: Cycle) -> None:
 
 
 def opened(chosen: AbstractFilter, belief: Belief, cycles: Cycle) -> Belief:
-    """The belief before a record, with room for what the filter will remember of it."""
+    """The belief before a record, with room for what the filter will remember of it.
+
+    Args:
+        chosen: the filter.
+        belief: before the first span.
+        cycles: the record, stacked on a leading time axis.
+
+    Returns:
+        The belief as it is, unless the filter looks back over cycles.
+    """
     return chosen.opened(belief, cycles) if isinstance(chosen, AbstractRemembering) else belief
 
 
@@ -289,7 +192,19 @@ def cycled(
     *,
     key: Key,
 ) -> Told:
-    """One cycle: forecast and analysis, their keys folded from its absolute number."""
+    """One cycle: forecast and analysis, their keys folded from its absolute number.
+
+    Args:
+        chosen: the filter.
+        dynamics: the model.
+        belief: after the cycle before.
+        cycle: its span, and what was read at its end.
+        number: which cycle it is of the whole record, from 0.
+        key: all randomness.
+
+    Returns:
+        The beliefs before and after the readings, and the innovation.
+    """
     k_forecast, k_analysis = jax.random.split(jax.random.fold_in(key, number))
     background = chosen.forecast(dynamics, belief, cycle, key=k_forecast)
     return Told(background, *chosen.analysis(dynamics, background, cycle, key=k_analysis))

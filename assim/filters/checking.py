@@ -15,6 +15,11 @@ from assim.types import Array
 def counted(who: object, least: int = 1, **settings: object) -> None:
     """Refuse what is no whole number of at least `least`; None passes.
 
+    Args:
+        who: of whom the sentence tells.
+        least: the smallest that may be.
+        **settings: by name.
+
     Raises:
         TypeError: no whole number.
         ValueError: one too small.
@@ -32,6 +37,10 @@ def counted(who: object, least: int = 1, **settings: object) -> None:
 def positive(who: object, **settings: object) -> None:
     """Refuse what is not above 0, in any entry.
 
+    Args:
+        who: of whom the sentence tells.
+        **settings: by name, any shape.
+
     Raises:
         TypeError: no number.
         ValueError: 0, a negative number or NaN.
@@ -46,6 +55,12 @@ def positive(who: object, **settings: object) -> None:
 
 def between(who: object, low: float = 0.0, high: float = float("inf"), **settings: object) -> None:
     """Refuse what is not from `low` to `high`, in any entry.
+
+    Args:
+        who: of whom the sentence tells.
+        low: the smallest that may be.
+        high: the largest.
+        **settings: by name, any shape.
 
     Raises:
         TypeError: no number.
@@ -62,6 +77,11 @@ def between(who: object, low: float = 0.0, high: float = float("inf"), **setting
 
 def rooted(who: object, root: Array, mean: Array) -> None:
     """Refuse a root of a covariance that is not one of the state's.
+
+    Args:
+        who: of whom the sentence tells.
+        root: the root.
+        mean: of the state, shape (state,).
 
     Raises:
         ValueError: another shape than (state, state).

@@ -21,6 +21,10 @@ class DEnKF(AbstractPlain):
     Args:
         size: members.
         inflation: how the spread that sampling loses is given back.
+
+    Raises:
+        ValueError: fewer than two members.
+        TypeError: members that are no whole number.
     """
 
     size: int = eqx.field(static=True, default=40)

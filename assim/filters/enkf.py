@@ -23,6 +23,10 @@ class EnKF(AbstractPlain):
     Args:
         size: members.
         inflation: how the spread that sampling loses is given back.
+
+    Raises:
+        ValueError: fewer than two members.
+        TypeError: members that are no whole number.
     """
 
     size: int = eqx.field(static=True, default=40)

@@ -35,6 +35,10 @@ class EnKFN(AbstractPlain):
         size: members.
         certainty: how much surer than a random sample of that size.
         rotate: whether a random rotation follows each analysis.
+
+    Raises:
+        ValueError: fewer than two members, or a certainty that is not above 0.
+        TypeError: a setting that is no number.
     """
 
     size: int = eqx.field(static=True, default=40)
@@ -63,7 +67,15 @@ class EnKFN(AbstractPlain):
 def coefficients(
     values: Float[Array, " member"], certainty: Float[Array, ""] | float
 ) -> tuple[Array, Array]:
-    r"""$(N-1)\,\epsilon$ and $(N-1)\,c$, corrected, from the eigenvalues of $S S^\top$."""
+    r"""What the two terms of the prior are multiplied by.
+
+    Args:
+        values: eigenvalues of $S S^\top$, shape (member,).
+        certainty: what multiplies both.
+
+    Returns:
+        $(N-1)\,\epsilon$ and $(N-1)\,c$, corrected, each shape ().
+    """
     size = values.shape[0]
     epsilon, c = (size + 1) / size, size / (size - 1)
     correction = (epsilon / c) ** (0.5 * (1.0 / (1.0 + values)).mean())
@@ -72,7 +84,15 @@ def coefficients(
 
 
 def inflated(white: Whitened, certainty: Float[Array, ""] | float) -> Float[Array, ""]:
-    r"""The $\lambda$ at which D is least, by halving an interval of its logarithm."""
+    r"""The $\lambda$ at which D is least, by halving an interval of its logarithm.
+
+    Args:
+        white: readings of the members in units of their error.
+        certainty: how much surer than a random sample of that size.
+
+    Returns:
+        $\lambda$, shape ().
+    """
     values, vectors = jnp.linalg.eigh(white.anomalies @ white.anomalies.T)
     values = jnp.maximum(values, 0.0)
     pull = (vectors.T @ (white.anomalies @ white.innovation)) ** 2

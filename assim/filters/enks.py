@@ -24,6 +24,10 @@ class EnKS(AbstractEnsembleSmoother):
         size: members.
         lag: how many later cycles correct a state; None for all.
         inflation: how the spread that sampling loses is given back, on the way forward alone.
+
+    Raises:
+        ValueError: fewer than two members, or a negative lag.
+        TypeError: a number of either that is not whole.
     """
 
     size: int = eqx.field(static=True, default=40)

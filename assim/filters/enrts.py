@@ -37,6 +37,10 @@ class EnRTS(AbstractEnsembleSmoother):
     Args:
         size: members.
         inflation: how the spread that sampling loses is given back, on the way forward alone.
+
+    Raises:
+        ValueError: fewer than two members.
+        TypeError: members that are no whole number.
     """
 
     size: int = eqx.field(static=True, default=40)

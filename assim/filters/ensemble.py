@@ -70,19 +70,42 @@ class AbstractPlain(AbstractFilter):
 
 
 def start(prior: Distribution, size: int, *, key: Key) -> Ensemble:
-    """`size` members drawn from the distribution of the first state."""
+    """Members drawn from the distribution of the first state.
+
+    Args:
+        prior: the distribution of the first state, internal units.
+        size: members.
+        key: all randomness.
+
+    Returns:
+        Members, shape (size, state), internal units.
+    """
     return Ensemble(prior.sample(key, (size,)))
 
 
 def moments(
     members: Float[Array, "member state"],
 ) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
-    """Mean and standard deviation over members."""
+    """Mean and standard deviation over members.
+
+    Args:
+        members: shape (member, state), internal units.
+
+    Returns:
+        Each shape (state,); the deviation is that of a sample, over members less one.
+    """
     return members.mean(axis=0), members.std(axis=0, ddof=1)
 
 
 def centred(members: Float[Array, "member n"]) -> tuple[Array, Array]:
-    r"""Mean $\bar x$ (n,) and scaled anomalies $X$ (member, n) with $X^\top X$ the sample covariance."""
+    r"""The mean of members, and their scaled anomalies.
+
+    Args:
+        members: of states or of readings, shape (member, n), internal units.
+
+    Returns:
+        The mean $\bar x$, shape (n,), and anomalies $X$, shape (member, n), with $X^\top X$ the sample covariance.
+    """
     mean = members.mean(axis=0)
     return mean, (members - mean) / (members.shape[0] - 1) ** 0.5
 
@@ -90,7 +113,16 @@ def centred(members: Float[Array, "member n"]) -> tuple[Array, Array]:
 def whitened(
     dynamics: Dynamics, members: Float[Array, "member state"], cycle: Cycle
 ) -> tuple[Whitened, Innovation]:
-    """Readings in units of their error, and the innovation, scored as the Gaussian that the filter takes it for."""
+    r"""Readings of members in units of their error.
+
+    Args:
+        dynamics: the model.
+        members: shape (member, state), internal units.
+        cycle: what was read.
+
+    Returns:
+        $S$ and $\delta$; and the innovation, scored as the Gaussian that the filter takes it for.
+    """
     seen, variance = dynamics.seen(members, cycle)
     mean, anomalies = centred(seen)
     return in_errors(dynamics, mean, anomalies, variance.mean(axis=0), cycle)
@@ -110,9 +142,12 @@ def in_errors(
     Args:
         dynamics: the model.
         seen: what would be read, shape (channel,), internal units.
-        slopes: rows whose squares sum to the variance of the background in each channel.
+        slopes: rows whose squares sum to the variance of the background in each channel, shape (row, channel).
         variance: of the error of each channel by itself, shape (channel,).
         cycle: what was read.
+
+    Returns:
+        The same two as `whitened`.
     """
     root = dynamics.error_root(cycle)
     residual = jnp.where(cycle.mask, cycle.y - seen, 0.0)
@@ -127,14 +162,31 @@ def in_errors(
 
 
 def unless_blind(mask: Bool[Array, " channel"], after: Array, before: Array) -> Array:
-    """`after`, or exactly `before` where nothing was read."""
+    """`after`, or exactly `before` where nothing was read.
+
+    Args:
+        mask: True where read, shape (channel,).
+        after: any shape.
+        before: the same shape.
+
+    Returns:
+        One of the two, whole.
+    """
     return jnp.where(mask.any(), after, before)
 
 
 def weighed(
     s: Float[Array, "member channel"], lag: Float[Array, "row channel"]
 ) -> Float[Array, "row member"]:
-    r"""Weights of anomalies, by rows: $\delta\,(I + S^\top S)^{-1} S^\top = \delta\,S^\top (I + S S^\top)^{-1}$."""
+    r"""Weights of anomalies, by rows: $\delta\,(I + S^\top S)^{-1} S^\top = \delta\,S^\top (I + S S^\top)^{-1}$.
+
+    Args:
+        s: S, shape (member, channel), units of the error.
+        lag: a $\delta$ in each row, shape (row, channel), units of the error.
+
+    Returns:
+        What each row is corrected by, in anomalies, shape (row, member).
+    """
     members, channels = s.shape
     if channels <= members:
         solve = cho_factor(jnp.eye(channels, dtype=s.dtype) + s.T @ s)
@@ -147,6 +199,12 @@ def transformed(white: Whitened) -> tuple[Float[Array, " member"], Float[Array, 
     r"""The weights of the mean and the symmetric root, found among members or readings, whichever are fewer.
 
     With $G = (I + S^\top S)^{-1/2}$ the root is $(I + S S^\top)^{-1/2} = I - S G\,(I + G)^{-1} G S^\top$.
+
+    Args:
+        white: readings of the members in units of their error.
+
+    Returns:
+        $\bar w$, shape (member,), and T, shape (member, member), as in `etkf`.
     """
     s = white.anomalies
     members, channels = s.shape
@@ -168,6 +226,14 @@ def turned(
     Where members are many, only the columns of the rotation that meet the anomalies are drawn: $W R$ with
     $R^\top R = X^\top (I + S S^\top)^{-1} X$ and W orthonormal, $W^\top \mathbf 1 = 0$. Both the shift and R
     come from one triangle, that of $\begin{bmatrix} I & 0 \\ S & X \end{bmatrix}$.
+
+    Args:
+        white: readings of the members in units of their error.
+        anomalies: X, shape (member, state), internal units.
+        key: all randomness.
+
+    Returns:
+        The shift, shape (state,), and the turned anomalies, shape (member, state), internal units.
     """
     s, (size, state) = white.anomalies, anomalies.shape
     channels = s.shape[1]
@@ -187,7 +253,15 @@ def turned(
 
 
 def rotation(size: int, *, key: Key) -> Float[Array, "member member"]:
-    r"""A random orthogonal matrix that keeps the mean, $Q\mathbf 1 = \mathbf 1$ (Sakov and Oke 2008, sec. 4)."""
+    r"""A random orthogonal matrix that keeps the mean, $Q\mathbf 1 = \mathbf 1$ (Sakov and Oke 2008, sec. 4).
+
+    Args:
+        size: members.
+        key: all randomness.
+
+    Returns:
+        Q, shape (member, member).
+    """
     basis = reflected(jnp.eye(size))[1:]
     return 1.0 / size + frame(size, size - 1, key=key) @ basis
 
@@ -196,6 +270,14 @@ def frame(size: int, count: int, *, key: Key) -> Float[Array, "member column"]:
     r"""Orthonormal columns orthogonal to $\mathbf 1$, drawn uniformly: a product of reflections (Stewart 1980).
 
     The directions are drawn in single precision; what they are made into is orthonormal in double.
+
+    Args:
+        size: members.
+        count: columns, fewer than members.
+        key: all randomness.
+
+    Returns:
+        Shape (member, count).
     """
     draws = jax.random.normal(key, (size, count), jnp.float32).astype(float)
     axes = jnp.tril(jnp.concatenate([jnp.ones((size, 1)), draws], axis=1))
@@ -207,14 +289,28 @@ def frame(size: int, count: int, *, key: Key) -> Float[Array, "member column"]:
 
 
 def reflected(rows: Float[Array, "member n"]) -> Float[Array, "member n"]:
-    r"""The reflection of $\mathbf 1$ onto the first axis: anomalies, whose mean is 0, have 0 in its first row."""
+    r"""The reflection of $\mathbf 1$ onto the first axis: anomalies, whose mean is 0, have 0 in its first row.
+
+    Args:
+        rows: shape (member, n).
+
+    Returns:
+        Rows of the same shape.
+    """
     size = rows.shape[0]
     axis = jnp.full(size, size**-0.5, rows.dtype).at[0].add(-1.0)
     return rows - jnp.outer(axis, axis @ rows) * (2.0 / (axis @ axis))
 
 
 def lifted(a: Float[Array, "n n"]) -> Float[Array, "n n"]:
-    """A matrix with no eigenvalue below 1, made so again where rounding may have taken more than half of that."""
+    """A matrix with no eigenvalue below 1, made so again where rounding may have taken more than half of that.
+
+    Args:
+        a: symmetric, shape (n, n).
+
+    Returns:
+        The matrix, with as much on its diagonal as rounding may have taken.
+    """
     lost = 4.0 * jnp.finfo(a.dtype).eps * jnp.trace(a) - 0.5
     return a + jnp.maximum(lost, 0.0) * jnp.eye(a.shape[0], dtype=a.dtype)
 
@@ -230,6 +326,12 @@ def inverse_root(a: Float[Array, "n n"]) -> Float[Array, "n n"]:
     Z_{j+1} = P Z_j \to A^{-1/2}$$
 
     The slope is that by eigenvectors in divided differences, finite where eigenvalues meet.
+
+    Args:
+        a: A, shape (n, n).
+
+    Returns:
+        The symmetric root, shape (n, n).
     """
     if a.shape[0] > ITERATED:
         values, vectors = jnp.linalg.eigh(a)

@@ -24,6 +24,10 @@ class ETKF(AbstractPlain):
         size: members.
         inflation: how the spread that sampling loses is given back.
         rotate: whether a random rotation follows each analysis.
+
+    Raises:
+        ValueError: fewer than two members.
+        TypeError: members that are no whole number.
     """
 
     size: int = eqx.field(static=True, default=40)

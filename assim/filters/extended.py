@@ -23,6 +23,10 @@ class ExtendedKalman(AbstractSingle):
 
     Args:
         inflation: factor on the background's standard deviations over a unit of time.
+
+    Raises:
+        ValueError: an inflation that is not above 0.
+        TypeError: no number.
     """
 
     inflation: Float[Array, ""] | float = 1.0

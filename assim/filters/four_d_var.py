@@ -48,6 +48,10 @@ class FourDVar(AbstractSingle, AbstractRemembering):
         scale: share of that covariance which is B.
         lag: cycles in the window.
         iterations: steps of Gauss and Newton.
+
+    Raises:
+        ValueError: a number of cycles or iterations below 1, or a scale that is not above 0.
+        TypeError: a setting that is no number.
     """
 
     root: Float[Array, "state state"]

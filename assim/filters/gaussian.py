@@ -35,24 +35,51 @@ class Gaussian(eqx.Module):
 
     @classmethod
     def of(cls, prior: Distribution) -> Self:
-        """A distribution taken for a Gaussian by its mean and covariance."""
+        """A distribution taken for a Gaussian by its mean and covariance.
+
+        Args:
+            prior: of the state, internal units.
+
+        Returns:
+            A belief that knows of no reading.
+        """
         return cls(prior.mean, root_of(prior), jnp.zeros((), prior.mean.dtype))
 
     def moments(self) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
-        """Mean and standard deviation."""
+        """Mean and standard deviation.
+
+        Returns:
+            Each shape (state,), internal units.
+        """
         return self.mean, jnp.sqrt((self.root**2).sum(axis=-1))
 
 
 def drawn(
     mean: Float[Array, " state"], root: Float[Array, "state control"], *, key: Key
 ) -> tuple[Float[Array, "draw state"], None]:
-    """`DRAWS` draws of a Gaussian, all of one weight."""
+    """`DRAWS` draws of a Gaussian, all of one weight.
+
+    Args:
+        mean: shape (state,), internal units.
+        root: a root of the covariance, shape (state, control), internal units.
+        key: all randomness.
+
+    Returns:
+        Draws, shape (draw, state), internal units, and None for the weights.
+    """
     noise = jax.random.normal(key, (DRAWS, root.shape[1]), mean.dtype)
     return mean + noise @ root.T, None
 
 
 def root_of(distribution: Distribution) -> Float[Array, "state state"]:
-    """A root of the covariance of a Gaussian, or of independent components."""
+    """A root of the covariance of a Gaussian, or of independent components.
+
+    Args:
+        distribution: of the state, or of what is added to it, internal units.
+
+    Returns:
+        Lower, shape (state, state), internal units.
+    """
     if isinstance(distribution, MultivariateNormal):
         return distribution.scale_tril
     return jnp.diag(jnp.sqrt(distribution.variance))
@@ -73,6 +100,9 @@ def conditioned(
         foreseen: h(m), shape (channel,).
         h: its slope H, shape (channel, state).
         error: Cholesky factor of R, the file's own error included, shape (channel, channel).
+
+    Returns:
+        The belief after the readings, and the innovation, each channel scored by itself.
     """
     residual = cycle.y - foreseen
     sd = jnp.sqrt(((h @ belief.root) ** 2).sum(axis=1) + (error**2).sum(axis=1))

@@ -60,6 +60,10 @@ class GuidedParticle(AbstractPicking):
     Args:
         size: particles.
         least: share of effective particles below which they are drawn again; 1 for always.
+
+    Raises:
+        ValueError: fewer than two particles, or a share that is not from 0 to 1.
+        TypeError: a setting that is no number.
     """
 
     size: int = eqx.field(static=True, default=200)

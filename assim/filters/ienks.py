@@ -57,6 +57,10 @@ class IEnKS(AbstractRemembering):
         inflation: how the spread that sampling loses is given back, at the beginning of the window.
         rotate: whether a random rotation follows each analysis.
         bundle: how close the members that tell slopes lie, as a share of the spread that the analysis leaves.
+
+    Raises:
+        ValueError: fewer than two members, a number of cycles or iterations below 1, or a bundle not above 0.
+        TypeError: a setting that is no number.
     """
 
     size: int = eqx.field(static=True, default=40)

@@ -26,7 +26,16 @@ class AbstractInflation(eqx.Module):
         *,
         key: Key,
     ) -> Float[Array, "member state"]:
-        """The inflated analysis."""
+        """The inflated analysis.
+
+        Args:
+            background: members before the readings, shape (member, state), internal units.
+            analysis: the same after them.
+            key: all randomness.
+
+        Returns:
+            Members of the same shape and mean.
+        """
 
 
 class Multiplicative(AbstractInflation):
@@ -34,6 +43,10 @@ class Multiplicative(AbstractInflation):
 
     Args:
         factor: lambda; 1 for none.
+
+    Raises:
+        ValueError: a factor that is not above 0.
+        TypeError: no number.
     """
 
     factor: Float[Array, ""] | float = 1.0
@@ -58,6 +71,10 @@ class RTPS(AbstractInflation):
 
     Args:
         alpha: share of the background's spread, 0 for none.
+
+    Raises:
+        ValueError: a negative share.
+        TypeError: no number.
     """
 
     alpha: Float[Array, ""] | float = 0.5
@@ -86,6 +103,10 @@ class Additive(AbstractInflation):
 
     Args:
         sd: its standard deviation, shape () or (state,), internal units.
+
+    Raises:
+        ValueError: a negative deviation.
+        TypeError: no number.
     """
 
     sd: Float[Array, "..."] | float = 0.1
@@ -106,5 +127,12 @@ class Additive(AbstractInflation):
 
 
 def inflating(given: AbstractInflation | float) -> AbstractInflation:
-    """An inflation as it is; a number as that factor of anomalies."""
+    """An inflation as it is; a number as that factor of anomalies.
+
+    Args:
+        given: either.
+
+    Returns:
+        An inflation.
+    """
     return given if isinstance(given, AbstractInflation) else Multiplicative(given)

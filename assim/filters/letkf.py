@@ -58,6 +58,10 @@ class LETKF(AbstractFilter):
         inflation: how the spread that sampling loses is given back.
         rotate: whether a random rotation, the same everywhere, follows each analysis.
         most: readings that count for a place where sensors move; None for all.
+
+    Raises:
+        ValueError: fewer than two members, a radius that is not above 0, or no reading that counts.
+        TypeError: a setting that is no number.
     """
 
     size: int = eqx.field(static=True, default=10)

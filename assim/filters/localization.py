@@ -28,7 +28,15 @@ class AbstractDistance(eqx.Module):
     def __call__(
         self, a: Float[Array, "... coordinate"], b: Float[Array, "... coordinate"]
     ) -> Float[Array, "..."]:
-        """The distance, in the units of a radius."""
+        """The distance between places.
+
+        Args:
+            a: coordinates of places, shape (..., coordinate).
+            b: of others; leading axes are broadcast.
+
+        Returns:
+            Shape (...), in the units of a radius.
+        """
 
     @property
     @abstractmethod
@@ -38,6 +46,10 @@ class AbstractDistance(eqx.Module):
 
 def require_dimensions(distance: "AbstractDistance", found: int) -> None:
     """Refuse coordinates that a distance is not made for.
+
+    Args:
+        distance: how far places are from each other.
+        found: how many coordinates a place has.
 
     Raises:
         ValueError: more or fewer of them.
@@ -95,6 +107,9 @@ def taper(distance: Float[Array, "..."], radius: Float[Array, ""] | float) -> Fl
     Args:
         distance: any shape, units of the radius.
         radius: as a Gaussian's standard deviation; infinite for no taper.
+
+    Returns:
+        Weights from 0 to 1, of the same shape.
     """
     z = distance / (HALF_SUPPORT * radius)
     near = 1.0 - 5.0 / 3.0 * z**2 + 5.0 / 8.0 * z**3 + 0.5 * z**4 - 0.25 * z**5

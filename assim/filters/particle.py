@@ -33,6 +33,10 @@ class Particle(AbstractPicking):
         size: particles.
         least: share of effective particles below which they are drawn again; 1 for always.
         jitter: what is added to particles drawn again, in bandwidths; 0 for none.
+
+    Raises:
+        ValueError: fewer than two particles, a share that is not from 0 to 1, or a negative jitter.
+        TypeError: a setting that is no number.
     """
 
     size: int = eqx.field(static=True, default=1000)

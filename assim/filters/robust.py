@@ -58,7 +58,11 @@ class Watched(eqx.Module):
 
 
 class AbstractRobust(AbstractRemembering):
-    """A filter that looks at the innovation before it lets another have the readings."""
+    """A filter that looks at the innovation before it lets another have the readings.
+
+    Raises:
+        TypeError: what is told less is no filter.
+    """
 
     filter: eqx.AbstractVar[AbstractFilter]
 
@@ -73,7 +77,18 @@ class AbstractRobust(AbstractRemembering):
     def screened(
         self, dynamics: Dynamics, belief: Watched, cycle: Cycle, innovation: Innovation
     ) -> tuple[Cycle, Int[Array, " channel"] | None]:
-        """The cycle as the filter is to be told of it, and how many readings were refused in a row."""
+        """The cycle as the filter is to be told of it.
+
+        Args:
+            dynamics: the model.
+            belief: before the readings.
+            cycle: what was read.
+            innovation: what the filter made of it.
+
+        Returns:
+            The cycle with fewer readings, or with larger errors; and how many of each channel were refused in a
+            row, shape (channel,), or None before the record is known.
+        """
 
     @property
     def size(self) -> int | None:
@@ -124,6 +139,10 @@ class Gated(AbstractRobust):
         filter: what is told less.
         threshold: standard deviations of the innovation beyond which a reading is refused.
         patience: readings of a channel refused in a row, after which it is heard again.
+
+    Raises:
+        ValueError: a negative threshold, or a patience below 1.
+        TypeError: no filter, or a setting of another kind.
     """
 
     filter: AbstractFilter
@@ -153,6 +172,10 @@ class Tolerant(AbstractRobust):
     Args:
         filter: what is told less.
         df: degrees of freedom of the error, nu, from 1 to 200.
+
+    Raises:
+        ValueError: fewer degrees of freedom than 1, or more than 200.
+        TypeError: no filter, or no number.
     """
 
     filter: AbstractFilter
@@ -189,7 +212,14 @@ def _variance(dynamics: Dynamics, x: Array, cycle: Cycle) -> Float[Array, " chan
 
 
 def picking(chosen: AbstractFilter) -> bool:
-    """Whether a filter, or what it wraps, draws whole members again."""
+    """Whether a filter, or what it wraps, draws whole members again.
+
+    Args:
+        chosen: any filter.
+
+    Returns:
+        True for a particle filter, however it is wrapped.
+    """
     while isinstance(chosen, AbstractRobust):
         chosen = chosen.filter
     return isinstance(chosen, AbstractPicking)

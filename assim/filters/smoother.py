@@ -51,7 +51,16 @@ class AbstractSmoother(eqx.Module):
 
     @abstractmethod
     def start(self, dynamics: Dynamics, prior: Distribution, *, key: Key) -> Belief:
-        """The belief before the first cycle, from the distribution of the first state."""
+        """The belief before the first cycle.
+
+        Args:
+            dynamics: the model.
+            prior: the distribution of the first state, internal units.
+            key: all randomness.
+
+        Returns:
+            A belief that knows of no reading.
+        """
 
     @abstractmethod
     def forward(
@@ -63,34 +72,70 @@ class AbstractSmoother(eqx.Module):
         key: Key,
         first_step: int | Array = 0,
     ) -> tuple[Belief, PyTree]:
-        """The belief after a stretch of cycles, and what the way back needs, with its `innovation`, by time."""
+        """Once through a stretch of cycles.
+
+        Args:
+            dynamics: the model.
+            belief: before the stretch.
+            cycles: the stretch, stacked on a leading time axis.
+            key: all randomness.
+            first_step: number of its first cycle in the whole record.
+
+        Returns:
+            The belief after the stretch; and what the way back needs, with its `innovation`, by time.
+        """
 
     @abstractmethod
     def back(
         self, dynamics: Dynamics, passed: PyTree, cycles: Cycle, later: PyTree | None
     ) -> tuple[PyTree, Belief]:
-        """What the stretch before needs, and the beliefs after every cycle given later readings too.
+        """Back over a stretch of cycles.
 
         Args:
             dynamics: the model.
             passed: what `forward` said of the stretch.
             cycles: the stretch.
             later: what `back` said of the one that follows; None where none does.
+
+        Returns:
+            What the stretch before needs; and the belief after every cycle given later readings too, stacked on a
+            leading time axis.
         """
 
     @abstractmethod
     def moments(self, belief: Belief) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
-        """Mean and standard deviation of the state."""
+        """Mean and standard deviation of the state.
+
+        Args:
+            belief: the smoother's own.
+
+        Returns:
+            Each shape (state,), internal units.
+        """
 
     @abstractmethod
     def sample(
         self, belief: Belief, *, key: Key
     ) -> tuple[Float[Array, "member state"], Float[Array, " member"] | None]:
-        """The members, or draws where there are none, and the logs of their weights, None where all weigh alike."""
+        """The members, or draws where there are none.
+
+        Args:
+            belief: the smoother's own.
+            key: all randomness.
+
+        Returns:
+            Members, shape (member, state), internal units; and the logs of their weights, shape (member,), or None
+            where all weigh alike.
+        """
 
 
 class AbstractEnsembleSmoother(AbstractSmoother):
-    """A smoother of members, whose way forward is the symmetric ETKF."""
+    """A smoother of members, whose way forward is the symmetric ETKF.
+
+    Raises:
+        ValueError: fewer than two members, or a negative lag.
+        TypeError: a number of either that is not whole.
+    """
 
     size: eqx.AbstractVar[int]
     inflation: eqx.AbstractVar[AbstractInflation]
@@ -145,7 +190,7 @@ class AbstractEnsembleSmoother(AbstractSmoother):
 def smoothed(
     chosen: AbstractSmoother, dynamics: Dynamics, belief: Belief, cycles: Cycle, *, key: Key
 ) -> tuple[Belief, PyTree]:
-    """A whole record at once: beliefs after every cycle given all that reach it, and the way forward.
+    """A whole record at once: once through it, and back.
 
     Args:
         chosen: the smoother.
@@ -153,6 +198,13 @@ def smoothed(
         belief: before the first span.
         cycles: stacked on a leading time axis.
         key: all randomness.
+
+    Returns:
+        Beliefs after every cycle given all readings that reach it, on a leading time axis; and what the way forward
+        left, with its `innovation`.
+
+    Raises:
+        ValueError: cycles of other channels than the model reads.
     """
     require_matching(dynamics, jax.eval_shape(chosen.moments, belief)[0], cycles)
     _, passed = chosen.forward(dynamics, belief, cycles, key=key)

@@ -19,6 +19,9 @@ def stacked(trees: Sequence[PyTree]) -> PyTree:
     Args:
         trees: filters that differ in numbers alone, as factors and radii; sizes are no such numbers.
 
+    Returns:
+        One of their kind, for `jax.vmap`.
+
     Raises:
         ValueError: they differ in more than numbers.
     """
@@ -31,7 +34,14 @@ def stacked(trees: Sequence[PyTree]) -> PyTree:
 
 
 def levelled(beliefs: Sequence[Belief]) -> list[Belief]:
-    """Beliefs of one shape: what is shorter is filled with zeros, as readings near a place, which weigh nothing."""
+    """Beliefs of one shape: what is shorter is filled with zeros, as readings near a place, which weigh nothing.
+
+    Args:
+        beliefs: of one structure.
+
+    Returns:
+        The same, each array as long as its longest along every axis.
+    """
 
     def fill(*leaves: Array) -> list[Array]:
         shape = [max(sizes) for sizes in zip(*(leaf.shape for leaf in leaves), strict=True)]
@@ -48,7 +58,14 @@ def levelled(beliefs: Sequence[Belief]) -> list[Belief]:
 
 
 def grouped(filters: Sequence[AbstractFilter]) -> list[list[int]]:
-    """Numbers of the filters that can be stacked with each other, in the order of their first."""
+    """Numbers of the filters that can be stacked with each other, in the order of their first.
+
+    Args:
+        filters: any.
+
+    Returns:
+        Numbers from 0, each once, a list for each kind.
+    """
     groups: dict[object, list[int]] = {}
     for number, chosen in enumerate(filters):
         groups.setdefault(_structure(chosen), []).append(number)

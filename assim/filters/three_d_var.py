@@ -26,6 +26,10 @@ class ThreeDVar(AbstractSingle):
         root: any root of a covariance, shape (state, state), internal units; see `variational.climatological`.
         scale: share of that covariance which is B.
         iterations: steps of Gauss and Newton; one is exact where the readings are linear in the state.
+
+    Raises:
+        ValueError: a number of iterations below 1, or a scale that is not above 0.
+        TypeError: a setting that is no number.
     """
 
     root: Float[Array, "state state"]

@@ -40,13 +40,27 @@ class Tangent(eqx.Module):
 
 
 def climatological(states: Float[Array, "time state"]) -> Float[Array, "state state"]:
-    """A root of the covariance of many states: what a static background is scaled from."""
+    """A root of the covariance of many states: what a static background is scaled from.
+
+    Args:
+        states: shape (time, state), internal units.
+
+    Returns:
+        Lower, shape (state, state), internal units.
+    """
     apart = states - states.mean(axis=0)
     return tria(apart.T / (states.shape[0] - 1) ** 0.5)
 
 
 def additive(dynamics: Dynamics, who: str) -> AbstractAdditiveNoise:
     """The model, where it is one of a flow and additive noise.
+
+    Args:
+        dynamics: the model.
+        who: the filter that needs it, by name.
+
+    Returns:
+        The model.
 
     Raises:
         TypeError: a model without a flow, or one for each member.
@@ -61,13 +75,33 @@ def additive(dynamics: Dynamics, who: str) -> AbstractAdditiveNoise:
 
 
 def flowing(dynamics: Dynamics, who: str) -> Move:
-    """The move over the span of a cycle, without noise; `additive` says of which models."""
+    """The move over the span of a cycle, without noise.
+
+    Args:
+        dynamics: the model.
+        who: the filter that needs it, by name.
+
+    Returns:
+        Of a state (state,) and a cycle, the state at the end of its span.
+
+    Raises:
+        TypeError: as `additive` does.
+    """
     ssm = additive(dynamics, who)
     return lambda x, cycle: ssm.flow(x, cycle.span, cycle.u)
 
 
 def sighted(dynamics: Dynamics, tangent: Tangent, cycle: Cycle) -> tuple[Whitened, Innovation]:
-    """Readings and their slopes in units of their error, and the innovation, scored as a Gaussian."""
+    r"""Readings and their slopes in units of their error.
+
+    Args:
+        dynamics: the model.
+        tangent: a state, and what turning a control changes there.
+        cycle: what was read.
+
+    Returns:
+        $S$ by rows of the control and $\delta$; and the innovation, scored as a Gaussian.
+    """
 
     def see(x: Array) -> tuple[Array, Array]:
         density = dynamics.sight(dynamics.ssm, x, cycle)
@@ -132,6 +166,14 @@ def descended(
 
 
 def stepped(control: Float[Array, " control"], white: Whitened) -> Float[Array, " control"]:
-    """The control that one step of Gauss and Newton leads to."""
+    r"""The control that one step of Gauss and Newton leads to.
+
+    Args:
+        control: w, shape (control,).
+        white: S there, shape (control, channel), and $\delta$.
+
+    Returns:
+        Shape (control,).
+    """
     lag = white.innovation + control @ white.anomalies
     return ensemble.weighed(white.anomalies, lag[None])[0]

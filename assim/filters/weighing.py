@@ -37,7 +37,15 @@ class Particles(eqx.Module):
 def weighted_moments(
     members: Float[Array, "member n"], log_weight: Float[Array, " member"]
 ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-    """Weighted mean and standard deviation."""
+    """Weighted mean and standard deviation.
+
+    Args:
+        members: of states or of readings, shape (member, n), internal units.
+        log_weight: normalised, shape (member,).
+
+    Returns:
+        Each shape (n,).
+    """
     weight = jnp.exp(log_weight)
     mean = weight @ members
     return mean, jnp.sqrt(weight @ (members - mean) ** 2)
@@ -46,19 +54,43 @@ def weighted_moments(
 def reweighed(
     log_weight: Float[Array, " member"], told: Float[Array, " member"]
 ) -> tuple[Float[Array, " member"], Float[Array, ""]]:
-    """Normalised log weights after what was told of each, and the log of what all were told together."""
+    """Weights after what was told of each.
+
+    Args:
+        log_weight: normalised, shape (member,).
+        told: log density of the readings given each, shape (member,).
+
+    Returns:
+        Normalised log weights, shape (member,); and the log density of the readings, shape ().
+    """
     heavy = log_weight + told
     total = jax.nn.logsumexp(heavy)
     return heavy - total, total
 
 
 def few(log_weight: Float[Array, " member"], least: Float[Array, ""] | float) -> Bool[Array, ""]:
-    """Whether less than that share of the particles is effective."""
+    """Whether less than that share of the particles is effective.
+
+    Args:
+        log_weight: normalised, shape (member,).
+        least: the share, from 0 to 1.
+
+    Returns:
+        Shape ().
+    """
     return 1.0 / jnp.exp(2.0 * log_weight).sum() < least * log_weight.shape[0]
 
 
 def systematic(weight: Float[Array, " member"], *, key: Key) -> Int[Array, " member"]:
-    """Numbers of the particles drawn again: each as often as its weight says, within one."""
+    """Numbers of the particles drawn again: each as often as its weight says, within one.
+
+    Args:
+        weight: shape (member,), with a sum of 1.
+        key: all randomness.
+
+    Returns:
+        Numbers from 0, in order, shape (member,).
+    """
     size, begin = weight.shape[0], jax.random.uniform(key, dtype=weight.dtype)
     reached = jnp.cumsum(weight)
     # how many of the ticks begin, begin + 1, ... lie below the reach of each
@@ -70,6 +102,13 @@ def systematic(weight: Float[Array, " member"], *, key: Key) -> Int[Array, " mem
 def alike(
     members: Float[Array, "member state"],
 ) -> tuple[Float[Array, "member state"], Float[Array, " member"]]:
-    """Members all of one weight, and its log."""
+    """Members all of one weight, and its log.
+
+    Args:
+        members: shape (member, state), internal units.
+
+    Returns:
+        The members, and the log of the weight of each, shape (member,).
+    """
     size = members.shape[0]
     return members, jnp.full(size, -jnp.log(size), members.dtype)

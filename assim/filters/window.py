@@ -29,7 +29,15 @@ class Window(eqx.Module):
 
     @classmethod
     def opened(cls, cycles: Cycle, lag: int) -> Self:
-        """Room for `lag` cycles like those of a record."""
+        """Room for `lag` cycles like those of a record.
+
+        Args:
+            cycles: the record, stacked on a leading time axis.
+            lag: how many are held.
+
+        Returns:
+            A window without any yet.
+        """
 
         def empty(leaf: Array) -> Array:
             return jnp.zeros((lag, *leaf.shape[1:]), leaf.dtype)
@@ -37,7 +45,14 @@ class Window(eqx.Module):
         return cls(jax.tree.map(empty, cycles), jnp.zeros((), int))
 
     def slid(self, cycle: Cycle) -> "Window":
-        """The window with one more cycle, the oldest dropped where there is no room."""
+        """The window with one more cycle, the oldest dropped where there is no room.
+
+        Args:
+            cycle: the newest.
+
+        Returns:
+            The window one cycle further.
+        """
 
         def push(ring: Array, leaf: Array) -> Array:
             return jnp.concatenate([ring[1:], leaf[None]])
@@ -46,7 +61,14 @@ class Window(eqx.Module):
         return Window(jax.tree.map(push, self.cycles, cycle), count)
 
     def read(self, cycle: Cycle) -> "Window":
-        """The window with the readings of its newest cycle as they are told now."""
+        """The window with the readings of its newest cycle as they are told now.
+
+        Args:
+            cycle: the newest, as it is told now.
+
+        Returns:
+            The window with it in place of its last.
+        """
 
         def replace(ring: Array, leaf: Array) -> Array:
             return ring.at[-1].set(leaf)
@@ -64,12 +86,28 @@ class Window(eqx.Module):
         return self.count == self.lag
 
     def advanced(self, move: Move, x: PyTree) -> PyTree:
-        """The state at the beginning of the window once the next cycle has come."""
+        """The state at the beginning of the window once the next cycle has come.
+
+        Args:
+            move: over the span of a cycle.
+            x: at its beginning now, one state or one for each member.
+
+        Returns:
+            As it is, until the window is full.
+        """
         oldest = jax.tree.map(lambda leaf: leaf[0], self.cycles)
         return _where(self.full, move(x, oldest), x)
 
     def through(self, move: Move, x: PyTree) -> PyTree:
-        """The state at the end of the window, from that at its beginning."""
+        """The state at the end of the window, from that at its beginning.
+
+        Args:
+            move: over the span of a cycle.
+            x: at its beginning, one state or one for each member.
+
+        Returns:
+            The same at its end.
+        """
 
         def step(x: PyTree, at: tuple[Array, Cycle]) -> tuple[PyTree, None]:
             number, cycle = at

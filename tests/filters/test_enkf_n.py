@@ -11,7 +11,7 @@ from scipy.optimize import minimize_scalar
 
 from assim.filters import ETKF, EnKFN
 from assim.filters.base import Told, run
-from assim.filters.enkf_n import coefficients, inflated
+from assim.filters.enkf_n import inflated
 from assim.filters.ensemble import Whitened
 from assim.systems.lorenz63 import SAKOV2012, SAKOV2012_STEP
 from assim.systems.lorenz96 import SAKOV2008, SAKOV2008_STEP
@@ -33,14 +33,17 @@ def white(key, size=6, channels=4, surprise=1.0):
 @pytest.mark.parametrize("surprise", [0.1, 1.0, 10.0])
 @pytest.mark.parametrize("certainty", [1.0, 2.0])
 def test_the_inflation_is_where_the_dual_cost_is_least(surprise, certainty, x64, key):
+    """The cost is written out: 7/6 and 6/5 of six members, corrected by what the readings leave of the prior."""
     seen = white(key, surprise=surprise)
     s, lag = np.asarray(seen.anomalies), np.asarray(seen.innovation)
-    narrow, wide = coefficients(jnp.linalg.eigvalsh(s @ s.T), certainty)
+    left = np.trace(np.linalg.inv(np.eye(6) + s @ s.T)) / 6
+    corrected = ((7 / 6) / (6 / 5)) ** (left / 2)
 
     def cost(log_square):
         square = np.exp(log_square)
         misfit = lag @ np.linalg.solve(np.eye(4) + square * s.T @ s, lag)
-        return float(misfit + narrow / square + wide * log_square)
+        prior = 7 / 6 / corrected / square + 6 / 5 * corrected * log_square
+        return float(misfit + 5 * certainty * prior)
 
     found = inflated(seen, certainty)
     least = minimize_scalar(cost, bracket=(-1.0, 1.0), tol=1e-12).x

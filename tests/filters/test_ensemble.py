@@ -1,4 +1,4 @@
-"""Ensemble filters of many members against the exact filter; gaps, rotations, inflation."""
+"""Ensemble filters of many members against the exact filter; gaps, rotations, inflation; the dense DEnKF."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ import pytest
 
 from assim.filters import ETKF, RTPS, Additive, DEnKF, EnKF, Multiplicative
 from assim.filters.base import Told, run
-from assim.filters.ensemble import Whitened, centred, rotation, transformed, turned
+from assim.filters.ensemble import Ensemble, Whitened, centred, rotation, transformed, turned
 
 MANY = 4000
 EXACT = [EnKF(MANY), ETKF(400), ETKF(400, rotate=True)]
@@ -32,6 +32,27 @@ def test_many_members_are_the_exact_filter(chosen, exact, key):
     found, spread = told.analysis
     assert (np.abs(found - mean) < 5 * sd * (2 / chosen.size) ** 0.5 + 1e-9).all()
     np.testing.assert_allclose(spread / sd, 1, atol=5 * (1 / chosen.size) ** 0.5)
+
+
+@pytest.mark.parametrize("size", [3, 9])
+def test_the_denkf_corrects_the_mean_by_the_gain_and_the_anomalies_by_half_of_it(size, exact, key):
+    """By the dense gain of the channels that were read; fewer members than channels and more."""
+    ssm, chosen = exact.dynamics.ssm, DEnKF(size)
+    members = np.asarray(jax.random.normal(key, (size, 4)) @ ssm.root.T)
+    at = int(np.flatnonzero(np.asarray(exact.cycles.mask).sum(axis=1) == 2)[0])
+    cycle = jax.tree.map(lambda leaf: leaf[at], exact.cycles)
+    after, _ = chosen.analysis(exact.dynamics, Ensemble(jnp.asarray(members)), cycle, key=key)
+    read = np.asarray(cycle.mask)
+    h, error = np.asarray(ssm.observing)[read], np.diag(np.asarray(ssm.error))
+    mean = members.mean(axis=0)
+    apart, cov = members - mean, np.cov(members.T)
+    noise = np.diag((error**2 + np.asarray(cycle.sd) ** 2)[read])
+    gain = cov @ h.T @ np.linalg.inv(h @ cov @ h.T + noise)
+    expected = mean + gain @ (np.asarray(cycle.y)[read] - h @ mean)
+    np.testing.assert_allclose(after.members.mean(axis=0), expected, rtol=1e-10, atol=1e-12)
+    halved = apart - 0.5 * apart @ h.T @ gain.T
+    found = after.members - after.members.mean(axis=0)
+    np.testing.assert_allclose(found, halved, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("chosen", EVERY, ids=["EnKF", "ETKF", "rotated", "DEnKF"])

@@ -1,4 +1,4 @@
-"""The extended filter: exact where the model is linear, and on the attractor of Lorenz."""
+"""The extended filter: exact where the model is linear, its inflation, and on the attractor of Lorenz."""
 
 import equinox as eqx
 import jax
@@ -28,6 +28,21 @@ def test_on_a_linear_model_it_is_the_kalman_filter(x64, key):
         told.append(run(chosen, Dynamics(ssm), belief, cycles, key=key, keep=Told)[1])
     for one, other in zip(*map(jax.tree.leaves, told), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("dt", [0.25, 2.0])
+def test_the_inflation_is_over_a_unit_of_time(dt, coupled, key):
+    """The spread that the flow carries grows by 1.3 to the power of the span; what the span adds does not."""
+    ssm, chosen = coupled.dynamics.ssm, ExtendedKalman(1.3)
+    cycle = jax.tree.map(lambda leaf: leaf[0], coupled.cycles)
+    cycle = eqx.tree_at(lambda c: c.span.dt, cycle, jnp.asarray(dt))
+    belief = chosen.start(coupled.dynamics, ssm.init(), key=key)
+    after = chosen.forecast(coupled.dynamics, belief, cycle, key=key)
+    move, _, noise = map(np.asarray, ssm.matrices(cycle.span))
+    first = np.asarray(ssm.root @ ssm.root.T)
+    expected = 1.3 ** (2.0 * dt) * move @ first @ move.T + noise @ noise.T
+    np.testing.assert_allclose(after.root @ after.root.T, expected, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(after.mean, move @ np.asarray(ssm.mean), rtol=1e-10)
 
 
 @pytest.mark.slow

@@ -1,19 +1,49 @@
-"""Locality: tapers, distances, an infinite radius, sensors that move, a model without places."""
+"""Locality: tapers, distances, an infinite radius, sensors that move, how many count, a model without places."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 
 from assim.filters import ETKF, LETKF, GreatCircle, Multiplicative, Straight
 from assim.filters.base import Cycle, Dynamics, run
 from assim.filters.localization import taper
-from assim.statespace import regular_spans, simulate
+from assim.statespace import AbstractField, regular_spans, simulate
 from assim.systems.lorenz63 import SAKOV2012
 from assim.systems.lorenz96 import SAKOV2008, SAKOV2008_STEP
 
 RING = Straight((40.0,))
+ONE = jax.tree.map(lambda leaf: leaf[0], regular_spans(SAKOV2008_STEP, 1))
+AIRPORTS = np.array([[52.4, 13.5], [52.1, 11.0], [48.4, 11.8], [60.2, 25.0], [-33.9, 151.2]])
+
+
+class Globe(AbstractField):
+    """What stays as it is, at places by latitude and longitude, each read with an error of its own."""
+
+    def init(self, context=None, *, key=None):
+        return dist.Normal(jnp.zeros(5), 1.0).to_event(1)
+
+    def transition(self, x, span, u=None, *, key):
+        return x
+
+    def observation(self, x, span, where=None, sd=None, u=None):
+        return dist.Normal(x, jnp.array([0.5, 0.7, 1.0, 0.4, 0.6]))
+
+    def places(self):
+        return jnp.asarray(AIRPORTS)
+
+    def sensors(self, where=None):
+        return jnp.asarray(AIRPORTS)
+
+
+def coned(z):
+    """The cone 1 - r convolved with itself in three dimensions: where the function of Gaspari and Cohn is from."""
+    r, step = np.linspace(0.0, 1.0, 20_001, retstep=True)
+    low, high = (np.minimum(edge, 1.0) for edge in (np.abs(z - r), z + r))
+    across = (high**2 - low**2) / 2 - (high**3 - low**3) / 3
+    return 15.0 / z * step * (r * (1.0 - r) * across).sum()
 
 
 def record(key, times=30, **more):
@@ -72,6 +102,60 @@ def test_the_taper_is_that_of_gaspari_and_cohn():
     assert (jnp.diff(rho) <= 1e-6).all() and (rho[z > 3.64] == 0).all()
     apart = np.abs(np.subtract.outer(np.arange(30.0), np.arange(30.0)))
     assert np.linalg.eigvalsh(np.asarray(taper(apart, 3.0))).min() > -1e-5
+
+
+def test_the_taper_at_several_distances(x64):
+    """By its values as fractions, and as the integral that it is: below and beyond half of its support."""
+    z = np.array([0.0, 0.5, 1.0, 1.25, 1.5, 1.9, 2.01, 3.0])
+    found = np.asarray(taper(jnp.asarray(1.82 * 3.0 * z), 3.0))
+    np.testing.assert_allclose(found[[0, 1, 2, 4]], [1.0, 263 / 384, 5 / 24, 19 / 1152], rtol=1e-9)
+    np.testing.assert_allclose(found[1:6], [coned(at) for at in z[1:6]], rtol=1e-6)
+    assert 0.0 < found[5] < 1e-4 and (found[6:] == 0.0).all()
+
+
+def test_only_so_many_readings_count_where_sensors_move(x64, key):
+    """At each place as if the readings near it were all; more than there are changes nothing."""
+    where = jnp.arange(40.0)[:, None] + 0.3  # the nearest of a place are 0.3, 0.7 and 1.3 away
+    y = 8.0 + jax.random.normal(key, (40,))
+    cycle = Cycle(ONE, y, jnp.ones(40, bool), jnp.zeros(40), where=where)
+
+    def corrected(most, mask):
+        chosen, dynamics = LETKF(7, 4.0, RING, most=most), Dynamics(SAKOV2008)
+        belief = chosen.start(dynamics, dist.Normal(8.0 * jnp.ones(40), 2.0).to_event(1), key=key)
+        told = eqx.tree_at(lambda c: c.mask, cycle, mask)
+        return np.asarray(chosen.analysis(dynamics, belief, told, key=key)[0].members)
+
+    every = corrected(None, cycle.mask)
+    np.testing.assert_array_equal(corrected(99, cycle.mask), every)
+    few, place = corrected(3, cycle.mask), 20
+    near = jnp.isin(jnp.arange(40), jnp.array([19, 20, 21]))
+    np.testing.assert_allclose(few[:, place], corrected(None, near)[:, place], rtol=1e-9)
+    assert (np.abs(few - every).max(axis=0) > 1e-3).all()
+
+
+def test_over_the_earth_a_place_is_corrected_by_what_is_near_it(x64, key):
+    """The dense local analysis of Berlin with a radius of 400 km: Helsinki counts little, Sydney not at all."""
+    chosen, dynamics = LETKF(6, 400.0, GreatCircle()), Dynamics(Globe())
+    belief = chosen.start(dynamics, Globe().init(), key=key)
+    y = np.array([1.0, -0.5, 2.0, 0.3, 50.0])
+    cycle = Cycle(ONE, jnp.asarray(y), jnp.ones(5, bool), jnp.zeros(5))
+    after, _ = chosen.analysis(dynamics, belief, cycle, key=key)
+
+    lat, lon = np.deg2rad(AIRPORTS).T
+    on_sphere = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
+    apart = 6371.0 * np.arccos(np.clip(on_sphere[:, 0] @ on_sphere, -1.0, 1.0)) / (1.82 * 400.0)
+    weight = np.array([1.0 if z < 1e-6 else coned(z) if z < 2.0 else 0.0 for z in apart])
+    assert 0.0 < weight[3] < 0.1 and weight[4] == 0.0
+    members = np.asarray(belief.members)
+    mean = members.mean(axis=0)
+    seen = members - mean
+    precision = weight / np.array([0.5, 0.7, 1.0, 0.4, 0.6]) ** 2
+    cov = np.linalg.inv(5.0 * np.eye(6) + (seen * precision) @ seen.T)
+    shift = cov @ seen @ (precision * (y - mean))
+    values, vectors = np.linalg.eigh(5.0 * cov)
+    root = (vectors * np.sqrt(values)) @ vectors.T
+    expected = mean[0] + (shift + root) @ seen[:, 0]
+    np.testing.assert_allclose(after.members[:, 0], expected, rtol=1e-6, atol=1e-6)
 
 
 def test_distances():

@@ -1,4 +1,4 @@
-"""The particle filter against the exact filter, and its resampling."""
+"""The particle filter against the exact filter, its resampling, and the bandwidth of its jitter."""
 
 import equinox as eqx
 import jax
@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from assim.filters import Particle
+from assim.filters import Particle, particle
 from assim.filters.base import Told, run
 from assim.filters.weighing import systematic
 
@@ -63,3 +63,27 @@ def test_copies_are_told_apart_by_the_jitter_alone(exact, key, jitter):
     _, told = filtered(Particle(40, least=1.0, jitter=jitter), exact, key, keep=Told)
     distinct = len(np.unique(np.asarray(told.analysis.members[0]), axis=0))
     assert (distinct == 40) == (jitter > 0)
+
+
+@pytest.mark.parametrize(("state", "factor"), [(1, 1.0592 * 50**-0.2), (2, 50 ** (-1 / 6))])
+def test_the_bandwidth_is_that_of_silverman(state, factor, x64, key):
+    """1.06 deviations over the fifth root of their number in one dimension, one over the sixth in two."""
+    k_where, k_weight = jax.random.split(key)
+    particles = (
+        jax.random.normal(k_where, (50, state))
+        @ jnp.asarray([[2.0, 0.0], [1.5, 0.3]])[:state, :state]
+    )
+    weight = jax.nn.softmax(jax.random.normal(k_weight, (50,)))
+    root = particle._bandwidth(particles, weight)
+    cov = np.cov(np.asarray(particles).T, aweights=np.asarray(weight), ddof=0).reshape(state, state)
+    np.testing.assert_allclose(root @ root.T, factor**2 * cov, rtol=1e-4)
+
+
+def test_the_jitter_is_in_bandwidths(exact, key):
+    none, one, two = (
+        filtered(Particle(40, least=1.0, jitter=jitter), exact, key, keep=Told)[1]
+        for jitter in (0.0, 1.0, 2.0)
+    )
+    kicks = [told.analysis.members[0] - none.analysis.members[0] for told in (one, two)]
+    np.testing.assert_allclose(kicks[1], 2.0 * kicks[0], rtol=1e-10, atol=1e-12)
+    assert np.abs(kicks[0]).min() > 0.0

@@ -28,6 +28,9 @@ class Direct(AbstractDecoding):
 
     Args:
         horizon: number of leads, in steps of the record.
+
+    Raises:
+        ValueError: no lead.
     """
 
     horizon: int

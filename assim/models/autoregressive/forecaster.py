@@ -70,6 +70,9 @@ class Autoregressive(AbstractTangent):
         mask_rate: share of window channels whose newest readings are hidden in training, so that outages are met
             prepared; 0 for none.
         prior_scale: factor on the prior sd of all weights.
+
+    Raises:
+        ValueError: lags that do not increase from 1, a width below 1, a share outside [0, 1), or no prior scale.
     """
 
     lags: tuple[int, ...] = eqx.field(static=True)

@@ -47,6 +47,9 @@ class FixedNormal(AbstractNoise):
 
     Args:
         scale: in units of the increment sd of each channel, whatever the age of its newest reading.
+
+    Raises:
+        ValueError: a scale that is not above 0.
     """
 
     scale: float = 1.0
@@ -100,6 +103,9 @@ class StudentT(AbstractNoise):
     Args:
         df: degrees of freedom, above 2.
         varying: whether the scale follows the state.
+
+    Raises:
+        ValueError: 2 degrees of freedom or fewer.
     """
 
     df: float = 4.0

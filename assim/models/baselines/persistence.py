@@ -17,6 +17,9 @@ class Persistence(AbstractGuess):
         horizon: number of leads, in steps of the record.
         context: rows searched for a newest reading.
         targets: variables to forecast; None for all.
+
+    Raises:
+        ValueError: no lead, or no row to look at.
     """
 
     horizon: int = eqx.field(static=True, default=24)

@@ -21,6 +21,9 @@ class SeasonalNaive(AbstractGuess):
         period: length of the season, in steps of the record (one day of 30-minute steps: 48).
         horizon: number of leads, in steps of the record.
         targets: variables to forecast; None for all.
+
+    Raises:
+        ValueError: no period, or no lead.
     """
 
     period: int = eqx.field(static=True, default=48)

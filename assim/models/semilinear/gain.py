@@ -46,6 +46,9 @@ class Gain(eqx.Module):
         memory: fields that the observer remembers beside its estimate.
         readings: what is read of the fields in training; None where the record holds readings, at their places of
             the grid and NaN elsewhere, with the error of the operator: innovations then are all that tells.
+
+    Raises:
+        ValueError: a width or a number of layers below 1, or a negative memory.
     """
 
     modes: int | tuple[int, ...] | None = eqx.field(static=True, default=None)

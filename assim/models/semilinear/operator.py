@@ -72,6 +72,10 @@ class SemilinearOperator(AbstractResolving, AbstractDriven):
         static: variables of the record without a time, on the axes of the fields, that stay as they are.
         controls: variables of the record on time alone that are known in advance; a step is driven by their values
             at its end.
+
+    Raises:
+        ValueError: a size below 1 or negative, fewer than 2 waves, a cycle that is unknown, a negative error, or an
+            operator without a network that is driven.
     """
 
     fields: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=named)

@@ -59,6 +59,9 @@ class PublishedNODA(AbstractResolving):
         weight: of the error of measurements beside that of states, lambda; 0 to learn the residual operator alone.
         periodic: whether the grid closes, along every axis or along each.
         error: standard deviation of a sensor's error beside what a file tells by `_sd`, file units.
+
+    Raises:
+        ValueError: a warm-up that is no part of the window, a negative weight, or no noise.
     """
 
     fields: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=named)

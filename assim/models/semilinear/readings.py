@@ -30,6 +30,9 @@ class Readings(eqx.Module):
         error: least and greatest standard deviation of a reading beside the model's own `error`, in units of a
             field's scale: as a file tells it by `_sd`.
         start: least and greatest deviation of the first estimate, in the same units.
+
+    Raises:
+        ValueError: a range that does not rise from above 0, or shares above 1.
     """
 
     share: tuple[float, float] = eqx.field(static=True, default=(0.1, 0.5))

@@ -44,7 +44,11 @@ class AbstractMovedField(AbstractAdditiveNoise, AbstractGridField):
 
 
 class AbstractFieldBaseline(AbstractGridded):
-    """A baseline on fields."""
+    """A baseline on fields.
+
+    Raises:
+        ValueError: no step to score, a cycle that is unknown, or a negative error.
+    """
 
     periodic: eqx.AbstractVar[bool | tuple[bool, ...]]
     error: eqx.AbstractVar[float]

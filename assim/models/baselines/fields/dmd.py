@@ -140,6 +140,9 @@ class DMD(AbstractFieldBaseline):
         periodic: whether the grid closes, along every axis or along each.
         calendar: calendar cycles of the mean, of "day" and "year".
         error: standard deviation of a sensor's error beside what a file tells by `_sd`, file units.
+
+    Raises:
+        ValueError: a rank, a delay or a horizon below 1, a cycle that is unknown, or a negative error.
     """
 
     rank: int | None = eqx.field(static=True, default=None)

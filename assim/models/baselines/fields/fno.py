@@ -115,6 +115,9 @@ class FNO(AbstractFieldBaseline):
         periodic: whether the grid closes, along every axis or along each.
         calendar: calendar cycles that drive the fields, of "day" and "year".
         error: standard deviation of a sensor's error beside what a file tells by `_sd`, file units.
+
+    Raises:
+        ValueError: a size below 1, fewer than 2 waves, a cycle that is unknown, or a negative error.
     """
 
     fields: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=named)
