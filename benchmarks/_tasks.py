@@ -24,8 +24,7 @@ class Task:
         stride: steps between origins.
         step: of the clock.
         freq: the step in pandas' words.
-        model: ours.
-        method: ours; None for the default.
+        ours: model and method of each forecaster that is pooled, by name.
         period: steps in a season.
         harmonics: of the season, for SARIMAX.
         order: of SARIMAX.
@@ -44,8 +43,7 @@ class Task:
     stride: int
     step: np.timedelta64
     freq: str
-    model: AbstractModel
-    method: AbstractMethod | None
+    ours: dict[str, tuple[AbstractModel, AbstractMethod | None]]
     period: float
     harmonics: int
     order: tuple[int, int, int]
@@ -57,7 +55,7 @@ class Task:
 
 def met_mast() -> Task:
     """Air temperature and wind speed of the mast, six hours ahead, the last of four days held out."""
-    from met_mast import METHOD, MODEL, STEP, TARGETS, prepared
+    from met_mast import CHOSEN, POOLS, SINGLE, STEP, TARGETS, prepared
 
     whole = prepared()
     step = np.timedelta64(int(STEP.removesuffix("min")), "m").astype("timedelta64[ns]")
@@ -79,8 +77,7 @@ def met_mast() -> Task:
         stride,
         step,
         STEP,
-        MODEL,
-        METHOD,
+        {name: SINGLE[name] for name in POOLS[CHOSEN]},
         24 * 3600 / (step / np.timedelta64(1, "s")),
         1,
         (2, 0, 1),
@@ -108,8 +105,7 @@ def mauna_loa() -> Task:
         26,
         np.timedelta64(7, "D").astype("timedelta64[ns]"),
         "7D",
-        CANDIDATES[CHOSEN],
-        EXACT,
+        {CHOSEN: (CANDIDATES[CHOSEN], EXACT)},
         365.2425 / 7,
         2,
         (2, 1, 1),

@@ -42,15 +42,18 @@ def tree_of(members: dict[str, np.ndarray], task: Task) -> xr.DataTree:
 
 
 def ours(task: Task) -> xr.DataTree:
-    post = assim.infer(task.model, task.train, task.method, key=jax.random.key(0), pointwise=0)
-    return assim.forecast(
-        post,
-        task.whole,
-        task.horizon,
-        key=jax.random.key(1),
-        origins=task.origins,
-        num_draws=MEMBERS,
-    )
+    found = {}
+    for name, (model, method) in task.ours.items():
+        post = assim.infer(model, task.train, method, key=jax.random.key(0), pointwise=0)
+        found[name] = assim.forecast(
+            post,
+            task.whole,
+            task.horizon,
+            key=jax.random.key(1),
+            origins=task.origins,
+            num_draws=MEMBERS,
+        )
+    return assim.pool(found) if len(found) > 1 else found[name]
 
 
 def drawn(mean: np.ndarray, sd: np.ndarray, rng: np.random.Generator) -> np.ndarray:
