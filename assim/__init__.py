@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from assim.data import to_cf as to_cf
     from assim.forecasting import forecast as forecast
     from assim.inferring import infer as infer
+    from assim.pooling import pool as pool
     from assim.reconstructing import reconstruct as reconstruct
     from assim.regridding import regrid as regrid
     from assim.tree import restore as restore
@@ -47,6 +48,7 @@ _HOME = {
     "reconstruct": "assim.reconstructing",
     "tune": "assim.tuning",
     "forecast": "assim.forecasting",
+    "pool": "assim.pooling",
     "compare": "assim.comparing",
     "table": "assim.comparing",
     "verify": "assim.verifying",

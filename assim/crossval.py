@@ -136,7 +136,7 @@ class _Refits:
         self.method, self.ds, self.key, self.bar = method, ds, key, bar
         self.length, self.step = len(frame.times), frame.step
         series = Series.of(frame)
-        self.pairs = len(origins_with_truth(series, self.needs.context, self.needs.horizon))
+        self.pairs = len(_pairs(series, self.needs))
         every = newest_cells(series, full.layout, self.length)
         self.times = frame.times[np.unique(every.row)]
         self.cells = every if first >= len(self.times) else _from(every, frame, self.times[first])
@@ -150,7 +150,7 @@ class _Refits:
         earlier = self.ds.map(lambda da: da.where(seen) if "time" in da.dims else da)
         frame = _frame(earlier, self.needs, None)
         layout, series = Layout.of(frame), Series.of(frame)
-        pairs = origins_with_truth(series, self.needs.context, self.needs.horizon)
+        pairs = _pairs(series, self.needs)
         if len(pairs) < FEWEST_WINDOWS:
             raise ValueError(
                 f"There are {len(pairs)} usable windows before {self.times[count]} and at least {FEWEST_WINDOWS} "
@@ -193,6 +193,10 @@ class _Refits:
             log_p[..., number] += judged.log_likelihood[..., cell]
         coords = {"chain": np.arange(chains), "draw": np.arange(draws), "time": self.times}
         return xr.DataArray(log_p, coords, ["chain", "draw", "time"])
+
+
+def _pairs(series: Series, needs: Needs) -> np.ndarray:
+    return origins_with_truth(series, needs.context, needs.horizon, overhang=needs.overhang)
 
 
 def _wrapper(refits: _Refits) -> Any:

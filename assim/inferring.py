@@ -22,6 +22,7 @@ from assim.inference import (
     Ascent,
     Draws,
     EnsembleMAP,
+    Exact,
     GaussNewton,
     Laplace,
     Prior,
@@ -30,10 +31,12 @@ from assim.inference.holding import begun_from, with_held
 from assim.inference.loop import Watch
 from assim.model import (
     MAY_CHANGE,
+    AbstractConjugate,
     AbstractGridded,
     AbstractModel,
     AbstractPointwise,
     AbstractSequential,
+    Needs,
     Problem,
     count_parameters,
     named,
@@ -85,7 +88,8 @@ def infer(
         model: a family with its settings, from `assim.models`.
         ds: the training record, as `open_dataset` and `split` give it, on a regular clock; file units. For
             `Mechanistic` a record of its system at any times, units of the system.
-        method: a backend from `assim.inference`; None for Gauss-Newton Laplace where parameters are few, else SVI.
+        method: a backend from `assim.inference`; None for `Exact` where the model has a closed form,
+            Gauss-Newton Laplace where parameters are few, else SVI.
         key: all randomness of the fit.
         init: an earlier posterior of the same model, to start from; its scaling is kept, the data may be new, and
             so may parts of the model that the earlier one was without.
@@ -167,7 +171,7 @@ def _posed(
             "Every variable is a control or a covariate, so there is none to forecast: leave one out of them."
         )
     layout, series = Layout.of(frame), Series.of(frame)
-    pairs = _pairs(series, needs.context, needs.horizon, frame, key=key)
+    pairs = _pairs(series, needs, frame, key=key)
     if earlier is None:
         return pose(model, series, pairs, layout, key=key), frame
     examples = prepare(model, series, pairs, layout, earlier.constants, key=key)
@@ -241,12 +245,12 @@ def _writable(checkpoint: str | Path) -> Path:
     return path
 
 
-def _pairs(series: Series, context: int, horizon: int, frame: Frame, *, key: Key) -> jax.Array:
-    pairs = origins_with_truth(series, context, horizon)
+def _pairs(series: Series, needs: Needs, frame: Frame, *, key: Key) -> jax.Array:
+    pairs = origins_with_truth(series, needs.context, needs.horizon, overhang=needs.overhang)
     if len(pairs) < FEWEST_WINDOWS:
         raise ValueError(
-            f"The record has {len(pairs)} usable windows ({len(frame.times)} times; {context} of context and "
-            f"{horizon} ahead are needed, with the controls known); at least {FEWEST_WINDOWS} are needed: "
+            f"The record has {len(pairs)} usable windows ({len(frame.times)} times; {needs.context} of context and "
+            f"{needs.horizon} ahead are needed, with the controls known); at least {FEWEST_WINDOWS} are needed: "
             "give a longer record or a shorter context."
         )
     if len(pairs) > MOST_WINDOWS:
@@ -262,6 +266,8 @@ def _pairs(series: Series, context: int, horizon: int, frame: Frame, *, key: Key
 
 def _default(problem: Problem) -> AbstractMethod:
     """Exact or nearly so where the parameters are few, variational where they are many."""
+    if isinstance(problem.model, AbstractConjugate):
+        return Exact()
     few = count_parameters(problem)
     if isinstance(problem.model, AbstractGridded) and few <= FEW_SIZES:
         return Laplace(GaussNewton(), Ascent(300, 2e-2, 32, polish=30), num_draws=50)

@@ -16,11 +16,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 from numpyro import handlers
 from numpyro.distributions import Distribution
 
 from assim.data.gridding import Grid
+from assim.nn.emission import Shared
 from assim.series import Layout, Series, Stretch, Window, cut, windows
 from assim.statespace import AbstractStateSpace
 from assim.types import Array, Float, Int, Key, PyTree, Sites
@@ -42,6 +44,7 @@ class Needs:
         covariates: variables that inform but are not forecast.
         calendar: calendar cycles, of "day" and "year".
         targets: variables to forecast; None for all others.
+        overhang: whether windows may reach beyond either end of the record, where their rows count as missing.
     """
 
     context: int
@@ -50,6 +53,7 @@ class Needs:
     covariates: tuple[str, ...] = ()
     calendar: tuple[str, ...] = ()
     targets: tuple[str, ...] | None = None
+    overhang: bool = False
 
 
 def named(given: str | Iterable[str] | None) -> tuple[str, ...] | None:
@@ -96,13 +100,26 @@ class AbstractPointwise(AbstractModel):
         """The model as it judges: nothing hidden at random from its windows."""
         return self
 
+    def share(self) -> np.ndarray | float:
+        """How much of a reading counts at each lead, shape (lead, 1): less than 1 where windows overlap."""
+        return 1.0
+
     def likelihood(self, ssm: AbstractStateSpace, examples: PyTree, num_data: int) -> None:
         """Independent readings given their past; missing ones contribute nothing."""
         density = jax.vmap(lambda e: self.density(ssm, e))(examples)
         y, mask = jax.vmap(self.reading)(examples)
         count = y.shape[0]
         with numpyro.plate("window", count), handlers.scale(scale=num_data / count):
-            numpyro.sample("y", density.mask(mask).to_event(2), obs=y)
+            counted = Shared(density.mask(mask), self.share())
+            numpyro.sample("y", counted.to_event(2), obs=y)
+
+
+class AbstractConjugate(AbstractPointwise):
+    """A pointwise model whose posterior is known in closed form: what `Exact` draws from."""
+
+    @abstractmethod
+    def exact(self, problem: "Problem", num_draws: int, *, key: Key) -> Sites:
+        """Independent draws of all sites given the examples of a problem, each shape (draw, ...)."""
 
 
 class AbstractWindowless(AbstractPointwise):
@@ -193,12 +210,16 @@ class AbstractDriven(AbstractGridded):
         """What was counted, with fields that stay beside it, each in deviations from its mean over the sea."""
 
 
-class AbstractTangent(AbstractPointwise):
-    """A pointwise model with a network that can be replaced by its tangent: what Laplace predicts with."""
+class AbstractHeaded(AbstractPointwise):
+    """A pointwise model with a network whose last layer can be uncertain by itself."""
 
     @abstractmethod
     def head(self) -> tuple[str, ...]:
-        """Names of the sites of the last layer, in which the network is linear."""
+        """Names of the sites of the last layer, in which the network is linear; none where it has no network."""
+
+
+class AbstractTangent(AbstractHeaded):
+    """A headed model whose network can be replaced by its tangent: what Laplace predicts with."""
 
     @abstractmethod
     def tangent(self, centre: AbstractStateSpace, at: AbstractStateSpace) -> AbstractStateSpace:

@@ -17,10 +17,11 @@ HOMES = {
         *("Persistence", "Climatology", "SeasonalNaive"),
         *("FieldPersistence", "FieldClimatology", "DMD", "FNO"),
     ),
+    "assim.models.departures": ("Departures",),
     "assim.models.mechanistic": ("Mechanistic",),
     "assim.models.semilinear": ("SemilinearOperator", "Gain", "Readings", "PublishedNODA"),
     "assim.inference": (
-        *("NUTS", "SVI", "EnsembleMAP", "Laplace", "Stein", "Prior", "Ascent"),
+        *("NUTS", "SVI", "EnsembleMAP", "Laplace", "Stein", "Exact", "Prior", "Ascent"),
         *("TargetNoise", "AnchorsOnly", "Bootstrap", "LastLayer", "GaussNewton"),
     ),
     "assim.filters": (

@@ -353,23 +353,29 @@ def cut(
     )
 
 
-def origins_with_truth(series: Series, context: int, horizon: int) -> np.ndarray:
-    """Every (run, origin) whose context lies in the record and whose leads hold a reading and know their inputs.
+def origins_with_truth(
+    series: Series, context: int, horizon: int, *, overhang: bool = False
+) -> np.ndarray:
+    """Every (run, origin) whose window lies in the record and whose leads hold a reading and know their inputs.
 
     Args:
         series: the record.
         context: number of rows up to the origin.
         horizon: number of rows after it.
+        overhang: whether windows may reach beyond either end of the record, where nothing is read and no input is
+            asked for.
 
     Returns:
         Shape (n, 2), oldest first.
     """
     mask = np.asarray(series.main.mask.any(axis=-1))
-    known = np.asarray(series.inputs_known)
     runs, length = mask.shape
+    beyond = ((0, 0), (0, horizon))
+    mask = np.pad(mask, beyond)
+    known = np.pad(np.asarray(series.inputs_known), beyond, constant_values=True)
     found = []
     for run in range(runs):
-        origins = np.arange(context - 1, length - horizon)
+        origins = np.arange(0, length - 1) if overhang else np.arange(context - 1, length - horizon)
         if origins.size == 0:
             continue
         ahead = np.lib.stride_tricks.sliding_window_view

@@ -253,6 +253,26 @@ def test_readings_far_apart_are_met_with_advice(post, key):
         assim.assimilate(post, read, filters.ETKF(20), key=key, members=0)
 
 
+def test_readings_near_each_other_and_sensors_far_round_are_met_with_advice(post, key):
+    read = readings(later(front(6, key=key)), key=key)
+    half = read.assign_coords(time=read["time"][0] + (read["time"] - read["time"][0]) // 2)
+    with pytest.warns(UserWarning, match="Readings lie 0.5 s apart, and the fields of the fit 1 s"):
+        assim.assimilate(post, half, filters.ETKF(20), key=key, members=0)
+    far = read.assign_coords(position_0=read["position_0"] + 320.0)
+    with pytest.warns(UserWarning, match="Sensor 0 reads at x 320, more than once round"):
+        assim.assimilate(post, far, filters.ETKF(20), key=key, members=0)
+
+
+def test_the_last_layer_alone_may_be_uncertain(post, key):
+    model, train = assim.restore(post).model, front(40, 8, key=jax.random.key(1))
+    quick = inference.Laplace(ascent=inference.Ascent(num_steps=1, polish=0), num_draws=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        told = assim.infer(model, train, quick, key=key, init=post, pointwise=0)["posterior"]
+    moving = {n for n, v in told.data_vars.items() if np.ptp(v.values, axis=(0, 1)).max() > 0}
+    assert moving == set(model.head())
+
+
 @pytest.mark.parametrize(
     ("call", "kind", "says"),
     [

@@ -18,6 +18,7 @@ THINGS = [
     models.Autoregressive(3, (), controls=("a",), calendar=(), targets=("t",), prior_scale=0.5),
     models.Autoregressive(noise=models.StudentT(5.0), decoding=models.Direct(6)),
     models.Persistence(),
+    models.Departures(24, (1, 2), 8, 0.3, 3.0, ("a",)),
     models.Climatology(),
     models.SeasonalNaive(),
     models.FieldPersistence(("sst",), 4, (False, True), 0.3),
@@ -31,6 +32,7 @@ THINGS = [
     inference.EnsembleMAP(inference.Bootstrap()),
     inference.Laplace(inference.LastLayer()),
     inference.Stein(),
+    inference.Exact(30),
     inference.Prior(),
     models.Mechanistic(systems.Lorenz63(substeps=5), {"rho": dist.Normal(28.0, 5.0)}, seed=3),
     models.Mechanistic(

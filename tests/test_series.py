@@ -79,13 +79,13 @@ def test_many_windows_are_each_its_own():
         np.testing.assert_array_equal(many.context.mask[i], one.context.mask)
 
 
-def brute(series, context, horizon):
+def brute(series, context, horizon, overhang=False):
     """Every origin by its definition."""
     mask, known = np.asarray(series.main.mask), np.asarray(series.inputs_known)
     return sorted(
         (row, run)
         for run in range(mask.shape[0])
-        for row in range(context - 1, LENGTH - horizon)
+        for row in (range(LENGTH - 1) if overhang else range(context - 1, LENGTH - horizon))
         if mask[run, row + 1 : row + horizon + 1].any()
         and known[run, row + 1 : row + horizon + 1].all()
     )
@@ -94,15 +94,16 @@ def brute(series, context, horizon):
 @pytest.mark.parametrize(
     ("context", "horizon"), [(1, 1), (3, 1), (2, 4), (11, 1), (12, 1), (1, 12), (1, 11), (20, 3)]
 )
-def test_origins_are_those_with_context_truth_and_inputs(context, horizon):
+@pytest.mark.parametrize("overhang", [False, True])
+def test_origins_are_those_with_context_truth_and_inputs(context, horizon, overhang):
     rng = np.random.default_rng(0)
     mask = rng.random((2, LENGTH, 2)) < 0.4
     known = rng.random((2, LENGTH)) < 0.9
     series = make(mask, known)
-    pairs = origins_with_truth(series, context, horizon)
+    pairs = origins_with_truth(series, context, horizon, overhang=overhang)
     assert pairs.dtype == np.int32
     assert pairs.shape[1] == 2
-    assert [(row, run) for run, row in pairs] == brute(series, context, horizon)
+    assert [(row, run) for run, row in pairs] == brute(series, context, horizon, overhang)
     assert (np.diff(pairs[:, 1]) >= 0).all()
 
 

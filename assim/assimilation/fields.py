@@ -145,6 +145,19 @@ def _require_at_sea(ssm: AbstractOnGrid, where: np.ndarray, seen: Observed) -> N
             f"{_read(grid, where, lost[0], sensors)} and the grid spans {', '.join(ends)}: leave that sensor "
             "out, or check its coordinates."
         )
+    angle = np.array([unit.startswith("degree") for unit in grid.units])
+    far = (
+        ~angle
+        & np.array(ssm.periodic)
+        & (np.abs(position - 0.5 * np.array(grid.sizes)) > grid.sizes)
+    )
+    if lost := np.argwhere(far.any(axis=-1) & mask).tolist():
+        warnings.warn(
+            f"{_read(grid, where, lost[0], sensors)}, more than once round the grid, and is taken for the place "
+            "there: check its coordinates and their units.",
+            UserWarning,
+            stacklevel=6,
+        )
     nearest = np.round(position).astype(int) % np.array(grid.sizes)
     place = np.ravel_multi_index(tuple(np.moveaxis(nearest, -1, 0)), grid.sizes)
     if lost := np.argwhere(~np.asarray(ssm.sea)[place] & mask).tolist():
@@ -155,8 +168,17 @@ def _require_at_sea(ssm: AbstractOnGrid, where: np.ndarray, seen: Observed) -> N
 
 
 def _warn_of_spans(fitted: Fitted, seen: Observed) -> None:
-    """Say where readings lie further apart than the fields that were learned from."""
-    longest = float(np.asarray(seen.cycles.span.dt).max())
+    """Say where readings lie further apart than the fields that were learned from, or much nearer."""
+    dt = np.asarray(seen.cycles.span.dt)[1:]
+    shortest, longest = (float(f(dt)) for f in (np.min, np.max)) if dt.size else (np.inf, 0.0)
+    if shortest < fitted.layout.step / LONGER:
+        warnings.warn(
+            f"Readings lie {shortest:g} s apart, and the fields of the fit {fitted.layout.step:g} s: a model that "
+            "learned such steps is off in shorter ones; bring readings to its clock, as "
+            "ds.resample(time=...).mean().",
+            UserWarning,
+            stacklevel=6,
+        )
     if longest > LONGER * fitted.layout.step:
         warnings.warn(
             f"Readings lie up to {longest:g} s apart, and the fields of the fit {fitted.layout.step:g} s: insert "

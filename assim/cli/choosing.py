@@ -13,6 +13,7 @@ from assim.cli.values import arguments, lacking, put
 
 MODELS = {
     "autoregressive": "Autoregressive",
+    "departures": "Departures",
     "persistence": "Persistence",
     "climatology": "Climatology",
     "seasonal-naive": "SeasonalNaive",
@@ -30,6 +31,7 @@ METHODS = {
     "laplace": "Laplace",
     "ensemble-map": "EnsembleMAP",
     "stein": "Stein",
+    "exact": "Exact",
     "prior": "Prior",
 }
 FILTERS = {

@@ -2,6 +2,7 @@
 
 from assim.inference.base import AbstractMethod, Draws
 from assim.inference.ensemble import EnsembleMAP
+from assim.inference.exact import Exact
 from assim.inference.laplace import GaussNewton, Laplace, LastLayer
 from assim.inference.nuts import NUTS
 from assim.inference.optimise import Ascent
@@ -19,6 +20,7 @@ __all__ = [
     "Bootstrap",
     "Draws",
     "EnsembleMAP",
+    "Exact",
     "GaussNewton",
     "Laplace",
     "LastLayer",

@@ -32,7 +32,7 @@ from assim.inference.gaussian import emission, require_pointwise
 from assim.inference.loop import Watch
 from assim.inference.optimise import Ascent, most_probable
 from assim.inference.progress import Progress
-from assim.model import AbstractTangent, Problem
+from assim.model import AbstractHeaded, AbstractTangent, Problem
 from assim.nn.emission import Emission
 from assim.types import Array, Float, Int, Key, Sites
 
@@ -56,12 +56,13 @@ class LastLayer(AbstractCurvature):
 
     def names(self, problem: Problem, v: Sites) -> tuple[str, ...]:
         """The sites of the model's head."""
-        if not isinstance(problem.model, AbstractTangent):
+        head = problem.model.head() if isinstance(problem.model, AbstractHeaded) else ()
+        if not head:
             raise TypeError(
                 f"LastLayer needs a network with a last layer, and {type(problem.model).__name__} has none: "
                 "use Laplace(GaussNewton())."
             )
-        return problem.model.head()
+        return tuple(name for name in head if name in v)
 
 
 class GaussNewton(AbstractCurvature):
@@ -217,7 +218,7 @@ def _rows(
         _, mask = model.reading(example)
         few = 2 * mask.size <= flat.size
         jacobian, density = (jax.jacrev if few else jax.jacfwd)(outputs, has_aux=True)(flat)
-        weights = counts * mask * jnp.stack(fisher_weights(density))
+        weights = counts * model.share() * mask * jnp.stack(fisher_weights(density))
         return jnp.sqrt(weights)[..., None] * jacobian
 
     return jax.vmap(rows)(windows, counted).reshape(-1, flat.size)

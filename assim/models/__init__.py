@@ -18,6 +18,7 @@ from assim.models.baselines import (
     Persistence,
     SeasonalNaive,
 )
+from assim.models.departures import Departures
 from assim.models.mechanistic import Mechanistic
 from assim.models.semilinear import Gain, PublishedNODA, Readings, SemilinearOperator
 
@@ -27,6 +28,7 @@ __all__ = [
     "VAR",
     "Autoregressive",
     "Climatology",
+    "Departures",
     "Direct",
     "FieldClimatology",
     "FieldPersistence",

@@ -116,6 +116,32 @@ class Emission(Distribution):
         return log_ndtr(z) if self.df is None else _log_t_cdf(z, self.df)
 
 
+class Shared(Distribution):
+    r"""A density of which readings count for a share of one, $p(y)^\omega$: no law of its own, but a likelihood.
+
+    Args:
+        density: of the readings.
+        share: omega, shape that of a batch of the density or what broadcasts to it.
+    """
+
+    support = constraints.real
+    pytree_data_fields = ("density", "share")
+
+    def __init__(
+        self,
+        density: Distribution,
+        share: Array | np.ndarray | float,
+        *,
+        validate_args: bool | None = None,
+    ):
+        self.density, self.share = density, share
+        super().__init__(density.batch_shape, density.event_shape, validate_args=False)
+
+    def log_prob(self, value: Array, intermediates: object = None) -> Array:
+        """The share of the log density."""
+        return self.share * self.density.log_prob(value)
+
+
 def _student_t(key: Key, nu: float, shape: tuple[int, ...], dtype: Any) -> Array:
     r"""Student's t by the polar method of Bailey (1994), $\cos(2\pi V)\sqrt{\nu (U^{-2/\nu} - 1)}$."""
     u, v = jax.random.uniform(key, (2, *shape), dtype)

@@ -14,6 +14,7 @@ from assim.inference import (
     SVI,
     Ascent,
     EnsembleMAP,
+    Exact,
     GaussNewton,
     Laplace,
     LastLayer,
@@ -24,6 +25,7 @@ from assim.models import (
     VAR,
     Autoregressive,
     Climatology,
+    Departures,
     Direct,
     FixedNormal,
     Iterated,
@@ -41,6 +43,7 @@ METHODS = {
     "LastLayer": Laplace(LastLayer(), SHORT, num_draws=100),
     "EnsembleMAP": EnsembleMAP(100, 200),
     "Stein": Stein(100, 200),
+    "Exact": Exact(100),
     "Prior": Prior(100),
 }
 SMALL = {"lags": (1, 2), "calendar": ("day",), "controls": ("lamp",)}
@@ -57,6 +60,7 @@ OTHERS = {
     "persistence": Persistence(horizon=3, context=4),
     "climatology": Climatology(("day",)),
     "seasonal": SeasonalNaive(period=24, horizon=3),
+    "departures": Departures(horizon=3, lags=(1, 2), memory=4),
 }
 
 

@@ -14,11 +14,13 @@ import xarray as xr
 import assim
 from assim.models import Autoregressive, Normal
 from assim.tree import read_tree
-from tests.contract.members import METHODS, fit, make_record
+from tests.contract.members import METHODS, OTHERS, fit, make_record
 
 MODEL = Autoregressive(2, (), noise=Normal(varying=False), mask_rate=0.0, calendar=())
+MODELS = {"Exact": OTHERS["departures"]}
+SHOWN = {"Exact": ["precision"]}
 SERVING = [name for name in METHODS if name != "LastLayer"]
-FITTING = [name for name in SERVING if name != "Prior"]
+ONE_STEP = [name for name in SERVING if name not in ("Prior", "Exact")]
 TREES: dict[str, xr.DataTree] = {}
 
 
@@ -34,7 +36,8 @@ def tree_of(record, tmp_path_factory):
 
     def made(name: str) -> xr.DataTree:
         if name not in TREES:
-            post = fit(MODEL, METHODS[name], record, jax.random.key(3))
+            model = MODELS.get(name, MODEL)
+            post = fit(model, METHODS[name], record, jax.random.key(3))
             post.to_netcdf(folder / f"{name}.nc", engine="h5netcdf")
             back = read_tree(folder / f"{name}.nc")
             xr.testing.assert_identical(back, post)
@@ -49,8 +52,13 @@ def tree_of(record, tmp_path_factory):
 
 
 @pytest.fixture(params=SERVING)
-def tree(request, tree_of):
-    return tree_of(request.param)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def tree(name, tree_of):
+    return tree_of(name)
 
 
 @pytest.fixture(autouse=True)
@@ -118,12 +126,12 @@ def test_predictive_plots(tree, plot):
 
 
 @pytest.mark.parametrize("plot", [az.plot_trace_dist, az.plot_forest])
-def test_posterior_plots(tree, plot):
-    drawn = plot(tree, var_names=["noise", "net.skip.bias"])
+def test_posterior_plots(name, tree, plot):
+    drawn = plot(tree, var_names=SHOWN.get(name, ["noise", "net.skip.bias"]))
     assert drawn.viz["figure"].item() is not None
 
 
-@pytest.mark.parametrize("name", FITTING)
+@pytest.mark.parametrize("name", ONE_STEP)
 def test_lfo_cv(name, tree_of, record):
     times = tree_of(name)["observed_data"]["time"].values
     rows = record.dropna("time", how="all").sizes["time"] - 1

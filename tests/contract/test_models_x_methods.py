@@ -38,7 +38,11 @@ type Case = tuple[str, ...]
 def serves(parts: Case) -> bool:
     """Whether the method, named last, can serve the model."""
     *model, method = parts
-    refused = {"EnsembleMAP": {"student"}, "LastLayer": set(OTHERS) - {"var"}}
+    refused = {
+        "EnsembleMAP": {"student", "departures"},
+        "LastLayer": set(OTHERS) - {"var"},
+        "Exact": {*HIDDEN, *OTHERS} - {"departures"},
+    }
     return not refused.get(method, set()) & set(model)
 
 
@@ -62,6 +66,7 @@ QUICK = [
     ("persistence", "Laplace"),
     ("climatology", "Laplace"),
     ("seasonal", "Prior"),
+    ("departures", "Exact"),
 ]
 CASES = [
     *pairwise(list(HIDDEN), list(DECODINGS), list(NOISES), list(METHODS)),

@@ -146,6 +146,9 @@ def test_sensors_between_places_are_refused(ssm):
         ({"warm_up": 12}, r"warm_up=12 must be above 0 and at most horizon=10"),
         ({"weight": -1.0}, r"weight=-1.0 must not be negative"),
         ({"noise": 0.0}, r"noise=0.0 above 0"),
+        ({"width": 0}, r"width=0 must be a whole number above 0"),
+        ({"modes": 1}, r"modes=1 keeps no wave but the mean"),
+        ({"measured": (0.9, 0.1)}, r"measured=\(0.9, 0.1\) are no shares"),
     ],
 )
 def test_wrong_settings_are_said(settings, told):

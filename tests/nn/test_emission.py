@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from assim.data.scaling import INTERNAL_BOUNDS
-from assim.nn.emission import Emission, relative_scale, wrap
+from assim.nn.emission import Emission, Shared, relative_scale, wrap
 
 SUPPORTS = tuple(INTERNAL_BOUNDS)
 DFS = [None, 3.0]
@@ -171,3 +171,11 @@ def test_a_relative_scale_is_positive_and_near_one():
     assert float(scale[0]) == pytest.approx(1e-3)
     assert float(scale[1]) == pytest.approx(0.8, abs=0.005)
     assert float(scale[2]) == pytest.approx(1000.2, rel=1e-4)
+
+
+def test_a_reading_that_counts_for_a_share_has_that_share_of_the_log_density():
+    density = Emission(jnp.zeros((2, 3)), jnp.ones((2, 3)), ("real",) * 3)
+    y, share = jnp.arange(6.0).reshape(2, 3), np.array([[1.0], [0.5]])
+    found = Shared(density.mask(y > 0), share).to_event(2).log_prob(y)
+    expected = np.where(y > 0, stats.norm.logpdf(y), 0.0) * share
+    np.testing.assert_allclose(found, expected.sum(), rtol=1e-5)

@@ -21,7 +21,7 @@ import numpyro.distributions as dist
 
 from assim.data.calendar import PERIODS
 from assim.data.gridding import Grid
-from assim.model import MAY_CHANGE, AbstractDriven, AbstractResolving, named
+from assim.model import MAY_CHANGE, AbstractDriven, AbstractHeaded, AbstractResolving, named
 from assim.models.semilinear.counting import counts, regridded
 from assim.models.semilinear.field import LearnedField
 from assim.models.semilinear.gain import Gain, GainNetworks
@@ -45,7 +45,7 @@ def _each_or_one(given: Any) -> Any:
     return tuple(given) if isinstance(given, list) else given
 
 
-class SemilinearOperator(AbstractResolving, AbstractDriven):
+class SemilinearOperator(AbstractResolving, AbstractDriven, AbstractHeaded):
     """A linear part that is diagonal in waves, beside a Fourier neural operator.
 
     Where every axis closes it moves a field alike wherever that lies, and cannot tell one place from another: a
@@ -215,6 +215,10 @@ class SemilinearOperator(AbstractResolving, AbstractDriven):
         unit = dist.Normal(jnp.zeros(fields), jnp.ones(fields)).to_event(1)
         size = jnp.exp(0.5 * numpyro.sample("noise.pattern", unit))
         return jnp.kron(jnp.diag(size), jnp.ones(self.patterns))
+
+    def head(self) -> tuple[str, ...]:
+        """The last layer of the operator's network."""
+        return ("net.head.weight", "net.head.bias") if self.layers else ()
 
     def complete(self) -> bool:
         """Not where a gain is told by readings alone."""

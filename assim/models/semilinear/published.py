@@ -61,7 +61,8 @@ class PublishedNODA(AbstractResolving):
         error: standard deviation of a sensor's error beside what a file tells by `_sd`, file units.
 
     Raises:
-        ValueError: a warm-up that is no part of the window, a negative weight, or no noise.
+        ValueError: a size below 1, fewer than 2 waves, shares that are none, a warm-up that is no part of the
+            window, a negative weight, or no noise.
     """
 
     fields: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=named)
@@ -78,6 +79,17 @@ class PublishedNODA(AbstractResolving):
     calendar: tuple[str, ...] = eqx.field(static=True, default=(), init=False)
 
     def __check_init__(self) -> None:
+        for name in ("width", "layers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be a whole number above 0.")
+        modes = self.modes if isinstance(self.modes, tuple) else (self.modes,)
+        if min(modes) < 2:
+            raise ValueError(f"modes={self.modes} keeps no wave but the mean: give 2 or more.")
+        least, most = self.measured
+        if not 0 <= least <= most <= 1:
+            raise ValueError(
+                f"measured={self.measured} are no shares from the least to the most: give 0 <= least <= most <= 1."
+            )
         if not 0 < self.warm_up <= self.horizon:
             raise ValueError(
                 f"warm_up={self.warm_up} must be above 0 and at most horizon={self.horizon}."
