@@ -12,6 +12,7 @@ from assim.data.gridding import Grid
 from assim.models.semilinear import SemilinearOperator
 from assim.models.semilinear.generator import Generator, exponential
 from assim.models.semilinear.noise import LastLayerNoise
+from assim.models.semilinear.recursion import disturbed
 from assim.nn.climate import Climate
 from assim.series import Layout
 from tests.learned_fields import grid, made, one, quiet, stretch
@@ -155,6 +156,7 @@ def test_a_climate_is_its_states(x64, key):
         ({"width": 0}, "width=0 must be"),
         ({"modes": 1}, "modes=1 keeps no wave but the mean"),
         ({"error": -1.0}, "error=-1.0 must not be negative"),
+        ({"jitter": -1.0}, "jitter=-1.0 must not be negative"),
         ({"modes": [8, 1]}, r"modes=\(8, 1\) keeps no wave"),
         ({"calendar": "month"}, r"calendar=\['month'\] is unknown"),
     ],
@@ -198,3 +200,27 @@ def test_a_mean_that_is_kept_stays_whatever_was_learned(sizes, x64, key):
     apart = [m - m.mean() for m in moved]
     assert np.corrcoef(apart)[0, 1] > 0.9
     assert not np.allclose(apart[0], x - x.mean())
+
+
+def test_the_first_field_of_a_stretch_is_disturbed_by_its_share(x64, key):
+    ssm = made(SemilinearOperator(modes=4, width=4, layers=1), 16, key=key)
+    dry = replace(ssm, sea=ssm.sea.at[3].set(False))
+    start = stretch(3.0 + jax.random.normal(key, (2000, 16)))
+    moved = jax.vmap(lambda part: disturbed(dry, part, 0.25) - part.first)(start)
+    np.testing.assert_array_equal(moved[:, 3], 0.0)
+    wet = np.delete(np.asarray(moved), 3, axis=1)
+    np.testing.assert_allclose(wet.std(axis=0), 0.25 * float(ssm.scale[0]), rtol=0.1)
+    assert np.abs(np.corrcoef(wet[:, 0], wet[:, 1])[0, 1]) < 0.1
+    one = jax.tree.map(lambda leaf: leaf[0], start)
+    again = replace(one, number=one.number + 2000)
+    assert float(jnp.abs(disturbed(dry, again, 0.25) - disturbed(dry, one, 0.25)).max()) > 0.01
+    np.testing.assert_array_equal(disturbed(dry, one, 0.0), one.first)
+
+
+def test_a_jitter_is_of_the_training_alone(x64, key):
+    model = SemilinearOperator(modes=4, width=4, layers=1, jitter=0.3)
+    ssm = made(model, 16, key=key)
+    one_of = jax.tree.map(lambda leaf: leaf[0], stretch(3.0 + jax.random.normal(key, (5, 16))))
+    plain = model.undisturbed().density(ssm, one_of).loc
+    assert float(jnp.abs(model.density(ssm, one_of).loc - plain).max()) > 0.01
+    np.testing.assert_array_equal(replace(model, jitter=0.0).density(ssm, one_of).loc, plain)

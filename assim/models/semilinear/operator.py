@@ -28,7 +28,7 @@ from assim.models.semilinear.gain import Gain, GainNetworks
 from assim.models.semilinear.generator import Generator
 from assim.models.semilinear.observed import ObservedField
 from assim.models.semilinear.patterns import patterns_of, regridded_patterns
-from assim.models.semilinear.recursion import beside_own, passed, rolled, zeros_beside
+from assim.models.semilinear.recursion import beside_own, disturbed, passed, rolled, zeros_beside
 from assim.nn.emission import Emission
 from assim.nn.openaxes import for_each, require_closing
 from assim.nn.priors import network_prior
@@ -72,10 +72,13 @@ class SemilinearOperator(AbstractResolving, AbstractDriven, AbstractHeaded):
         static: variables of the record without a time, on the axes of the fields, that stay as they are.
         controls: variables of the record on time alone that are known in advance; a step is driven by their values
             at its end.
+        jitter: deviation of the noise that the first field of a training stretch is disturbed by, in units of each
+            field's scale, drawn anew at each visit of `EnsembleMAP`: a free run, whose fields are none of the
+            record, then falls back towards them. A record of the disturbed equation itself teaches more.
 
     Raises:
-        ValueError: a size below 1 or negative, fewer than 2 waves, a cycle that is unknown, a negative error, or an
-            operator without a network that is driven.
+        ValueError: a size below 1 or negative, fewer than 2 waves, a cycle that is unknown, a negative error or
+            jitter, or an operator without a network that is driven.
     """
 
     fields: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=named)
@@ -93,6 +96,7 @@ class SemilinearOperator(AbstractResolving, AbstractDriven, AbstractHeaded):
     keeps_mean: bool = eqx.field(static=True, default=False)
     static: tuple[str, ...] = eqx.field(static=True, default=(), converter=named)
     controls: tuple[str, ...] = eqx.field(static=True, default=(), converter=named)
+    jitter: float = eqx.field(static=True, default=0.0, metadata=MAY_CHANGE)
 
     def __check_init__(self) -> None:
         for name in ("width", "features", "substeps", "horizon"):
@@ -106,8 +110,9 @@ class SemilinearOperator(AbstractResolving, AbstractDriven, AbstractHeaded):
             raise ValueError(f"modes={self.modes} keeps no wave but the mean: give 2 or more.")
         if unknown := sorted(set(self.calendar) - set(PERIODS)):
             raise ValueError(f"calendar={unknown} is unknown; choose from {sorted(PERIODS)}.")
-        if not self.error >= 0:
-            raise ValueError(f"error={self.error} must not be negative.")
+        for name in ("error", "jitter"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}={getattr(self, name)} must not be negative.")
         if (driven := (*self.static, *self.controls)) and not self.layers:
             raise ValueError(
                 f"layers=0 is an operator without a network, which {', '.join(driven)} would drive: give it 1 "
@@ -226,7 +231,7 @@ class SemilinearOperator(AbstractResolving, AbstractDriven, AbstractHeaded):
 
     def undisturbed(self) -> "SemilinearOperator":
         """The operator alone, as it steps from a field to the next."""
-        return replace(self, gain=None)
+        return replace(self, gain=None, jitter=0.0)
 
     def density(self, ssm: LearnedField | ObservedField, example: Stretch) -> Emission:
         """Around the roll-out from the first field, batch shape (lead, place of each field).
@@ -236,7 +241,8 @@ class SemilinearOperator(AbstractResolving, AbstractDriven, AbstractHeaded):
         if isinstance(ssm, ObservedField):
             assert self.gain is not None
             return beside_own(ssm.field, passed(ssm, self.gain.readings, example), example)
-        loc, scale = rolled(ssm, example.first, example.spans, example.u)
+        first = disturbed(ssm, example, self.jitter)
+        loc, scale = rolled(ssm, first, example.spans, example.u)
         return Emission(loc, scale, ("real",) * loc.shape[1])
 
     def reading(self, example: Stretch) -> tuple[Array, Array]:

@@ -42,6 +42,22 @@ def rolled(field: LearnedField, first: Array, spans: Span, u: Array) -> Rows:
     return rows
 
 
+def disturbed(field: LearnedField, example: Stretch, jitter: float) -> Array:
+    """The first field of a stretch, with noise of a share of each field's scale where there is sea.
+
+    Args:
+        field: the operator.
+        example: the stretch; its number is all that the noise hangs on.
+        jitter: the share; 0 leaves the field as it is.
+    """
+    if jitter == 0:
+        return example.first
+    key = jax.random.fold_in(jax.random.key(1), example.number)
+    noise = jax.random.normal(key, example.first.shape, example.first.dtype)
+    sd = jitter * jnp.repeat(field.scale, field.grid.places)
+    return example.first + jnp.where(field.wet, sd * noise, 0.0)
+
+
 def beside_own(field: LearnedField, residuals: Rows, example: Stretch) -> Emission:
     """The first steps of the roll-out, and residuals of a recursion beside them, batch shape (lead, column)."""
     own = jax.tree.map(lambda leaf: leaf[:OWN], (example.spans, example.u))
