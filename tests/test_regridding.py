@@ -24,9 +24,8 @@ def post():
     method = inference.EnsembleMAP(1, num_steps=5, batch_size=4)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The members were still moving")
-        return assim.infer(
-            model, front(20, 4, key=jax.random.key(1)), method, key=jax.random.key(0)
-        )
+        train = front(20, 4, key=jax.random.key(1))
+        return assim.infer(model, train, method, key=jax.random.key(0), pointwise=0)
 
 
 def like(count, length=32.0):

@@ -61,10 +61,9 @@ def pairwise(*factors: list[str]) -> list[Case]:
 QUICK = [
     ("linear", "iterated", "fixed", "Laplace"),
     ("network", "direct", "normal", "EnsembleMAP"),
-    ("network", "iterated", "student", "LastLayer"),
     ("var", "Stein"),
     ("persistence", "Laplace"),
-    ("climatology", "Laplace"),
+    ("climatology", "Prior"),
     ("seasonal", "Prior"),
     ("departures", "Exact"),
 ]
