@@ -59,7 +59,7 @@ def pairwise(*factors: list[str]) -> list[Case]:
 
 
 QUICK = [
-    ("linear", "iterated", "fixed", "Laplace"),
+    ("linear", "iterated", "fixed", "LastLayer"),
     ("network", "direct", "normal", "EnsembleMAP"),
     ("var", "Stein"),
     ("persistence", "Laplace"),
