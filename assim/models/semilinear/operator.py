@@ -73,8 +73,9 @@ class SemilinearOperator(AbstractResolving, AbstractDriven, AbstractHeaded):
         controls: variables of the record on time alone that are known in advance; a step is driven by their values
             at its end.
         jitter: deviation of the noise that the first field of a training stretch is disturbed by, in units of each
-            field's scale, drawn anew at each visit of `EnsembleMAP`: a free run, whose fields are none of the
-            record, then falls back towards them. A record of the disturbed equation itself teaches more.
+            field's scale, drawn anew at each visit of `EnsembleMAP`: the operator then expects more of a step to be
+            unknown, which an ensemble filter is the better for, and a free run is less exact. A record of the
+            disturbed equation itself teaches more.
 
     Raises:
         ValueError: a size below 1 or negative, fewer than 2 waves, a cycle that is unknown, a negative error or
