@@ -76,6 +76,14 @@ SPARSE = [
         bundle(19, 2, 1000, infl=1.04),
         "0.46",
     ),
+    Row(
+        L96_VAGUE,
+        "particle N=10000",
+        lambda: Particle(10_000, 0.05, 0.8),
+        particles(10_000, 0.05, 0.8),
+        "0.57",
+        cycles=2400,
+    ),
     alone(L96_HARD, "2.5"),
     Row(
         L96_HARD,

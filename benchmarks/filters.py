@@ -73,7 +73,7 @@ CLIMATE = (
 ABSENT = (
     "Left out for want of the filter or the system: serial and localised forms (SL-EAKF 0.23, IEnKS N=10 0.17), "
     "rank histogram and nonlinear transforms (RHF 0.94, LNETF 0.45 to 0.57), linear advection, quasi-geostrophic "
-    "flow. For their cost: particles of 10 000 members (Lorenz-96, half read, 0.57)."
+    "flow."
 )
 
 
