@@ -28,8 +28,6 @@ from assim.types import Array, Key, Sites
 
 FEWEST = 10
 """Stretches that a fit needs."""
-LONGER = 1.5
-"""Nominal steps beyond which one step is neither learned from nor trusted."""
 MOST_TIMES = 20
 """Newest times that are judged: each is a whole field."""
 MOST_CELLS = 2000
@@ -240,7 +238,7 @@ def _origins(model: AbstractGridded, fields: Fields, sea: np.ndarray, u: np.ndar
     whole = lasting(complete_rows(fields, sea), before + 1)
     whole = whole if model.complete() else np.ones_like(whole)
     dt = np.diff(fields.times) / np.timedelta64(1, "ns") * 1e-9
-    even, found = dt <= LONGER * fields.step, []
+    even, found = dt <= (1.0 + JITTER) * model.trusted()[1] * fields.step, []
     step = np.broadcast_to(np.isfinite(u).all(axis=-1)[:, 1:] & even, (len(whole), even.size))
     for run, told in enumerate(whole):
         row = 0

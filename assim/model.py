@@ -190,6 +190,14 @@ class AbstractGridded(AbstractWindowless):
         """Whether a training stretch has to begin at fields that are known everywhere."""
         return True
 
+    def at_random(self) -> bool:
+        """Whether something of a training stretch is drawn at random, anew at each visit."""
+        return self.complete() and self.undisturbed() != self
+
+    def trusted(self) -> tuple[float, float]:
+        """Shortest and longest span that it can be asked for, nominal steps; a longer one is a gap in a record."""
+        return 1.0 / 1.5, 1.5
+
 
 class AbstractResolving(AbstractGridded):
     """A model of fields whose parameters hold on any grid of the same domain."""
@@ -259,12 +267,16 @@ class Problem(eqx.Module):
         """Number of prepared windows."""
         return jax.tree.leaves(self.examples)[0].shape[0]
 
-    def example(self, at: Array, visit: Array | int = 0) -> PyTree:
-        """One prepared window; where it is read at random, anew at each visit."""
-        one = jax.tree.map(lambda leaf: leaf[at], self.examples)
-        if isinstance(one, Stretch):
-            return replace(one, number=one.number + self.num_data * visit)
-        return one
+    def example(self, at: Array) -> PyTree:
+        """One prepared window."""
+        return jax.tree.map(lambda leaf: leaf[at], self.examples)
+
+    def anew(self, visit: Array | int) -> "Problem":
+        """The same problem at a visit: stretches have other numbers, so that what is drawn for them is another."""
+        if not isinstance(self.examples, Stretch):
+            return self
+        number = self.examples.number + self.num_data * visit
+        return replace(self, examples=replace(self.examples, number=number))
 
     def __call__(self, batch_size: int | None = None) -> None:
         """Prior and likelihood; with `batch_size`, of a random part of the windows in each call."""

@@ -15,7 +15,7 @@ from assim.data.driving import Controls
 from assim.data.gridding import Grid
 from assim.data.units import agree, convert, convert_difference
 from assim.filters.base import Dynamics
-from assim.gridded import LONGER, controls_for, inputs_of, require_known
+from assim.gridded import controls_for, inputs_of, require_known
 from assim.model import AbstractGridded
 from assim.observing import NOTHING, Observed, observe_system
 from assim.statespace import AbstractObserver, AbstractOnGrid
@@ -169,17 +169,19 @@ def _require_at_sea(ssm: AbstractOnGrid, where: np.ndarray, seen: Observed) -> N
 
 def _warn_of_spans(fitted: Fitted, seen: Observed) -> None:
     """Say where readings lie further apart than the fields that were learned from, or much nearer."""
+    assert isinstance(fitted.model, AbstractGridded)
     dt = np.asarray(seen.cycles.span.dt)[1:]
     shortest, longest = (float(f(dt)) for f in (np.min, np.max)) if dt.size else (np.inf, 0.0)
-    if shortest < fitted.layout.step / LONGER:
+    least, most = (at * fitted.layout.step for at in fitted.model.trusted())
+    if shortest < least:
         warnings.warn(
             f"Readings lie {shortest:g} s apart, and the fields of the fit {fitted.layout.step:g} s: a model that "
             "learned such steps is off in shorter ones; bring readings to its clock, as "
-            "ds.resample(time=...).mean().",
+            "ds.resample(time=...).mean(), or fit a record of such steps with spans=.",
             UserWarning,
             stacklevel=6,
         )
-    if longest > LONGER * fitted.layout.step:
+    if longest > most:
         warnings.warn(
             f"Readings lie up to {longest:g} s apart, and the fields of the fit {fitted.layout.step:g} s: insert "
             "rows without readings at that step (ds.reindex(time=...)), so that the model steps as it learned.",

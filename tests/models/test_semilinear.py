@@ -157,6 +157,7 @@ def test_a_climate_is_its_states(x64, key):
         ({"modes": 1}, "modes=1 keeps no wave but the mean"),
         ({"error": -1.0}, "error=-1.0 must not be negative"),
         ({"jitter": -1.0}, "jitter=-1.0 must not be negative"),
+        ({"spans": (2.0, 3.0)}, r"spans=\(2.0, 3.0\) must rise .* the nominal step, 1, between"),
         ({"modes": [8, 1]}, r"modes=\(8, 1\) keeps no wave"),
         ({"calendar": "month"}, r"calendar=\['month'\] is unknown"),
     ],

@@ -3,8 +3,9 @@ r"""The state space of a learned operator: fields on a grid, moved by its linear
 $$\hat z_{j+1} = e^{\lambda h}\,\hat z_j + h\,\varphi_1(\lambda h)\,\mathcal F\big[N_\theta(z_j, a, u)\big], \qquad
 h = \Delta / m,\quad j < m$$
 
-in units of each field's own mean and scale, with fixed fields a and inputs u. A grid that does not close is
-mirrored at its ends, so that waves become cosines; land holds the mean and is never moved.
+in units of each field's own mean and scale, with fixed fields a and inputs u, of which $\log_2 \Delta$ is one where
+spans differ. A grid that does not close is mirrored at its ends, so that waves become cosines; land holds the mean
+and is never moved.
 """
 
 import equinox as eqx
@@ -44,6 +45,7 @@ class LearnedField(AbstractAdditiveNoise, AbstractGridField):
         patterns: shapes of the noise in place of the features, shape (pattern, place), or None; `scales` are then
             of them.
         keeps_mean: whether the flow leaves the mean of each field over the grid as it is.
+        paced: whether the networks are told how long a step is.
     """
 
     generator: Generator
@@ -64,10 +66,11 @@ class LearnedField(AbstractAdditiveNoise, AbstractGridField):
     substeps: int = eqx.field(static=True)
     patterns: Float[Array, "pattern place"] | None = None
     keeps_mean: bool = eqx.field(static=True, default=False)
+    paced: bool = eqx.field(static=True, default=False)
 
     def flow(self, x: Array, span: Span, u: Array | None = None) -> Array:
         """The state after `span` without noise."""
-        beside = self.beside(u)
+        beside = self.beside(u, span)
         rates = self.generator.rates(self._wavenumbers())
         carry, push = exponential(rates, span.dt / (self.step * self.substeps))
         if self.keeps_mean:
@@ -88,7 +91,7 @@ class LearnedField(AbstractAdditiveNoise, AbstractGridField):
         """What a span leaves unknown; its variance in proportion to the span. Features are those at inputs of 0."""
         features = self.patterns
         if features is None:
-            z = jnp.concatenate([self.mirrored(self.inside(x)), self.beside(None)])
+            z = jnp.concatenate([self.mirrored(self.inside(x)), self.beside(None, span)])
             features = self.cropped(self.network.features(z)).reshape(-1, self.grid.places)
         wide = jnp.sqrt(span.dt / self.step) * self.scale
         quiet = jnp.where(self.sea, features, 0.0)
@@ -117,12 +120,20 @@ class LearnedField(AbstractAdditiveNoise, AbstractGridField):
         flat = z.reshape(len(self.names), -1)
         return (flat * self.scale[:, None] + self.centre[:, None]).ravel()
 
-    def beside(self, u: Array | None) -> Float[Array, "more ..."]:
-        """Fixed fields and inputs, mirrored as the fields are; inputs that are not given are 0."""
+    def beside(self, u: Array | None, span: Span | None = None) -> Float[Array, "more ..."]:
+        """Fixed fields, inputs and log2 of the span, mirrored as the fields are.
+
+        Args:
+            u: inputs; 0 where they are not given.
+            span: what the networks are told of where they are `paced`; None for a nominal step.
+        """
         fixed = self.mirrored(self.fixed.reshape(-1, *self.grid.sizes))
-        given = self.network.lift.weight.shape[1] - len(self.names) - fixed.shape[0]
+        given = self.network.lift.weight.shape[1] - len(self.names) - fixed.shape[0] - self.paced
         u = jnp.zeros(given, fixed.dtype) if u is None else u[:given]
-        spread = jnp.broadcast_to(u.reshape(-1, *(1,) * len(self._whole)), (given, *self._whole))
+        if self.paced:
+            pace = jnp.zeros(()) if span is None else jnp.log2(span.dt / self.step)
+            u = jnp.append(u, pace.astype(fixed.dtype))
+        spread = jnp.broadcast_to(u.reshape(-1, *(1,) * len(self._whole)), (u.size, *self._whole))
         return jnp.concatenate([fixed, spread])
 
     def mirrored(self, z: Float[Array, "field ..."]) -> Float[Array, "field ..."]:

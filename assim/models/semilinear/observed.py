@@ -46,7 +46,7 @@ class ObservedField(AbstractAround, AbstractObserver):
         unknown = self.field.process_noise(held.mean, span).variance
         z, log_sd = self._inside(self._homeward(mean)), self._log(held.sd)
         seen = jnp.concatenate([z, self._spread(self._homeward(log_sd))])
-        said = self.gain.carried(seen, held.memory, self.home.beside(u))
+        said = self.gain.carried(seen, held.memory, self.home.beside(u, span))
         steps = span.dt / self.field.step
         sd = jnp.sqrt(self._sd(log_sd + steps * self._back(said.change)) ** 2 + unknown)
         return Estimate(mean, sd, self._alike(said), said.memory)
@@ -79,7 +79,7 @@ class ObservedField(AbstractAround, AbstractObserver):
         seen = jnp.concatenate(
             [self._inside(x), asked, taken, self._spread(self._homeward(log_sd))]
         )
-        said = self.gain.corrected(seen, held.memory, self.home.beside(u))
+        said = self.gain.corrected(seen, held.memory, self.home.beside(u, span))
         plain = 0.5 * jnp.log1p(-jnp.clip(taken, 0.0, MOST_TAKEN))
         moved = held.sd * self._back(asked + said.shift)
         mean = held.mean + jnp.where(self.wet, moved, 0.0)

@@ -76,10 +76,13 @@ class SemilinearOperator(AbstractResolving, AbstractDriven, AbstractHeaded):
             field's scale, drawn anew at each visit of `EnsembleMAP`: the operator then expects more of a step to be
             unknown, which an ensemble filter is the better for, and a free run is less exact. A record of the
             disturbed equation itself teaches more.
+        spans: shortest and longest span between fields that is learned from and trusted, in nominal steps; the
+            networks are then told how long each is. None for a record of nearly even steps, in which a longer span
+            is a gap.
 
     Raises:
         ValueError: a size below 1 or negative, fewer than 2 waves, a cycle that is unknown, a negative error or
-            jitter, or an operator without a network that is driven.
+            jitter, spans that do not rise around 1, or an operator without a network that is driven.
     """
 
     fields: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=named)
@@ -98,6 +101,7 @@ class SemilinearOperator(AbstractResolving, AbstractDriven, AbstractHeaded):
     static: tuple[str, ...] = eqx.field(static=True, default=(), converter=named)
     controls: tuple[str, ...] = eqx.field(static=True, default=(), converter=named)
     jitter: float = eqx.field(static=True, default=0.0, metadata=MAY_CHANGE)
+    spans: tuple[float, float] | None = eqx.field(static=True, default=None, converter=_each_or_one)
 
     def __check_init__(self) -> None:
         for name in ("width", "features", "substeps", "horizon"):
@@ -114,6 +118,10 @@ class SemilinearOperator(AbstractResolving, AbstractDriven, AbstractHeaded):
         for name in ("error", "jitter"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}={getattr(self, name)} must not be negative.")
+        if self.spans is not None and not 0 < self.spans[0] <= 1 <= self.spans[1]:
+            raise ValueError(
+                f"spans={self.spans} must rise from above 0, the nominal step, 1, between them: spans=(0.5, 2.0)."
+            )
         if (driven := (*self.static, *self.controls)) and not self.layers:
             raise ValueError(
                 f"layers=0 is an operator without a network, which {', '.join(driven)} would drive: give it 1 "
@@ -156,7 +164,7 @@ class SemilinearOperator(AbstractResolving, AbstractDriven, AbstractHeaded):
         axes = len(field.grid.sizes)
         modes = self.modes if self.gain.modes is None else self.gain.modes
         kept = self._kept(for_each(modes, axes), field.periodic)
-        beside = field.fixed.shape[0] + len(layout.inputs)
+        beside = field.fixed.shape[0] + len(layout.inputs) + field.paced
         fields = len(field.names)
         networks = GainNetworks.prior(self.gain, fields, beside, kept, self.features)
         home = self._home(field, layout, constants)
@@ -173,7 +181,8 @@ class SemilinearOperator(AbstractResolving, AbstractDriven, AbstractHeaded):
     def _field(self, layout: Layout, constants: Sites) -> LearnedField:
         assert layout.grid is not None
         fields, axes = len(layout.channels), len(layout.grid.sizes)
-        num_in = fields + constants["fixed"].shape[0] + len(layout.inputs)
+        paced = self.spans is not None
+        num_in = fields + constants["fixed"].shape[0] + len(layout.inputs) + paced
         closes, modes = for_each(self.periodic, axes), for_each(self.modes, axes)
         kept = self._kept(modes, closes)
 
@@ -212,6 +221,7 @@ class SemilinearOperator(AbstractResolving, AbstractDriven, AbstractHeaded):
             substeps=self.substeps,
             patterns=constants.get("patterns"),
             keeps_mean=self.keeps_mean,
+            paced=paced,
         )
 
     def _scales(self, fields: int) -> Array:
@@ -229,6 +239,10 @@ class SemilinearOperator(AbstractResolving, AbstractDriven, AbstractHeaded):
     def complete(self) -> bool:
         """Not where a gain is told by readings alone."""
         return self.gain is None or self.gain.readings is not None
+
+    def trusted(self) -> tuple[float, float]:
+        """Spans that it has learned of, nominal steps."""
+        return super().trusted() if self.spans is None else self.spans
 
     def undisturbed(self) -> "SemilinearOperator":
         """The operator alone, as it steps from a field to the next."""
