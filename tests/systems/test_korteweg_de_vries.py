@@ -38,6 +38,16 @@ def test_a_soliton_travels_at_its_speed(x64):
     np.testing.assert_allclose(jax.jit(ssm.flow)(start, one(2.4)), ssm.soliton(0.5, 1.8), atol=3e-4)
 
 
+def test_a_soliton_goes_round_the_ring_at_its_speed(x64):
+    """After L / c it stands where it stood, to a thousandth of the way."""
+    ssm = KortewegDeVries(128, length=40.0, dispersion=1.0, substeps=2700)
+    start = ssm.soliton(1.5, 20.0)
+    after = jax.jit(ssm.flow)(start, one(40.0 / 1.5))
+    turned = jnp.angle(jnp.fft.rfft(after)[1] / jnp.fft.rfft(start)[1]) / (2 * jnp.pi)
+    assert abs(float(turned)) < 1e-3
+    np.testing.assert_allclose(after, start, atol=1e-3)
+
+
 def test_its_steps_are_of_fourth_order(x64):
     def error(steps):
         ssm = KortewegDeVries(128, dispersion=0.03, substeps=steps)

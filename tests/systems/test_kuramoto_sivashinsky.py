@@ -1,5 +1,6 @@
 """The front: its equation, the order of its steps, its mean, its climate, its sensors."""
 
+import exponax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,6 +44,22 @@ def test_its_steps_are_of_fourth_order(x64):
     slope = -np.polyfit(np.log([10, 20, 40]), np.log(errors), 1)[0]
     assert slope == pytest.approx(4.0, abs=0.3)
     assert errors[-1] < 1e-7
+
+
+def test_ten_cycles_are_those_of_another_hand(x64):
+    """exponax takes the same steps of a quarter on the same grid."""
+    ssm = KuramotoSivashinsky(128, substeps=4)
+    start = ssm.init().mean
+    after = start
+    for _ in range(10):
+        after = ssm.flow(after, SPAN)
+    stepper = exponax.stepper.KuramotoSivashinskyConservative(
+        1, float(ssm.length), 128, 0.25, order=4, dealiasing_fraction=1.0
+    )
+    theirs = exponax.repeat(stepper, 40)(start[None])[0]
+    norm = jnp.linalg.norm(theirs)
+    assert float(jnp.linalg.norm(after - start)) > 0.5 * norm
+    assert float(jnp.linalg.norm(after - theirs)) < 1e-9 * norm
 
 
 def test_small_waves_grow_at_their_own_rate(x64):
