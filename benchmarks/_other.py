@@ -40,6 +40,7 @@ class Case:
         burn: cycles that are not scored.
         members: of the filters beside it.
         local: radius and inflation of the filters.
+        aims: of the operator alone, and of what is read.
         force: what drives the field and stays, shape (place,), where there is anything.
     """
 
@@ -61,6 +62,7 @@ class Case:
     burn: int
     members: int
     local: tuple[float, float]
+    aims: tuple[str, str]
     force: jax.Array | None = None
 
     @property
