@@ -17,9 +17,8 @@ import xarray as xr
 
 from assim import scoring
 from assim.data.units import agree
+from assim.scoring.pairing import MEMBERS
 from assim.tree import tree_of
-
-MEMBERS = ("chain", "draw")
 
 
 def pool(

@@ -62,7 +62,7 @@ class Emission(Distribution):
             wrapped = jax.nn.logsumexp(self._log_density(images / self.scale), axis=0)
             beyond = self._log_cdf(-1.5 * TURN / self.scale) - np.log(TURN / 2)
             wrapped = jnp.logaddexp(wrapped - jnp.log(self.scale), beyond)
-            inside = jnp.where(_which(self, "circle"), wrapped, inside)
+            inside = jnp.where(directions(self.supports), wrapped, inside)
         low, high = _bounds(self.supports)
         if np.isfinite(low).any():
             at, edge = value <= low, jnp.where(np.isfinite(low), low, 0.0)
@@ -88,7 +88,7 @@ class Emission(Distribution):
     def fold(self, y: Array) -> Array:
         """`y` brought into the support: clipped to bounds, wrapped to one turn."""
         if "circle" in self.supports:
-            y = jnp.where(_which(self, "circle"), wrap(y), y)
+            y = jnp.where(directions(self.supports), wrap(y), y)
         low, high = _bounds(self.supports)
         return jnp.clip(y, low, high) if np.isfinite([low, high]).any() else y
 
@@ -176,8 +176,9 @@ def wrap(angle: Array) -> Array:
     return angle - TURN * jnp.ceil(angle / TURN - 0.5)
 
 
-def _which(density: Emission, support: str) -> np.ndarray:
-    return np.array([s == support for s in density.supports])
+def directions(supports: tuple[str, ...]) -> np.ndarray:
+    """Which channels are directions, shape (channel,)."""
+    return np.array([s == "circle" for s in supports])
 
 
 def _bounds(supports: tuple[str, ...]) -> np.ndarray:

@@ -12,18 +12,35 @@ point masses included.
 
 from abc import abstractmethod
 
+import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 import numpyro.distributions as dist
 from numpyro.distributions import Distribution
 
-from assim.nn.emission import Emission, wrap
-from assim.statespace import AbstractConstrained, AbstractTurning, Context
-from assim.types import Array, Bool, Float, Key
+from assim.nn.counting import excess
+from assim.nn.emission import Emission, directions, wrap
+from assim.statespace import AbstractConstrained, AbstractTurning, Context, Span
+from assim.types import Array, Bool, Float, Key, Sites
 
 SENSOR_SHARE = 0.05
 """Standard deviation of the sensor's own noise, as a share of the one-step noise."""
 LEAST_NOISE = 1e-6
+
+
+class LagWindow(eqx.Module):
+    """What a lag window is, beside its values.
+
+    Args:
+        rows: how many.
+        supports: kind of each channel.
+        constants: what was counted, `error_sd` (channel,) of it: the known error that readings have as a rule.
+        df: degrees of freedom of the sensor's own noise, or None for a Normal.
+    """
+
+    rows: int = eqx.field(static=True)
+    supports: tuple[str, ...] = eqx.field(static=True)
+    constants: Sites
+    df: float | None = eqx.field(static=True, default=None)
 
 
 class AbstractWindowed(AbstractConstrained, AbstractTurning):
@@ -31,13 +48,30 @@ class AbstractWindowed(AbstractConstrained, AbstractTurning):
 
     @property
     @abstractmethod
-    def supports(self) -> tuple[str, ...]:
-        """Kind of each channel."""
+    def window(self) -> LagWindow:
+        """What its window is."""
+
+    def init(self, context: Context, *, key: Key) -> Distribution:
+        """The window as observed."""
+        return window_state(context, self.window.rows)
+
+    def observation(
+        self,
+        x: Array,
+        span: Span,
+        where: Array | None = None,
+        sd: Array | None = None,
+        u: Array | None = None,
+    ) -> Emission:
+        """The newest row through the sensor's own noise, and what the file's error has beyond the usual."""
+        told = self.window
+        more = None if sd is None else excess(sd, told.constants["error_sd"])
+        return seen(x, told.supports, told.df, more)
 
     def settled(self, x: Array) -> Array:
         """Values, presence and noise as they follow from corrected latent values."""
         present, latent = x[1] > 0.5, x[3]
-        folded = Emission(latent, jnp.ones_like(latent), self.supports).fold(latent)
+        folded = Emission(latent, jnp.ones_like(latent), self.window.supports).fold(latent)
         noise = jnp.maximum(x[2], 0.0)
         values = jnp.where(present, folded, 0.0)
         return jnp.stack([values, present.astype(x.dtype), noise, latent])
@@ -49,7 +83,7 @@ class AbstractWindowed(AbstractConstrained, AbstractTurning):
 
     def facing(self, seen: Array, y: Array) -> Array:
         """Values (..., channel), directions within half a turn of others."""
-        turning = np.array([s == "circle" for s in self.supports])
+        turning = directions(self.window.supports)
         return jnp.where(turning, y + wrap(seen - y), seen) if turning.any() else seen
 
 

@@ -18,7 +18,8 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from assim.nn.emission import wrap
+from assim.nn.counting import deviation
+from assim.nn.emission import directions
 from assim.nn.window import newest
 from assim.types import Array, Bool, Float, Int, Sites
 
@@ -47,7 +48,7 @@ class Lags(eqx.Module):
     @property
     def circular(self) -> np.ndarray:
         """Which channels are directions."""
-        return np.array([s == "circle" for s in self.supports])
+        return directions(self.supports)
 
     def size(self, num_inputs: int) -> int:
         """Number of features."""
@@ -81,5 +82,4 @@ class Lags(eqx.Module):
 
     def difference(self, later: Array, earlier: Array) -> Array:
         """`later - earlier`, the short way round for directions; shape (..., channel)."""
-        change = later - earlier
-        return jnp.where(self.circular, wrap(change), change) if self.circular.any() else change
+        return deviation(later, earlier, self.circular)

@@ -10,15 +10,13 @@ too, as the rows have that the model was fitted on.
 
 import equinox as eqx
 import jax.numpy as jnp
-from numpyro.distributions import Distribution
 
 from assim.models.autoregressive.features import Lags
-from assim.nn.counting import excess
 from assim.nn.emission import Emission, relative_scale
+from assim.nn.leads import AbstractLeads, first_lead
 from assim.nn.mlp import Perceptron
-from assim.nn.paths import correlated_path
-from assim.nn.window import AbstractWindowed, moved_on, seen, window_state
-from assim.statespace import AbstractForecaster, AbstractPredictive, Context, Span
+from assim.nn.window import AbstractWindowed, LagWindow, moved_on
+from assim.statespace import AbstractPredictive, Span
 from assim.types import Array, Float, Int, Key, Sites
 
 
@@ -64,19 +62,22 @@ class Regression(eqx.Module):
         return Emission(level + lead_sd * mean, unit * scale, self.lags.supports, self.df)
 
 
-class SteppedRegression(AbstractPredictive, AbstractWindowed):
+class AbstractRegressed(AbstractWindowed):
+    """A lag window, and a regression on it."""
+
+    regression: eqx.AbstractVar[Regression]
+
+    @property
+    def window(self) -> LagWindow:
+        """What the regression looks at."""
+        told = self.regression
+        return LagWindow(told.lags.context, told.lags.supports, told.constants, told.df)
+
+
+class SteppedRegression(AbstractRegressed, AbstractPredictive):
     """One step at a time: the state is the lag window, and a forecast is a roll-out."""
 
     regression: Regression
-
-    @property
-    def supports(self) -> tuple[str, ...]:
-        """Kind of each channel."""
-        return self.regression.lags.supports
-
-    def init(self, context: Context, *, key: Key) -> Distribution:
-        """The window as observed."""
-        return window_state(context, self.regression.lags.context)
 
     def predictive(
         self, x: Array, span: Span, u: Array | None = None, sd: Array | None = None
@@ -89,65 +90,19 @@ class SteppedRegression(AbstractPredictive, AbstractWindowed):
         """The window moved on by one row, which is drawn."""
         return moved_on(x, self._next(x, u).widened(self.regression.constants["error_sd"]), key=key)
 
-    def observation(
-        self,
-        x: Array,
-        span: Span,
-        where: Array | None = None,
-        sd: Array | None = None,
-        u: Array | None = None,
-    ) -> Emission:
-        """The newest row, seen with the sensor's own noise."""
-        return read(self.regression, x, sd)
-
     def _next(self, x: Array, u: Array | None) -> Emission:
         return first_lead(self.regression.at(x, jnp.zeros(0, x.dtype) if u is None else u))
 
 
-class DirectRegression(AbstractForecaster, AbstractWindowed):
-    """All leads at once from one window; a single step is its first lead."""
+class DirectRegression(AbstractRegressed, AbstractLeads):
+    """All leads at once from one window."""
 
     regression: Regression
     num_controls: int = eqx.field(static=True)
 
-    @property
-    def supports(self) -> tuple[str, ...]:
-        """Kind of each channel."""
-        return self.regression.lags.supports
-
-    def init(self, context: Context, *, key: Key) -> Distribution:
-        """The window as observed."""
-        return window_state(context, self.regression.lags.context)
-
     def predict(self, x: Array, spans: Span, inputs: Float[Array, "lead input"]) -> Emission:
         """The marginal density at each lead, batch shape (lead, channel); inputs at all leads."""
         return self.regression.at(x, direct_inputs(inputs, self.num_controls))
-
-    def path(
-        self, x: Array, spans: Span, inputs: Float[Array, "lead input"], *, key: Key
-    ) -> Float[Array, "lead channel"]:
-        """A joint draw over leads, correlated as the record's own increments are."""
-        constants = self.regression.constants
-        density = self.predict(x, spans, inputs).widened(constants["error_sd"])
-        return correlated_path(density, constants["lead_root"], key=key)
-
-    def transition(self, x: Array, span: Span, u: Array | None = None, *, key: Key) -> Array:
-        """The window moved on by its first lead, the plan held at `u`."""
-        leads = self.regression.constants["lead_sd"].shape[0]
-        held = jnp.zeros((leads, 0)) if u is None else jnp.broadcast_to(u, (leads, u.shape[-1]))
-        density = first_lead(self.predict(x, span, held))
-        return moved_on(x, density.widened(self.regression.constants["error_sd"]), key=key)
-
-    def observation(
-        self,
-        x: Array,
-        span: Span,
-        where: Array | None = None,
-        sd: Array | None = None,
-        u: Array | None = None,
-    ) -> Emission:
-        """The newest row, seen with the sensor's own noise."""
-        return read(self.regression, x, sd)
 
 
 def scale_unit(
@@ -160,17 +115,6 @@ def scale_unit(
     return constants["lead_sd"] * grown
 
 
-def read(regression: Regression, x: Array, sd: Array | None) -> Emission:
-    """The newest row through the sensor's own noise, and what the file's error has beyond the usual."""
-    more = None if sd is None else excess(sd, regression.constants["error_sd"])
-    return seen(x, regression.lags.supports, regression.df, more)
-
-
 def direct_inputs(inputs: Float[Array, "lead input"], num_controls: int) -> Array:
     """Controls at every lead, calendar at the first: the others follow from it."""
     return jnp.concatenate([inputs[:, :num_controls].ravel(), inputs[0, num_controls:]])
-
-
-def first_lead(density: Emission) -> Emission:
-    """The density of the first lead alone, batch shape (channel,)."""
-    return Emission(density.loc[0], density.scale[0], density.supports, density.df)

@@ -11,18 +11,17 @@ from abc import abstractmethod
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from numpyro.distributions import Distribution
 
 from assim.model import AbstractPointwise
-from assim.nn.counting import LEAST, deviation, excess, known_error, moments
-from assim.nn.emission import Emission, relative_scale
-from assim.nn.paths import correlated_path, lead_correlation_root
-from assim.nn.window import AbstractWindowed, moved_on, seen, window_state
+from assim.nn.counting import LEAST, deviation, known_error, moments
+from assim.nn.emission import Emission, directions, relative_scale
+from assim.nn.leads import AbstractLeads
+from assim.nn.paths import lead_correlation_root
+from assim.nn.window import LagWindow
 from assim.series import Layout, Window
-from assim.statespace import AbstractForecaster, Context, Span
+from assim.statespace import Span
 from assim.types import Array, Bool, Float, Key, Sites
 
 
@@ -42,7 +41,7 @@ class Guess(eqx.Module):
     sd: Float[Array, "lead channel"]
 
 
-class GuessingStateSpace[M: "AbstractGuess"](AbstractForecaster, AbstractWindowed):
+class GuessingStateSpace[M: "AbstractGuess"](AbstractLeads):
     """The state space of a baseline: its window, and a guess for each lead.
 
     Args:
@@ -58,43 +57,14 @@ class GuessingStateSpace[M: "AbstractGuess"](AbstractForecaster, AbstractWindowe
     layout: Layout = eqx.field(static=True)
 
     @property
-    def supports(self) -> tuple[str, ...]:
-        """Kind of each channel."""
-        return self.layout.supports
-
-    def init(self, context: Context, *, key: Key) -> Distribution:
-        """The window as observed."""
-        return window_state(context, self.model.needs().context)
+    def window(self) -> LagWindow:
+        """As many rows as the model needs."""
+        return LagWindow(self.model.needs().context, self.layout.supports, self.constants)
 
     def predict(self, x: Array, spans: Span, inputs: Float[Array, "lead input"]) -> Emission:
         """The guess with its spread, batch shape (lead, channel)."""
         guess = self.model.guess(x[0], x[1] > 0.5, self.layout, self.constants)
         return Emission(guess, self.scale, self.layout.supports)
-
-    def path(
-        self, x: Array, spans: Span, inputs: Float[Array, "lead input"], *, key: Key
-    ) -> Float[Array, "lead channel"]:
-        """A joint draw, its errors correlated over leads as the guess's own are."""
-        density = self.predict(x, spans, inputs).widened(self.constants["error_sd"])
-        return correlated_path(density, self.constants["lead_root"], key=key)
-
-    def transition(self, x: Array, span: Span, u: Array | None = None, *, key: Key) -> Array:
-        """The window moved on by the first lead."""
-        density = self.predict(x, span, jnp.zeros((0, 0)))
-        first = Emission(density.loc[0], density.scale[0], density.supports)
-        return moved_on(x, first.widened(self.constants["error_sd"]), key=key)
-
-    def observation(
-        self,
-        x: Array,
-        span: Span,
-        where: Array | None = None,
-        sd: Array | None = None,
-        u: Array | None = None,
-    ) -> Emission:
-        """The newest row, seen with the sensor's own noise."""
-        more = None if sd is None else excess(sd, self.constants["error_sd"])
-        return seen(x, self.layout.supports, None, more)
 
 
 class AbstractGuess(AbstractPointwise):
@@ -107,7 +77,7 @@ class AbstractGuess(AbstractPointwise):
     def constants(self, windows: Window, layout: Layout) -> Sites:
         """Mean of each channel; sd and correlation of the guess's errors at each lead."""
         y, mask = windows.context.y, windows.context.mask
-        circular = np.array([s == "circle" for s in layout.supports])
+        circular = directions(layout.supports)
         mean, sd = moments(y, mask, (0, 1), circular)
         counted: Sites = {"mean": mean, "error_sd": known_error(windows.context.sd, mask)}
         guess = jax.vmap(lambda v, p: self.guess(v, p, layout, counted))(y, mask)

@@ -13,15 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from numpyro.distributions import Distribution
 
 from assim.model import AbstractPointwise, Needs, named
-from assim.nn.counting import LEAST, deviation, excess, known_error, moments
-from assim.nn.emission import Emission, relative_scale
+from assim.nn.counting import LEAST, deviation, known_error, moments
+from assim.nn.emission import Emission, directions, relative_scale
+from assim.nn.leads import first_lead
 from assim.nn.paths import correlated_path
-from assim.nn.window import AbstractWindowed, moved_on, seen, window_state
+from assim.nn.window import AbstractWindowed, LagWindow, moved_on
 from assim.series import Layout, Window
-from assim.statespace import AbstractForecaster, Context, Span
+from assim.statespace import AbstractForecaster, Span
 from assim.types import Array, Bool, Float, Key, Sites
 
 
@@ -64,13 +64,9 @@ class Cycle(AbstractForecaster, AbstractWindowed):
         return Emission(loc, sd * relative_scale(c @ self.spread.T), self.layout.supports)
 
     @property
-    def supports(self) -> tuple[str, ...]:
-        """Kind of each channel."""
-        return self.layout.supports
-
-    def init(self, context: Context, *, key: Key) -> Distribution:
-        """The newest row as observed; nothing depends on it."""
-        return window_state(context, 1)
+    def window(self) -> LagWindow:
+        """The newest row alone; nothing depends on it."""
+        return LagWindow(1, self.layout.supports, self.constants)
 
     def predict(self, x: Array, spans: Span, inputs: Float[Array, "lead input"]) -> Emission:
         """The climatological density at each lead."""
@@ -89,21 +85,8 @@ class Cycle(AbstractForecaster, AbstractWindowed):
     def transition(self, x: Array, span: Span, u: Array | None = None, *, key: Key) -> Array:
         """The next row, drawn from the calendar."""
         phase = jnp.zeros((1, 0)) if u is None else u[None, self.layout.num_controls :]
-        density = self.at(phase)
-        first = Emission(density.loc[0], density.scale[0], density.supports)
-        return moved_on(x, first.widened(self.constants["error_sd"]), key=key)
-
-    def observation(
-        self,
-        x: Array,
-        span: Span,
-        where: Array | None = None,
-        sd: Array | None = None,
-        u: Array | None = None,
-    ) -> Emission:
-        """The newest row, seen with the sensor's own noise."""
-        more = None if sd is None else excess(sd, self.constants["error_sd"])
-        return seen(x, self.layout.supports, None, more)
+        density = first_lead(self.at(phase))
+        return moved_on(x, density.widened(self.constants["error_sd"]), key=key)
 
 
 class Climatology(AbstractPointwise):
@@ -123,7 +106,7 @@ class Climatology(AbstractPointwise):
 
     def constants(self, windows: Window, layout: Layout) -> Sites:
         """Mean, sd and known error of each channel, one-step correlation of what the calendar leaves."""
-        circular = np.array([s == "circle" for s in layout.supports])
+        circular = directions(layout.supports)
         y, mask = windows.y[:, 0], windows.mask[:, 0]
         before, both = windows.context.y[:, -1], mask & windows.context.mask[:, -1]
         mean, sd = moments(y, mask, 0, circular)

@@ -18,9 +18,9 @@ the forecast. Where no row of the memory was read, $\ell = m$ and $d_{h,a}$ is a
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from assim.nn.counting import LEAST, deviation, known_error, moments
+from assim.nn.emission import directions
 from assim.nn.paths import lead_correlation_root
 from assim.nn.window import newest
 from assim.series import Window
@@ -92,7 +92,7 @@ class Look(eqx.Module):
     def count(self, windows: Window) -> Sites:
         """Mean, sd, known error and step of each channel, what its change over each lead comes to at each age."""
         y, mask = windows.context.y, windows.context.mask
-        mean, sd = moments(y, mask, (0, 1), self._circular)
+        mean, sd = moments(y, mask, (0, 1), directions(self.supports))
         sd = jnp.maximum(sd, LEAST)
 
         def size(change: Array, told: Array, axes: tuple[int, ...]) -> Array:
@@ -120,8 +120,4 @@ class Look(eqx.Module):
 
     def difference(self, later: Array, earlier: Array) -> Array:
         """`later - earlier`, the short way round for directions; shape (..., channel)."""
-        return deviation(later, earlier, self._circular)
-
-    @property
-    def _circular(self) -> np.ndarray:
-        return np.array([s == "circle" for s in self.supports])
+        return deviation(later, earlier, directions(self.supports))

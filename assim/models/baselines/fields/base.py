@@ -5,6 +5,7 @@ $$z_k(x) \mid z_0 \sim \mathcal N\big(\mu_k(x), \sigma_k^2(x)\big), \qquad k = 1
 
 from abc import abstractmethod
 from collections.abc import Iterable
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ import numpyro.distributions as dist
 
 from assim.data.calendar import PERIODS
 from assim.model import AbstractGridded
+from assim.models.baselines.fields.reduction import smooth_root
 from assim.nn.emission import Emission
 from assim.nn.gridfield import AbstractGridField
 from assim.nn.openaxes import for_each, require_closing
@@ -25,6 +27,8 @@ STATES = 128
 """States of the record that are kept, in which an assimilation may begin."""
 FOLDS = 5
 """Parts of a record, each of which is foretold by what the others tell."""
+MODES = 64
+"""Modes that noise is made of."""
 LEAST = 1e-4
 """No deviation is taken to be smaller, in units of a field's scale."""
 
@@ -60,6 +64,17 @@ class AbstractFieldBaseline(AbstractGridded):
             raise ValueError(f"calendar={unknown} is unknown; choose from {sorted(PERIODS)}.")
         if not self.error >= 0:
             raise ValueError(f"error={self.error} must not be negative.")
+
+    def ground(self, layout: Layout, constants: Sites) -> dict[str, Any]:
+        """What any `AbstractGridField` is made of: where fields lie and may begin, how well they are read."""
+        return {
+            "states": constants["states"],
+            "sea": constants["sea"],
+            "error": jnp.full(len(layout.channels), self.error),
+            "grid": layout.grid,
+            "names": layout.channels,
+            "periodic": closing(self, layout),
+        }
 
     def density(self, ssm: AbstractMovedField, example: Stretch) -> Emission:
         """Of a stretch of the record around what its first field foretells, batch shape (lead, newest)."""
@@ -107,6 +122,24 @@ def basics(stretches: Stretch, layout: Layout) -> Sites:
     at = np.linspace(0, len(first) - 1, min(STATES, len(first))).round().astype(int)
     states = np.where(sea, first[at], centre[:, None]).reshape(at.size, -1)
     return arrays(centre=centre, scale=np.where(scale > 0, scale, 1.0), sea=sea, states=states)
+
+
+def noise(x: np.ndarray, sd: np.ndarray, held: Sites) -> dict[str, np.ndarray]:
+    """Noise of given deviations, as smooth as the leading modes of x; none on land.
+
+    Args:
+        x: what it is to be like, shape (n, newest), file units; 0 where missing.
+        sd: its deviation, shape (newest,), file units.
+        held: what `basics` counted.
+
+    Returns:
+        `root`, thin, shape (newest, mode); `floor`, what no mode tells, shape (newest,); file units.
+    """
+    scale = np.repeat(np.asarray(held["scale"], float), held["sea"].size)
+    sea = np.tile(held["sea"], held["scale"].size)
+    root = np.where(sea[:, None], smooth_root(x / scale, sd, MODES), 0.0)
+    left = np.maximum(sd**2 - (root**2).sum(axis=1), (LEAST * scale) ** 2)
+    return {"root": root, "floor": np.where(sea, np.sqrt(left), 0.0)}
 
 
 def folds(count: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -16,7 +16,6 @@ import numpy as np
 from assim.data.gridding import Grid
 from assim.model import named
 from assim.models.baselines.fields.base import (
-    LEAST,
     AbstractFieldBaseline,
     AbstractMovedField,
     arrays,
@@ -24,17 +23,14 @@ from assim.models.baselines.fields.base import (
     closing,
     factor,
     folds,
+    noise,
     plain,
 )
-from assim.models.baselines.fields.reduction import smooth_root
 from assim.models.baselines.fields.season import Season, season_of
 from assim.nn.lowrank import LowRankNoise
 from assim.series import Layout, Stretch
 from assim.statespace import Span
 from assim.types import Array, Bool, Float, Sites
-
-MODES = 64
-"""Modes of the anomalies that draws are made of."""
 
 
 class SeasonalField(AbstractMovedField):
@@ -76,7 +72,7 @@ class SeasonalField(AbstractMovedField):
         self, x: Float[Array, " state"], spans: Span, u: Float[Array, "lead input"]
     ) -> tuple[Array, Array]:
         """The mean of each season, and one variance for all leads."""
-        variance = (self.root**2).sum(axis=1) + self.floor**2
+        variance = LowRankNoise(self.root, self.floor).variance
         mean = jax.vmap(self.season.at)(u)
         return mean, jnp.broadcast_to(variance, mean.shape)
 
@@ -115,16 +111,11 @@ class FieldClimatology(AbstractFieldBaseline):
         count = np.maximum(mask.sum(axis=0), 1)
         sd = np.sqrt((new**2).sum(axis=0) / count)
         own = _apart(u, y, mask, season)
-        scale = np.repeat(np.asarray(held["scale"], float), held["sea"].size)
-        sea = np.tile(held["sea"], len(layout.channels))
-        root = np.where(sea[:, None], smooth_root(new / scale, sd, MODES), 0.0)
-        left = np.maximum(sd**2 - (root**2).sum(axis=1), (LEAST * scale) ** 2)
-        floor = np.where(sea, np.sqrt(left), 0.0)
         square = [
             (e**2).reshape(len(e), len(held["scale"]), -1).sum(axis=(0, 2)) for e in (own, new)
         ]
         share = np.where(square[1] > 0, square[0] / np.where(square[1] > 0, square[1], 1.0), 1.0)
-        return held | arrays(season=season, root=root, floor=floor, own=share)
+        return held | arrays(season=season, **noise(new, sd, held), own=share)
 
     def prior(self, layout: Layout, constants: Sites) -> SeasonalField:
         """A factor on the anomalies of each field."""
@@ -135,12 +126,7 @@ class FieldClimatology(AbstractFieldBaseline):
             root=size[:, None] * constants["root"],
             floor=size * constants["floor"],
             known=constants["own"],
-            states=constants["states"],
-            sea=constants["sea"],
-            error=jnp.full(len(layout.channels), self.error),
-            grid=layout.grid,
-            names=layout.channels,
-            periodic=closing(self, layout),
+            **self.ground(layout, constants),
         )
 
 

@@ -181,11 +181,6 @@ class DMD(AbstractFieldBaseline):
             decay=constants["decay"],
             known=constants["own"],
             scale=constants["scale"],
-            states=constants["states"],
-            sea=constants["sea"],
-            error=jnp.full(count, self.error),
-            grid=layout.grid,
-            names=layout.channels,
-            periodic=closing(self, layout),
             step=layout.step,
+            **self.ground(layout, constants),
         )

@@ -174,11 +174,6 @@ class FNO(AbstractFieldBaseline):
             centre=constants["centre"],
             scale=constants["scale"],
             fixed=constants["fixed"],
-            states=constants["states"],
-            sea=constants["sea"],
-            error=jnp.full(fields, self.error),
-            grid=layout.grid,
-            names=layout.channels,
-            periodic=closes,
             step=layout.step,
+            **self.ground(layout, constants),
         )

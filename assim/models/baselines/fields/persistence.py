@@ -14,23 +14,19 @@ import numpy as np
 from assim.data.gridding import Grid
 from assim.model import named
 from assim.models.baselines.fields.base import (
-    LEAST,
     AbstractFieldBaseline,
     AbstractMovedField,
     arrays,
     basics,
     closing,
     factor,
+    noise,
     plain,
 )
-from assim.models.baselines.fields.reduction import smooth_root
 from assim.nn.lowrank import LowRankNoise
 from assim.series import Layout, Stretch
 from assim.statespace import Span
 from assim.types import Array, Bool, Float, Sites
-
-MODES = 64
-"""Modes of the increments that noise is made of."""
 
 
 class StillField(AbstractMovedField):
@@ -71,7 +67,7 @@ class StillField(AbstractMovedField):
         self, x: Float[Array, " state"], spans: Span, u: Float[Array, "lead input"]
     ) -> tuple[Array, Array]:
         """The same, and a variance that grows with the lead."""
-        variance = (self.root**2).sum(axis=1) + self.floor**2
+        variance = LowRankNoise(self.root, self.floor).variance
         lead = jnp.cumsum(spans.dt) / self.step
         return jnp.broadcast_to(x, (lead.size, x.size)), lead[:, None] * variance
 
@@ -101,11 +97,7 @@ class FieldPersistence(AbstractFieldBaseline):
         share = np.sqrt(np.asarray(stretches.spans.dt[:, :1], float) / layout.step)
         increments = np.where(known, apart / share, 0.0)
         sd = np.sqrt((increments**2).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
-        scale = np.repeat(np.asarray(held["scale"], float), held["sea"].size)
-        sea = np.tile(held["sea"], len(layout.channels))
-        root = np.where(sea[:, None], smooth_root(increments / scale, sd, MODES), 0.0)
-        left = np.maximum(sd**2 - (root**2).sum(axis=1), (LEAST * scale) ** 2)
-        return held | arrays(root=root, floor=np.where(sea, np.sqrt(left), 0.0))
+        return held | arrays(**noise(increments, sd, held))
 
     def prior(self, layout: Layout, constants: Sites) -> StillField:
         """A factor on the increments of each field."""
@@ -114,11 +106,6 @@ class FieldPersistence(AbstractFieldBaseline):
         return StillField(
             root=size[:, None] * constants["root"],
             floor=size * constants["floor"],
-            states=constants["states"],
-            sea=constants["sea"],
-            error=jnp.full(len(layout.channels), self.error),
-            grid=layout.grid,
-            names=layout.channels,
-            periodic=closing(self, layout),
             step=layout.step,
+            **self.ground(layout, constants),
         )
