@@ -16,17 +16,17 @@ from assim.statespace import Span
 from tests.test_fields import front, later, readings
 
 SECOND = Span(jnp.asarray(1.0), jnp.zeros(0))
+MODEL = models.SemilinearOperator(modes=4, width=4, layers=1, substeps=1, error=0.3)
 
 
 @pytest.fixture(scope="module")
 def post():
     """Two operators that differ, from a short fit: what is tested is arithmetic, not skill."""
-    model = models.SemilinearOperator(modes=4, width=4, layers=1, substeps=1, error=0.3)
     method = inference.EnsembleMAP(2, num_steps=60, batch_size=16, learning_rate=2e-2)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The members were still moving")
         made = assim.infer(
-            model, front(20, 4, key=jax.random.key(1)), method, key=jax.random.key(0)
+            MODEL, front(20, 4, key=jax.random.key(1)), method, key=jax.random.key(0)
         )
     apart = xr.DataArray([[-0.3, 0.3]], dims=["chain", "draw"])
     return changed(made, **{"net.head.bias": lambda v: v + apart})
@@ -149,3 +149,23 @@ def test_runs_stores_and_tables_know_the_scores(post, tmp_path, key):
     np.testing.assert_allclose(
         table["log_score"].sel(model="operator", variable="h"), mean, rtol=1e-6
     )
+
+
+def test_a_variational_fit_forecasts_with_spread(key):
+    """One path of each draw of the guide, which differ by noise and by what is not known of the parameters."""
+    method = inference.SVI(400, learning_rate=2e-2, batch_size=16, num_draws=4, ascent=None)
+    train = front(20, 4, key=jax.random.key(1))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The ELBO was still rising")
+        fitted = assim.infer(MODEL, train, method, key=key, pointwise=0)
+    assert fitted["posterior"].sizes["draw"] == 4
+    truth = later(front(12, key=key))
+    past = truth.isel(time=slice(0, 10))
+    told = assim.forecast(fitted, past, 2, key=key, origins="2s", num_draws=4)
+    paths = told["predictions"]["h"]
+    wanted = truth["h"].sel(time=told["predictions"]["valid_time"])
+    error = np.sqrt(((paths.mean(("chain", "draw")) - wanted) ** 2).mean())
+    assert error < 0.5 * truth["h"].std()
+    assert (paths.std(("chain", "draw")) > 0).where(wanted.notnull(), True).all()
+    parts = told["uncertainty"]["h"].mean(("init_time", "x"))
+    assert (parts > 0).all()  # noise, and what the draws differ by

@@ -8,8 +8,11 @@ import jax
 from numpyro import handlers
 from numpyro.infer.util import constrain_fn, potential_energy, unconstrain_fn
 
-from assim.model import Problem
+from assim.model import AbstractGridded, Problem
 from assim.types import Array, Key, Sites
+
+OFTEN = "EnsembleMAP, SVI or Stein"
+"""What draws anew at each visit."""
 
 
 def potential(
@@ -18,6 +21,24 @@ def potential(
     """The potential energy at unconstrained `v`; of a random minibatch where `batch_size` and `key` are given."""
     model = problem if key is None else handlers.seed(problem, key)
     return potential_energy(model, (), {"batch_size": batch_size}, v)
+
+
+def require_one(problem: Problem, *, who: str, instead: str = OFTEN) -> None:
+    """Refuse a problem whose stretches are drawn at random: a density of one draw would be far too sure of it.
+
+    Args:
+        problem: prior and likelihood.
+        who: what needs a density that stays.
+        instead: what does not.
+
+    Raises:
+        TypeError: a model that draws something of its stretches at random.
+    """
+    if isinstance(problem.model, AbstractGridded) and problem.model.at_random():
+        raise TypeError(
+            f"{who} needs one density, and {type(problem.model).__name__} draws readings or noise of each training "
+            f"stretch at random (gain=, jitter= or weight=), anew at each visit: use {instead}."
+        )
 
 
 def prior_potential(problem: Problem, v: Sites) -> Array:

@@ -16,7 +16,7 @@ import numpy as np
 import optax
 
 from assim.inference.base import AbstractMethod, Draws
-from assim.inference.density import prior_potential
+from assim.inference.density import prior_potential, require_one
 from assim.inference.gaussian import (
     ELSE,
     GaussianPrior,
@@ -49,7 +49,8 @@ class EnsembleMAP(AbstractMethod):
         batch_size: windows in a step, the same for all members; None for all.
         randomisation: what makes members differ beside their anchors: `TargetNoise()`, `AnchorsOnly()` or
             `Bootstrap()`.
-        polish: L-BFGS iterations on all data afterwards, for small problems; 0 for none.
+        polish: L-BFGS iterations on all data afterwards, for small problems; 0 for none, and for what is drawn at
+            random anew at each visit.
     """
 
     num_members: int = 100
@@ -62,6 +63,8 @@ class EnsembleMAP(AbstractMethod):
     def run(self, problem: Problem, *, key: Key, watch: Watch, start: Sites | None = None) -> Draws:
         """Optimise all members; `stats["lp"]` is the log posterior density of each."""
         require_pointwise(problem, method="EnsembleMAP", others="NUTS, SVI or Stein")
+        if self.polish:
+            require_one(problem, who=f"EnsembleMAP(polish={self.polish})", instead="polish=0")
         prior = gaussian_prior(problem, method="EnsembleMAP")
         k_anchor, k_noise, k_batch = jax.random.split(key, 3)
         team = _Team(
@@ -115,9 +118,10 @@ def _loss(
     model = require_pointwise(problem, method="EnsembleMAP", others="NUTS, SVI or Stein")
     moving = problem.bind(v)
     still = None if held is None else problem.bind(held)
+    seen = problem.anew(visit)
 
     def score(window: Array) -> Array:
-        example = problem.example(window, visit)
+        example = seen.example(window)
         density = emission(model, moving, example, method="EnsembleMAP")
         known = density if still is None else emission(model, still, example, method="EnsembleMAP")
         known = jax.lax.stop_gradient(known)

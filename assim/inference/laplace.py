@@ -26,6 +26,7 @@ from assim.inference.density import (
     draw_start,
     potential,
     prior_potential,
+    require_one,
     to_unconstrained,
 )
 from assim.inference.gaussian import emission, require_pointwise
@@ -91,6 +92,7 @@ class Laplace(AbstractMethod):
     def run(self, problem: Problem, *, key: Key, watch: Watch, start: Sites | None = None) -> Draws:
         """Find the most probable parameters, take the curvature there and draw."""
         require_pointwise(problem, method="Laplace", others="NUTS, SVI or Stein")
+        require_one(problem, who="Laplace")
         k_init, k_map, k_draw = jax.random.split(key, 3)
         if start is None:
             v = jax.tree.map(lambda leaf: leaf[0], draw_start(problem, k_init, 1))

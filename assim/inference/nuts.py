@@ -17,6 +17,7 @@ from assim.inference.density import (
     constrain,
     draw_start,
     potential,
+    require_one,
     scattered,
     to_unconstrained,
 )
@@ -53,6 +54,7 @@ class NUTS(AbstractMethod):
 
     def run(self, problem: Problem, *, key: Key, watch: Watch, start: Sites | None = None) -> Draws:
         """Sample; `stats` hold divergences, energy, tree sizes and acceptance."""
+        require_one(problem, who="NUTS")
         k_init, k_map, k_jitter, k_chain = jax.random.split(key, 4)
         begin = draw_start(problem, k_init, self.num_chains)
         if start is not None or self.ascent is not None:

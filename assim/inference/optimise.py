@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from assim.inference.density import potential
+from assim.inference.density import potential, require_one
 from assim.inference.loop import Watch, run_chunks
 from assim.model import Problem
 from assim.types import Array, Key, PyTree, Sites
@@ -26,7 +26,8 @@ class Ascent(eqx.Module):
         num_steps: Adam steps.
         learning_rate: first learning rate of a cosine schedule.
         batch_size: windows in a step; None for all.
-        polish: L-BFGS iterations on all data afterwards; 0 for none.
+        polish: L-BFGS iterations on all data afterwards; 0 for none, and for what is drawn at random anew at each
+            visit.
     """
 
     num_steps: int = 2000
@@ -50,7 +51,10 @@ def most_probable(
 
     Raises:
         FloatingPointError: the loss stopped being finite.
+        TypeError: a polish of what is drawn at random anew at each visit.
     """
+    if ascent.polish:
+        require_one(problem, who=f"Ascent(polish={ascent.polish})", instead="polish=0")
     carry = (start, adam(ascent.learning_rate, ascent.num_steps).init(start))
 
     def chunk(carry: PyTree, first: Array, count: Array) -> tuple[PyTree, dict[str, Array]]:
@@ -116,9 +120,9 @@ def _adam_steps(
 
     def step(i: Array, state: PyTree) -> PyTree:
         (v, moments), losses = state
-        k_batch = jax.random.fold_in(key, first + i)
+        k_batch, seen = jax.random.fold_in(key, first + i), problem.anew(first + i)
         loss, slope = jax.value_and_grad(
-            lambda v: scale * potential(problem, v, batch_size=ascent.batch_size, key=k_batch)
+            lambda v: scale * potential(seen, v, batch_size=ascent.batch_size, key=k_batch)
         )(v)
         moves, moments = optimiser.update(slope, moments, v)
         return (optax.apply_updates(v, moves), moments), losses.at[i].set(loss)

@@ -100,10 +100,10 @@ def _steps(
 
     def step(i: Array, state: PyTree) -> PyTree:
         (particles, moments), losses = state
-        k_batch = jax.random.fold_in(key, first + i)
+        k_batch, seen = jax.random.fold_in(key, first + i), problem.anew(first + i)
         energy, slope = jax.vmap(
             jax.value_and_grad(
-                lambda v: potential(problem, v, batch_size=method.batch_size, key=k_batch)
+                lambda v: potential(seen, v, batch_size=method.batch_size, key=k_batch)
             )
         )(particles)
         flat = jax.vmap(lambda tree: ravel_pytree(tree)[0])

@@ -169,7 +169,7 @@ class _Machine:
         def step(i: Array, carry: PyTree) -> PyTree:
             state, losses = carry
             state = state._replace(rng_key=jax.random.fold_in(key, first + i))
-            state, loss = self.engine.update(state, problem, self.batch_size)
+            state, loss = self.engine.update(state, problem.anew(first + i), self.batch_size)
             return state, losses.at[i].set(scale * loss)
 
         state, losses = jax.lax.fori_loop(0, count, step, (state, jnp.zeros(CHUNK)))
