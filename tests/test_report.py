@@ -216,7 +216,7 @@ def test_calibration_is_told_apart_from_convergence(truth, scale, kind, words, t
     held = float(compare({"ar": tree}, truth)["coverage"].sel(level=0.9).mean())
     results = {"fit": make_posterior(chains=1), "ar": tree, "truth": truth}
     text = report(results, tmp_path / "r.html").read_text(encoding="utf-8")
-    said = f'<p class="{kind}">ar: the 90 % intervals hold {100 * held:.0f} % of temperature{words}'
+    said = f'<p class="{kind}">ar: the 90 % intervals hold {100 * held:.3g} % of temperature{words}'
     assert said in text
     assert ("does not count as calibrated" in text) is (kind == "advice")
     assert 'class="fine">Every fit converged' in text

@@ -17,6 +17,13 @@ from assim.cli.writing import require_place_of_file, save, written
 if TYPE_CHECKING:
     import xarray as xr
 
+Lyapunov = Annotated[
+    str | None,
+    typer.Option(
+        metavar="6h",
+        help="Tell how long forecasts of fields are valid in this, the inverse of the largest Lyapunov exponent.",
+    ),
+]
 FEW_LEADS = 4
 TABLES = (".nc", ".csv")
 
@@ -45,16 +52,19 @@ def compare(
             "--in-sample", help="Score forecasts of what their models were trained on, too."
         ),
     ] = False,
+    lyapunov_time: Lyapunov = None,
     quiet: Quiet = False,
 ) -> None:
     """Score forecasts, on the cells that all of them have."""
     from assim.comparing import compare as score
     from assim.report.collecting import of_fields, step_of, valid_times
+    from assim.report.fields import exponent_of
 
     if output is not None and output.suffix.lower() not in TABLES:
         raise ValueError(
             f"The scores cannot be written as {output}: give -o a name that ends in {' or '.join(TABLES)}."
         )
+    lyapunov = exponent_of(lyapunov_time)
     with nullcontext() if output is None else written(output) as unfinished:
         trees, records = _sorted(forecasts)
         if records:
@@ -76,6 +86,8 @@ def compare(
         if unfinished is not None:
             save_scores(scores, unfinished)
     show_scores(scores)
+    if lyapunov is not None:
+        _show_valid_times(trees, seen, lyapunov, quiet=quiet)
     for sentence in filter(None, scores.attrs["dropped"].splitlines()):
         say(f"- {sentence}", quiet=quiet)
     if output is not None:
@@ -93,6 +105,7 @@ def report(
         Path | None,
         typer.Option("--output", "-o", help="The page; RUN_DIR/report.html by default."),
     ] = None,
+    lyapunov_time: Lyapunov = None,
     quiet: Quiet = False,
 ) -> None:
     """Write one HTML page about a run."""
@@ -105,7 +118,8 @@ def report(
     held = collect(run_dir)
     for sentence in (*held.left_out, *lacking(held)):
         note(sentence, quiet=quiet)
-    say(f"The report is in {write_report(held, page)}.", quiet=quiet)
+    made = write_report(held, page, lyapunov_time=lyapunov_time)
+    say(f"The report is in {made}.", quiet=quiet)
 
 
 def show_scores(scores: xr.Dataset) -> None:
@@ -140,6 +154,23 @@ def save_scores(scores: xr.Dataset, path: Path) -> None:
         table(scores).to_csv(path)
     else:
         save(scores, path)
+
+
+def _show_valid_times(
+    trees: dict[str, xr.DataTree], truth: xr.Dataset, lyapunov: float, *, quiet: bool
+) -> None:
+    """Show how long forecasts of fields are of use, as a table on standard output."""
+    from assim.report.fields import EXPLAINED, valid_times_of
+
+    columns, rows, said = valid_times_of(trees, truth, lyapunov)
+    if rows:
+        heads = [*columns[:2], *(f">{column}" for column in columns[2:])]
+        show(heads, [[str(cell) for cell in row] for row in rows])
+        say(EXPLAINED, quiet=quiet)
+    elif not said:
+        said.append("--lyapunov-time is for forecasts of fields on a grid, and none of these is.")
+    for sentence in said:
+        note(sentence, quiet=quiet)
 
 
 def _skill(cell: xr.Dataset) -> str:

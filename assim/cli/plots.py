@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def draw_all(
     forecasts: Mapping[str, xr.DataTree],
-    posterior: xr.DataTree,
+    posteriors: Mapping[str, xr.DataTree],
     truth: xr.Dataset,
     scores: xr.Dataset,
     folder: Path,
@@ -25,7 +25,7 @@ def draw_all(
 
     Args:
         forecasts: forecast trees by name, the one to show first.
-        posterior: the fit whose training curve is drawn.
+        posteriors: fits by name whose training curves are drawn.
         truth: what happened.
         scores: what `compare` gave.
         folder: where the files go.
@@ -43,7 +43,7 @@ def draw_all(
         "coverage.png": _by_lead(scores, "coverage", forecasts[first]),
         "pit.png": _pits(scores, first),
         "reliability.png": _reliabilities(scores),
-        "training.png": _training(first, posterior),
+        "training.png": _training(posteriors),
     }
     import matplotlib.pyplot as plt
 
@@ -121,11 +121,11 @@ def _reliabilities(scores: xr.Dataset) -> Figure:
     return _one_legend(figure)
 
 
-def _training(name: str, posterior: xr.DataTree) -> Figure:
+def _training(posteriors: Mapping[str, xr.DataTree]) -> Figure:
     from assim import plotting
 
     figure, axes = _panels(1, 1)
-    plotting.training({name: posterior}, ax=axes[0][0])
+    plotting.training(posteriors, ax=axes[0][0])
     return figure
 
 

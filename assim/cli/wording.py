@@ -14,6 +14,7 @@ OPTIONS = {
     "update": "--update",
     "since": "--since",
     "members": "--members",
+    "lyapunov_time": "--lyapunov-time",
 }
 
 

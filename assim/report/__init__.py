@@ -11,27 +11,30 @@ import xarray as xr
 
 from assim.comparing import compare, elpds
 from assim.data.atomic import replacing
-from assim.data.describing import listed
 from assim.report.assimilations import assimilations
 from assim.report.collecting import Result, Run, collect, lacking
 from assim.report.convergence import COLUMNS, convergence
+from assim.report.fields import exponent_of
 from assim.report.figures import calibration_figures, fans, score_figures, training_figure
 from assim.report.pages import facts, heading, note, page, table
 from assim.report.provenance import provenance
+from assim.report.verdicts import covering, leading
 from assim.verifying import lead_words
 
 __all__ = ["report"]
 
-LEAST_HELD, MOST_HELD = 0.85, 0.95
-"""Between these shares of the truth a 90 % interval counts as calibrated."""
-CALIBRATED = f"{100 * LEAST_HELD:g} to {100 * MOST_HELD:g} %"
 CONVERGED = (
     "Every fit converged, by the checks in this table. Whether forecasts are calibrated is another question: "
     "see Calibration, or compare forecasts with what happened."
 )
 
 
-def report(run: str | Path | Mapping[str, Result] | Run, path: str | Path) -> Path:
+def report(
+    run: str | Path | Mapping[str, Result] | Run,
+    path: str | Path,
+    *,
+    lyapunov_time: str | None = None,
+) -> Path:
     """Write a page about a run, with figures, tables, convergence and provenance inside.
 
     Args:
@@ -40,15 +43,18 @@ def report(run: str | Path | Mapping[str, Result] | Run, path: str | Path) -> Pa
             `{"ar": posterior, "ar forecast": forecast, "scores": scores, "truth": dataset}`;
             or what `collect` made of them.
         path: the HTML file; nothing is left there when something fails.
+        lyapunov_time: the inverse of the largest Lyapunov exponent, such as "6h" or "1.5s", in which the leads of
+            forecasts of fields are told and drawn.
 
     Returns:
         The path.
 
     Raises:
         FileNotFoundError: if there is no such directory.
-        ValueError: if there is nothing to report.
+        ValueError: if there is nothing to report, or the Lyapunov time is none.
         OSError: if the file cannot be written.
     """
+    lyapunov = exponent_of(lyapunov_time)
     held = run if isinstance(run, Run) else collect(run)
     scores = held.scores
     if scores is None and held.truth is not None and held.forecasts:
@@ -62,7 +68,7 @@ def report(run: str | Path | Mapping[str, Result] | Run, path: str | Path) -> Pa
         ("Scores", _scores(scores)),
         ("Calibration", calibration),
         ("Ranking by log score", _ranking(held)),
-        ("Forecasts", fans(held.forecasts, held.truth, _baseline(scores))),
+        ("Forecasts", fans(held.forecasts, held.truth, _baseline(scores), lyapunov)),
         ("Assimilation", assimilations(held.assimilations, held.truth)),
         ("Convergence", _convergence(held)),
         ("Provenance", "".join(provenance(name, tree) for name, tree in trees.items())),
@@ -102,7 +108,8 @@ def _scores(scores: xr.Dataset | None) -> str:
         return ""
     count = scores.sizes["lead_time"]
     leads = sorted({0, max(count // 4 - 1, 0), max(count // 2 - 1, 0), count - 1})
-    body = ""
+    ranked = "crps_skill" in scores and scores.sizes["model"] > 1
+    body = note(leading(scores)) if ranked else ""
     for name in map(str, scores["variable"].values):
         units = str(scores["units"].sel(variable=name).item()) if "units" in scores.coords else ""
         body += heading(f"{name.replace('_', ' ')} ({units})" if units else name.replace("_", " "))
@@ -133,26 +140,8 @@ def _score_table(at: xr.Dataset) -> str:
 
 def _coverage(scores: xr.Dataset) -> str:
     """Say of every model what share of the truth its 90 % intervals hold, and warn where that is not about 90 %."""
-    inside = scores["coverage"].sel(level=0.9).weighted(scores["n"]).mean("lead_time")
-    body = ""
-    for model in map(str, scores["model"].values):
-        of_model = inside.sel(model=model).dropna("variable")
-        worst_first = of_model[np.argsort(-abs(of_model.values - 0.9))]
-        told = [_share_held(str(at["variable"].item()), float(at)) for at in worst_first]
-        sound = bool(((of_model >= LEAST_HELD) & (of_model <= MOST_HELD)).all())
-        ending = (
-            "." if sound else f": outside {CALIBRATED} a forecast does not count as calibrated."
-        )
-        if told:
-            kind = "fine" if sound else "advice"
-            body += note(f"{model}: the 90 % intervals hold {listed(told)}{ending}", kind)
-    return body
-
-
-def _share_held(variable: str, share: float) -> str:
-    """Say what share of a channel the intervals hold, and what is wrong with them."""
-    fault = " (too narrow)" if share < LEAST_HELD else " (too wide)" if share > MOST_HELD else ""
-    return f"{100 * share:.0f} % of {variable.replace('_', ' ')}{fault}"
+    verdicts = (covering(scores, model) for model in map(str, scores["model"].values))
+    return "".join(note(said, "fine" if sound else "advice") for said, sound in verdicts if said)
 
 
 def _ranking(held: Run) -> str:

@@ -27,40 +27,96 @@ VALID = (
     "forecasts",
     "valid to the end",
 )
+IN_LYAPUNOV = "in Lyapunov times"
 EXPLAINED = (
     f"Valid prediction time: the first lead at which the error of the mean exceeds {THRESHOLD:g} standard "
     "deviations of the truth, median over origins. A forecast that is valid to the end counts with its last lead."
 )
 
 
-def fields_by_lead(forecasts: Mapping[str, xr.DataTree], truth: xr.Dataset | None) -> str:
+def fields_by_lead(
+    forecasts: Mapping[str, xr.DataTree],
+    truth: xr.Dataset | None,
+    lyapunov: float | None = None,
+) -> str:
     """Draw error and anomaly correlation of all forecasts of a field, and say how long they are of use.
 
     Args:
         forecasts: forecast trees by name.
         truth: what happened, or None.
+        lyapunov: the largest Lyapunov exponent, 1/s, in whose inverse leads are drawn and told; or None.
 
     Returns:
         HTML, empty where there is no field or no truth.
     """
-    held = {model: scoring.field_axes(tree) for model, tree in forecasts.items()}
-    names = dict.fromkeys(name for fields in held.values() for name in fields)
-    body, rows, said = "", [], []
-    for name in [n for n in names if truth is not None and n in truth][:MOST_CHANNELS]:
-        assert truth is not None
+    if truth is None:
+        return ""
+    columns, rows, said = valid_times_of(forecasts, truth, lyapunov)
+    told = dict.fromkeys(str(row[0]) for row in rows)
+    body = ""
+    for name in told:
         scores: dict[str, xr.Dataset] = {}
-        for model in (m for m in forecasts if name in held[m]):
+        for model in (str(row[1]) for row in rows if row[0] == name):
             try:
-                rows.append([name, model, *_valid(forecasts[model], truth, name)])
                 scores[model] = scoring.error_by_lead(forecasts[model], truth, name)
             except ValueError as reason:
                 said.append(f"{model}: {reason}")
-        panels = [partial(_by_lead, scores, s) for s in ("rmse", "anomaly_correlation")]
+        panels = [partial(_by_lead, scores, s, lyapunov) for s in ("rmse", "anomaly_correlation")]
         if scores:
             body += figure(panels, f"{name}: error and anomaly correlation by lead, by area")
-    body += (table(VALID, rows) + note(EXPLAINED)) if rows else ""
+    body += (table(columns, rows) + note(EXPLAINED)) if rows else ""
     body += "".join(note(line) for line in said)
     return heading("Fields by lead time") + body if body else ""
+
+
+def valid_times_of(
+    forecasts: Mapping[str, xr.DataTree], truth: xr.Dataset, lyapunov: float | None = None
+) -> tuple[tuple[str, ...], list[list[object]], list[str]]:
+    """Tabulate how long forecasts of fields are of use.
+
+    Args:
+        forecasts: forecast trees by name.
+        truth: what happened.
+        lyapunov: the largest Lyapunov exponent, 1/s, or None.
+
+    Returns:
+        Heads of columns, a row for each field of each forecast, and sentences on those that cannot be judged.
+    """
+    held = {model: scoring.field_axes(tree) for model, tree in forecasts.items()}
+    names = dict.fromkeys(name for fields in held.values() for name in fields)
+    rows: list[list[object]] = []
+    said = []
+    for name in [n for n in names if n in truth][:MOST_CHANNELS]:
+        for model in (m for m in forecasts if name in held[m]):
+            try:
+                rows.append([name, model, *_valid(forecasts[model], truth, name, lyapunov)])
+            except ValueError as reason:
+                said.append(f"{model}: {reason}")
+    return (VALID if lyapunov is None else (*VALID[:3], IN_LYAPUNOV, *VALID[3:])), rows, said
+
+
+def exponent_of(lyapunov_time: str | None) -> float | None:
+    """The largest Lyapunov exponent, 1/s, whose inverse is given.
+
+    Args:
+        lyapunov_time: a span as pandas reads it, such as "6h" or "1.5s"; or None.
+
+    Raises:
+        ValueError: it is no span, or not above 0.
+    """
+    import pandas as pd
+
+    if lyapunov_time is None:
+        return None
+    try:
+        seconds = pd.Timedelta(lyapunov_time).total_seconds()
+    except (ValueError, TypeError):
+        seconds = 0.0
+    if not seconds > 0:
+        raise ValueError(
+            f"lyapunov_time={lyapunov_time!r} is no span of time above 0: write it as '6h' or '1.5s'."
+        )
+    return 1.0 / seconds
 
 
 def fields_ahead(model: str, tree: xr.DataTree, truth: xr.Dataset | None) -> str:
@@ -137,20 +193,27 @@ def _energy(caption: str, tree: xr.DataTree, truth: xr.Dataset | None, name: str
         return note(reason)
 
 
-def _valid(tree: xr.DataTree, truth: xr.Dataset, name: str) -> list[object]:
-    """Median, shortest and longest valid prediction time, how many there are, and how many do not end."""
+def _valid(tree: xr.DataTree, truth: xr.Dataset, name: str, lyapunov: float | None) -> list[object]:
+    """Median, shortest and longest valid prediction time, how many there are, and how many do not end.
+
+    Behind the median, where a Lyapunov exponent is given, the same in Lyapunov times.
+    """
     found = scoring.valid_prediction_time(tree, truth, name, threshold=THRESHOLD)
     times = found["prediction_time"].values
     known = ~np.isnat(times)
     if not known.any():
-        return ["–", "–", "–", 0, 0]
+        return ["–"] * (3 + (lyapunov is not None)) + [0, 0]
     times, ended = np.sort(times[known]), found["exceeded"].values[known]
-    chosen = (times[(times.size - 1) // 2], times[0], times[-1])
-    return [*map(lead_words, chosen), times.size, int((~ended).sum())]
+    middle = times[(times.size - 1) // 2]
+    turned = [] if lyapunov is None else [f"{middle / np.timedelta64(1, 's') * lyapunov:.3g}"]
+    extent = map(lead_words, (times[0], times[-1]))
+    return [lead_words(middle), *turned, *extent, times.size, int((~ended).sum())]
 
 
-def _by_lead(scores: Mapping[str, xr.Dataset], score: str, ax: Axes) -> None:
-    plotting.plot_error_by_lead(scores, score, ax=ax)
+def _by_lead(
+    scores: Mapping[str, xr.Dataset], score: str, lyapunov: float | None, ax: Axes
+) -> None:
+    plotting.plot_error_by_lead(scores, score, lyapunov=lyapunov, ax=ax)
 
 
 def _spectrum(tree: xr.DataTree, truth: xr.Dataset | None, name: str, ax: Axes) -> None:

@@ -50,10 +50,13 @@ def calibration_figures(
 
 
 def fans(
-    forecasts: Mapping[str, xr.DataTree], truth: xr.Dataset | None, baseline: str | None
+    forecasts: Mapping[str, xr.DataTree],
+    truth: xr.Dataset | None,
+    baseline: str | None,
+    lyapunov: float | None = None,
 ) -> str:
     """Draw one forecast of every channel or field, and the split of its variance by lead time."""
-    body = fields_by_lead(forecasts, truth)
+    body = fields_by_lead(forecasts, truth, lyapunov)
     for model, tree in forecasts.items():
         fields = scoring.field_axes(tree)
         held = list(map(str, scoring.predictions(tree).data_vars))

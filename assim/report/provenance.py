@@ -11,6 +11,7 @@ from assim.report.pages import facts, heading
 SHOWN = (
     "model",
     "method",
+    "pool",
     "filter",
     "assimilated",
     "update",

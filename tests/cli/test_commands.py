@@ -184,26 +184,37 @@ def test_a_report_names_what_is_lacking(run_dir, tmp_path, capsys):
     assert "CRPS" in (tmp_path / "report.html").read_text()
 
 
+FITTED = {"departures", "autoregressive", "persistence"}
+
+
 @pytest.mark.slow
 def test_demo_leaves_a_whole_run(tmp_path):
-    check_demo(tmp_path / "demo", [], {"autoregressive", "persistence", "climatology", "var"})
+    check_demo(tmp_path / "demo", [], FITTED | {"climatology", "var"})
 
 
 def test_demo_is_wired_through(tmp_path, capsys):
-    check_demo(tmp_path / "demo", ["--quick", "--quiet"], {"autoregressive", "persistence"}, 30)
+    check_demo(tmp_path / "demo", ["--quick", "--quiet"], FITTED, 30)
     said = capsys.readouterr().out
     assert "skill against persistence" in said and "report.html" in said
+    with xr.open_dataset(tmp_path / "demo" / "scores.nc", engine="h5netcdf") as scores:
+        first = str(scores["model"].values[0])
+    assert f"By mean skill against persistence {first} (" in said
+    assert f"{first}: the 90 % intervals hold" in said
 
 
 def check_demo(out, options, models, minutes=360):
     assert run(["demo", "--out", str(out), *options]) == 0
     names = {path.name for path in out.iterdir()}
     plots = {"fan.png", "crps.png", "coverage.png", "pit.png", "reliability.png", "training.png"}
-    trees = {f"{m}.nc" for m in models} | {f"{m}_forecast.nc" for m in models}
+    trees = {f"{m}.nc" for m in models} | {f"{m}_forecast.nc" for m in {"pool", *models}}
     assert names == plots | trees | {"report.html", "scores.nc", "scores.csv", "truth.nc"}
     with xr.open_dataset(out / "scores.nc", engine="h5netcdf") as scores:
-        assert set(scores["model"].values) == models
+        assert set(scores["model"].values) == {"pool", *models}
+        skill = scores["crps_skill"].mean(("variable", "lead_time"))
+        assert (skill.diff("model") <= 0).all()
         assert scores["lead_time"].values[-1] == np.timedelta64(minutes, "m")
+    joined = read_tree(out / "pool_forecast.nc")
+    assert json.loads(joined.attrs["pool"]) == {"departures": 0.5, "autoregressive": 0.5}
     truth = read_tree(out / "truth.nc").to_dataset()
     for model in models:
         tree = read_tree(out / f"{model}.nc")

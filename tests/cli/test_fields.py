@@ -1,6 +1,7 @@
 """Fields on a grid from the shell: a learned operator and baselines, buoys, months, and what is refused."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ import xarray as xr
 from assim import filters, models
 from assim.cli import run
 from assim.cli.choosing import chosen
+from assim.scoring import valid_prediction_time
 from assim.tree import read_tree
+from assim.verifying import lead_words
 from tests.synthetic_fields import make_fields
 
 MONTHS = (np.datetime64("2001-01", "M") + np.arange(36)).astype("datetime64[ns]")
@@ -167,6 +170,21 @@ def test_monthly_truth_is_compared_as_it_is(folder, forecasts, tmp_path, capsys)
         done("compare", *pair, "--truth", short, "--baseline", pair[1].stem)
         said = capsys.readouterr()
         assert "put on the clock" not in said.err and "sst (degC)" in said.out
+        assert "Lyapunov" not in said.out
+
+
+def test_how_long_a_forecast_is_valid_is_told_in_lyapunov_times(folder, forecasts, refused, capsys):
+    asked = ["--truth", folder / "sst.nc", "--lyapunov-time"]
+    done("compare", *forecasts, *asked, "10D")
+    said = capsys.readouterr().out
+    told = valid_prediction_time(read_tree(forecasts[1]), sea())["prediction_time"].values
+    middle = np.sort(told)[2]
+    row = next(line for line in said.split("in Lyapunov times")[1].splitlines() if "stays" in line)
+    cells = re.split(" {2,}", row.strip())
+    assert cells[1:3] == [lead_words(middle), f"{middle / np.timedelta64(10, 'D'):.3g}"]
+    assert "--lyapunov-time soon is no span of time above 0" in refused(
+        "compare", *forecasts, *asked, "soon"
+    )
 
 
 def test_a_report_shows_maps(folder, forecasts, tmp_path, capsys):
@@ -224,6 +242,15 @@ def test_a_gain_is_fitted_on_what_is_held_and_corrects_by_itself(
     out = tmp_path / "an.nc"
     done("assimilate", observing, folder / "buoys.nc", "-o", out, "--filter", "observer")
     assert capsys.readouterr().out.startswith("Observer on sst: 9 cycles from 2003-04-01")
+    ahead = tmp_path / "ahead.nc"
+    done("forecast", observing, out, "-o", ahead, "--horizon", 2, "--origins", "last")
+    assert "1 forecast, 2 months ahead, from 2003-12-01" in capsys.readouterr().out
+    told, left = (
+        read_tree(p)[g].to_dataset() for p, g in ((ahead, "predictions"), (out, "analysis"))
+    )
+    assert told.sizes["draw"] == left.sizes["draw"] and told.sizes["lead_time"] == 2
+    wet = left["sst_mean"].squeeze().isel(time=-1).notnull()
+    np.testing.assert_array_equal(told["sst"].notnull().all(["draw", "lead_time"]).squeeze(), wet)
     assert json.loads(read_tree(out).attrs["filter"])["type"] == "Observer"
 
 

@@ -262,7 +262,7 @@ def test_legends_cover_nothing(forecast, truth, scores):
 
 def test_figures_of_the_demo_share_one_legend(forecast, truth, scores, tmp_path, monkeypatch):
     monkeypatch.setattr(plt, "close", lambda figure: None)
-    names = draw_all({"ar": forecast}, make_posterior(), truth, scores, tmp_path)
+    names = draw_all({"ar": forecast}, {"ar": make_posterior()}, truth, scores, tmp_path)
     figures = dict(zip(names, map(plt.figure, plt.get_fignums()), strict=True))
     monkeypatch.undo()
     for name in ("fan.png", "crps.png", "coverage.png", "pit.png", "reliability.png"):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from assim import scoring
+from assim import plotting, scoring
 from assim.report import report
 from assim.report.collecting import collect
-from assim.report.fields import fields_by_lead
+from assim.report.fields import exponent_of, fields_by_lead
 from tests.synthetic_assimilation import without_members
 from tests.synthetic_fields import make_field_assimilation, make_field_forecast, make_fields
 
@@ -56,6 +56,31 @@ def test_valid_prediction_times_are_tabled():
     wanted = [f"{t:g} s" for t in (times[4], times[0], times[-1])]
     assert rows[1][2:] == [*wanted, "9", str(int((~told["exceeded"]).sum()))]
     assert fields_by_lead(trees, None) == "" == fields_by_lead(trees, truth.rename(sst="other"))
+
+
+def test_valid_prediction_times_are_told_in_lyapunov_times(tmp_path):
+    truth = make_fields(axes=1)
+    trees = {"wild": make_field_forecast(truth, error=1.2, seed=1)}
+    times = np.sort(scoring.valid_prediction_time(trees["wild"], truth)["prediction_time"].values)
+    path = report(trees | {"truth": truth}, tmp_path / "r.html", lyapunov_time="2s")
+    text = path.read_text(encoding="utf-8")
+    heads = re.findall("<th>(.*?)</th>", text)
+    middle = times[4] / np.timedelta64(2, "s")
+    assert heads[heads.index("valid prediction time") + 1] == "in Lyapunov times"
+    assert f"<td>{2 * middle:g} s</td><td>{middle:.3g}</td>" in text
+    assert "in Lyapunov times" not in fields_by_lead(trees, truth)
+    for wrong in ("soon", "-2s", "0s"):
+        with pytest.raises(ValueError, match=f"lyapunov_time='{wrong}' is no span of time above 0"):
+            report(trees, tmp_path / "r.html", lyapunov_time=wrong)
+
+
+def test_leads_are_drawn_in_lyapunov_times(monkeypatch):
+    truth, asked = make_fields(axes=1), []
+    drawn = plotting.plot_error_by_lead
+    spy = lambda *a, lyapunov, **k: asked.append(lyapunov) or drawn(*a, lyapunov=lyapunov, **k)  # noqa: E731
+    monkeypatch.setattr("assim.plotting.plot_error_by_lead", spy)
+    fields_by_lead({"wave": make_field_forecast(truth, members=4)}, truth, exponent_of("4s"))
+    assert asked == [0.25, 0.25]
 
 
 def test_a_truth_of_elsewhere_is_said_and_left_out():
