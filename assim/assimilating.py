@@ -101,8 +101,9 @@ def assimilate(
     Returns:
         A tree with `background` and `analysis` (each variable of the state: members on (chain, draw, time, ...),
         and `_mean` and `_sd` beside them), `innovation` (reading minus background, its `_sd` and `_log_score`,
-        `_after`: reading minus analysis, `_error`: of the reading itself; `normalised` and `lost` by time),
-        `observed_data` and `belief`; `log_likelihood` where each draw ran a filter of its own.
+        `_after`: reading minus analysis, `_error`: of the reading itself; by time `normalised`, the mean square of
+        innovations, each in units of its own `_sd`, and `lost`), `observed_data` and `belief`; `log_likelihood`
+        where each draw ran a filter of its own.
 
     Raises:
         ValueError: a record that the model cannot be seen in, times before the state's, more parameters than

@@ -31,7 +31,7 @@ from assim.types import Array, Key
 MEASURES = {
     "log_score": "mean log predictive density of a reading, internal units; higher is better",
     "crps": "mean CRPS of a reading, the belief taken for a Normal, internal units; lower is better",
-    "normalised": "mean square of innovations in units of their standard deviation; 1 is consistent",
+    "normalised": "mean square of innovations, each in units of its standard deviation; 1 is consistent",
 }
 
 

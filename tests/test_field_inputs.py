@@ -168,7 +168,10 @@ def test_each_run_goes_by_a_plan_of_its_own(post, key):
 def seen(truth, *, key):
     at = np.arange(0, 16, 5)
     noise = 0.2 * np.asarray(jax.random.normal(key, (truth.sizes["time"], at.size)))
-    read = {"h": (("time", "sensor"), truth["h"].values[:, at] + noise), "wind": truth["wind"]}
+    read = {
+        "h": (("time", "sensor"), truth["h"].values[:, at] + noise, METRES),
+        "wind": truth["wind"],
+    }
     return xr.Dataset(read, {"time": truth["time"], "position_0": ("sensor", at.astype(float))})
 
 

@@ -1,6 +1,7 @@
 """Fields from fit to forecast: one model through `infer`, `restore`, `forecast`, `assimilate` and `compare`."""
 
 import warnings
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -49,7 +50,7 @@ def readings(truth, *, key):
     at = SENSORS.astype(int)
     noise = 0.3 * np.asarray(jax.random.normal(key, (truth.sizes["time"], at.size)))
     return xr.Dataset(
-        {"h": (("time", "sensor"), truth["h"].values[:, at] + noise)},
+        {"h": (("time", "sensor"), truth["h"].values[:, at] + noise, {"units": "m"})},
         coords={"time": truth["time"], "position_0": ("sensor", SENSORS)},
     )
 
@@ -145,12 +146,37 @@ def test_other_units_are_brought_to_those_of_the_fit(post, key):
     np.testing.assert_allclose(one, other, atol=1e-4)
     read = readings(truth, key=key)
     wide = read.assign(h=(read["h"] * 100.0).assign_attrs(units="cm"))
-    read["h"].attrs["units"] = "m"
     one, other = (
         assim.assimilate(post, ds, filters.ETKF(9), key=key)["analysis"]["h_mean"]
         for ds in (read, wide)
     )
     np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def test_fields_and_readings_without_units_are_met_with_a_warning(post, key):
+    truth = later(front(10, key=key))
+    read = readings(truth, key=key)
+    says, chosen = "'h' tells no units: it is taken in those of the fit, m", filters.ETKF(9)
+    plain = [ds.assign(h=ds["h"].drop_attrs(deep=False)) for ds in (truth, read)]
+    with pytest.warns(UserWarning, match=says) as said:
+        ahead = assim.forecast(post, plain[0], 2, key=key, origins="last", num_draws=4)
+        told = assim.assimilate(post, plain[1], chosen, key=key)
+    assert [Path(w.filename).name for w in said] == ["test_fields.py"] * 2
+    wanted = assim.forecast(post, truth, 2, key=key, origins="last", num_draws=4)
+    np.testing.assert_array_equal(ahead["predictions"]["h"], wanted["predictions"]["h"])
+    wanted = assim.assimilate(post, read, chosen, key=key)
+    np.testing.assert_array_equal(told["analysis"]["h"], wanted["analysis"]["h"])
+
+
+def test_an_error_without_units_has_those_of_its_reading(post, key):
+    read = readings(later(front(6, key=key)), key=key)
+    told = read.assign(h_sd=read["h"].drop_attrs(deep=False) * 0.0 + 0.2)
+    wide = told.assign(h=(read["h"] * 100.0).assign_attrs(units="cm"), h_sd=told["h_sd"] * 100.0)
+    one, other = (
+        assim.assimilate(post, ds, filters.ETKF(9), key=key)["analysis"]["h_sd"]
+        for ds in (told, wide)
+    )
+    np.testing.assert_allclose(one, other, rtol=1e-3)
 
 
 def test_a_record_in_two_parts_is_filtered_as_the_whole(post, key):
@@ -219,7 +245,7 @@ def test_two_axes_land_and_a_calendar_go_the_same_way(key):
     assert told["predictions"]["sst"].dims[-2:] == ("lat", "lon")
     buoys = xr.Dataset(
         {
-            "sst": (("time", "sensor"), values[60:, [1, 5, 6], [2, 8, 1]]),
+            "sst": (("time", "sensor"), values[60:, [1, 5, 6], [2, 8, 1]], {"units": "degC"}),
             "sst_sd": (("time", "sensor"), np.full((12, 3), 0.1)),
         },
         coords={
@@ -249,8 +275,9 @@ def test_readings_far_apart_are_met_with_advice(post, key):
     read = readings(later(front(12, key=key)), key=key).isel(time=slice(None, None, 3))
     with pytest.warns(
         UserWarning, match="Readings lie up to 3 s apart, and the fields of the fit 1 s"
-    ):
+    ) as said:
         assim.assimilate(post, read, filters.ETKF(20), key=key, members=0)
+    assert [Path(w.filename).name for w in said] == ["test_fields.py"]  # where a user looks
 
 
 def test_readings_near_each_other_and_sensors_far_round_are_met_with_advice(post, key):

@@ -92,7 +92,8 @@ def test_verbs_take_it(post, key):
         "time": times + np.arange(6) * np.timedelta64(1, "s"),
         "position_0": ("sensor", np.arange(0.0, 32.0, 4.0)),
     }
-    seen = xr.Dataset({"h": (("time", "sensor"), 5.0 + np.zeros((6, 8)))}, coords=coords)
+    read = (("time", "sensor"), 5.0 + np.zeros((6, 8)), {"units": "m"})
+    seen = xr.Dataset({"h": read}, coords=coords)
     told = assim.assimilate(finer, seen, filters.Observer(), key=key)
     assert told["analysis"]["h_mean"].sizes["x"] == 64
 

@@ -13,7 +13,7 @@ from assim.assimilation.scene import AsItIs, Scene, Table, Units
 from assim.data.columns import Columns
 from assim.data.driving import Controls
 from assim.data.gridding import Grid
-from assim.data.units import agree, convert, convert_difference
+from assim.data.units import agree, convert, convert_difference, warn_of_none
 from assim.filters.base import Dynamics
 from assim.gridded import controls_for, inputs_of, require_known
 from assim.model import AbstractGridded
@@ -106,11 +106,14 @@ def _require_one_run(u: np.ndarray, controls: Controls) -> None:
 
 
 def _in_units_of_fit(fitted: Fitted, ds: xr.Dataset) -> xr.Dataset:
-    """Readings and their errors in the units of the fields that were learned from."""
-    for name in fitted.layout.channels:
+    """Readings, and their errors, in the units of the fields of the fit; an error has those of its reading."""
+    for name in (n for n in fitted.layout.channels if n in ds):
         wanted = str(fitted.frame["attrs"].get(name, {}).get("units", ""))
+        read = str(ds[name].attrs.get("units", ""))
+        if wanted and not read:
+            warn_of_none(name, wanted, stacklevel=5)
         for held, change in ((name, convert), (f"{name}_sd", convert_difference)):
-            own = str(ds[held].attrs.get("units", "")) if held in ds else ""
+            own = str(ds[held].attrs.get("units", read)) if held in ds else ""
             if own and wanted and not agree(own, wanted):
                 attrs = ds[held].attrs | {"units": wanted}
                 ds = ds.assign({held: change(ds[held], own, wanted).assign_attrs(attrs)})
@@ -156,7 +159,7 @@ def _require_at_sea(ssm: AbstractOnGrid, where: np.ndarray, seen: Observed) -> N
             f"{_read(grid, where, lost[0], sensors)}, more than once round the grid, and is taken for the place "
             "there: check its coordinates and their units.",
             UserWarning,
-            stacklevel=6,
+            stacklevel=5,
         )
     nearest = np.round(position).astype(int) % np.array(grid.sizes)
     place = np.ravel_multi_index(tuple(np.moveaxis(nearest, -1, 0)), grid.sizes)
@@ -179,14 +182,14 @@ def _warn_of_spans(fitted: Fitted, seen: Observed) -> None:
             "learned such steps is off in shorter ones; bring readings to its clock, as "
             "ds.resample(time=...).mean(), or fit a record of such steps with spans=.",
             UserWarning,
-            stacklevel=6,
+            stacklevel=5,
         )
     if longest > most:
         warnings.warn(
             f"Readings lie up to {longest:g} s apart, and the fields of the fit {fitted.layout.step:g} s: insert "
             "rows without readings at that step (ds.reindex(time=...)), so that the model steps as it learned.",
             UserWarning,
-            stacklevel=6,
+            stacklevel=5,
         )
 
 

@@ -102,7 +102,10 @@ def _innovation(
 
 
 def _normalised(residual: np.ndarray, sd: np.ndarray) -> np.ndarray:
-    """Mean over channels of (innovation / its standard deviation)^2, shape (time,); NaN where nothing was read."""
+    """Mean over channels of (innovation / its standard deviation)^2, shape (time,); NaN where nothing was read.
+
+    Each is taken by itself: not d' inv(S) d over the number of readings, with S their covariance.
+    """
     read = ~np.isnan(residual)
     square = np.where(read, (residual / np.where(sd > 0, sd, 1.0)) ** 2, 0.0).sum(axis=1)
     count = read.sum(axis=1)

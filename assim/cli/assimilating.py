@@ -13,7 +13,7 @@ from assim.cli.choosing import FILTERS, SYSTEMS, chosen_filter
 from assim.cli.fitting import Output
 from assim.cli.kinds import read
 from assim.cli.opening import Quality, names_in, open_record
-from assim.cli.recording import fit_and_files, readings, record, tell_units, unseen
+from assim.cli.recording import fit_and_files, readings, record, unseen
 from assim.cli.speaking import say, watched
 from assim.cli.verifying import judged
 from assim.cli.writing import require_place_of_file, save, written
@@ -138,7 +138,6 @@ def assimilate(
         else:
             if fields:
                 ds = readings(files, qc=qc, step=step, quiet=quiet)
-                tell_units(ds, fitted, quiet=quiet)
             else:
                 ds = record(files, fitted, step=step, qc=qc, quiet=quiet)
             ds = ds if earlier is not None else unseen(ds, fit, quiet=quiet)

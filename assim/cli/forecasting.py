@@ -11,7 +11,7 @@ from assim.cli.asking import Quiet, Screen, Step
 from assim.cli.fitting import Output, Seed
 from assim.cli.kinds import read
 from assim.cli.opening import Quality, open_record
-from assim.cli.recording import analysis_in, seen_until, tell_units
+from assim.cli.recording import analysis_in, seen_until
 from assim.cli.speaking import note, say, watched
 from assim.cli.writing import require_place_of_file, save, written
 from assim.data.atomic import replacing
@@ -91,8 +91,6 @@ def forecast(
                 like=None if fields else ("the fit", fitted.frame["step"]),
                 quiet=quiet,
             )
-            if fields:
-                tell_units(ds, fitted, quiet=quiet)
             ds, new = _unseen(ds, seen_until(post), quiet=quiet)
             if not new and origins is None:
                 note(

@@ -75,14 +75,6 @@ def record(
     )
 
 
-def tell_units(ds: xr.Dataset, fitted: Fitted, *, quiet: bool) -> None:
-    """Say which fields of a record tell no units and are taken in those of the fit."""
-    for name in fitted.layout.channels:
-        units = fitted.frame["attrs"].get(name, {}).get("units", "")
-        if units and name in ds and not ds[name].attrs.get("units"):
-            note(f"'{name}' tells no units: it is taken in those of the fit, {units}.", quiet=quiet)
-
-
 def analysis_in(files: list[str]) -> xr.DataTree | None:
     """What `assim assimilate` wrote, where that is given in place of a record."""
     import h5py

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from assim.data.units import agree, convert
+from assim.data.units import agree, convert, warn_of_none
 
 TIME, RUN = "time", "run"
 REPEATED = {"number", "realization", "member", "ensemble", "chain", "draw", "station", "sensor"}
@@ -168,7 +168,8 @@ def in_units_of(fields: Fields, attrs: dict[str, dict]) -> Fields:
 
     Args:
         fields: the record.
-        attrs: attributes of each field, whose `units` are wanted; a field without is left as it is.
+        attrs: attributes of each field of the fit, whose `units` are wanted; a field without is left as it is, with
+            a warning.
 
     Raises:
         ValueError: units that measure different things.
@@ -176,7 +177,9 @@ def in_units_of(fields: Fields, attrs: dict[str, dict]) -> Fields:
     values = fields.values.copy()
     for i, name in enumerate(fields.names):
         own, wanted = (str(a.get(name, {}).get("units", "")) for a in (fields.attrs, attrs))
-        if own and wanted and not agree(own, wanted):
+        if wanted and not own:
+            warn_of_none(name, wanted, stacklevel=4)
+        elif wanted and not agree(own, wanted):
             values[:, :, i] = convert(values[:, :, i], own, wanted)
     return replace(fields, values=values)
 

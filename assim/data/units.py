@@ -112,6 +112,21 @@ def convert_difference(values: Any, source: str, target: str) -> Any:
     return values if scale == 1.0 else values * scale
 
 
+def warn_of_none(name: str, wanted: str, *, stacklevel: int) -> None:
+    """Say that a variable without units is taken in those that are wanted.
+
+    Args:
+        name: of the variable.
+        wanted: units of the fit.
+        stacklevel: calls from here to the user's, as in `warnings.warn`.
+    """
+    warnings.warn(
+        f"'{name}' tells no units: it is taken in those of the fit, {wanted}.",
+        UserWarning,
+        stacklevel=stacklevel + 1,
+    )
+
+
 def agree(first: str, second: str) -> bool:
     """Whether two spellings mean the same unit."""
     if first == second or _spelled(first) == _spelled(second):

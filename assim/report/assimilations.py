@@ -41,8 +41,9 @@ CONSISTENT = (
     "difference that does not matter."
 )
 EXPLAINED = (
-    "Mean square of the normalised innovations: 1 when the filter is right. Standard deviations of the readings' "
-    "error and of the background after Desroziers et al. (2005), beside those that the filter assumed."
+    "Mean square of the normalised innovations, each in units of its own deviation: 1 when the filter is right; "
+    "whether those of one time go together as expected is not in it. Standard deviations of the readings' error "
+    "and of the background after Desroziers et al. (2005), beside those that the filter assumed."
 )
 
 

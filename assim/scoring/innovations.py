@@ -8,8 +8,10 @@ not, so that
 $$\overline{z^2}\,\nu \sim \chi^2_\nu, \qquad \nu = \frac{n}{D_0 + 2 \sum_k D_k}$$
 
 with $D_k$, the sum of squared correlations between sensors ``k`` steps apart, as it is found: the variance of a
-mean of squares of Gaussian variables. With $d_a = y - \overline{h(x_a)}$, the residual of the analysis, the two
-parts of $s^2$ can be estimated apart (Desroziers, Berre, Chapnik & Poli 2005, Q. J. R. Meteorol. Soc. 131),
+mean of squares of Gaussian variables. Every innovation is marginal, in units of its own deviation: the mean square
+is not $d_b^\top S^{-1} d_b$ for each degree of freedom, with S the covariance of those of a time, and does not see
+whether they go together as the filter expects. With $d_a = y - \overline{h(x_a)}$, the residual of the analysis,
+the two parts of $s^2$ can be estimated apart (Desroziers, Berre, Chapnik & Poli 2005, Q. J. R. Meteorol. Soc. 131),
 
 $$\mathrm{E}[d_a d_b] = R, \qquad \mathrm{E}[(d_b - d_a)\,d_b] = H B H^\top, $$
 
@@ -44,12 +46,12 @@ def innovation_consistency(
         lags: of the autocorrelation, in steps of time.
 
     Returns:
-        On `channel`: `mean_square` of the normalised innovations, `mean_square_expected(bound)`, the interval in
-        which it lies if the filter is right, `p_value` of that, two-sided, and `degrees` of freedom; `mean` of the
-        normalised innovations with `mean_interval(bound)`, `bias`, the mean innovation in the channel's units;
-        `autocorrelation(lag)` and `autocorrelation_expected`, what chance alone keeps it below; `log_score`, the
-        mean log predictive density of a reading, and `log_score_interval(bound)`; `n` readings. Coordinate
-        `units(channel)`.
+        On `channel`: `mean_square` of the normalised (marginal) innovations, `mean_square_expected(bound)`, the
+        interval in which it lies if the filter is right, `p_value` of that, two-sided, and `degrees` of freedom;
+        `mean` of the normalised innovations with `mean_interval(bound)`, `bias`, the mean innovation in the
+        channel's units; `autocorrelation(lag)` and `autocorrelation_expected`, what chance alone keeps it below;
+        `log_score`, the mean log predictive density of a reading, and `log_score_interval(bound)`; `n` readings.
+        Coordinate `units(channel)`.
 
     Raises:
         ValueError: if the tree holds no innovations, or nothing was read.

@@ -146,7 +146,7 @@ def test_a_few_sensors_tell_of_a_basin_by_the_shapes_of_its_noise(key):
     truth = ds.isel(time=slice(120, None))
     at = [1, 7]
     buoys = xr.Dataset(
-        {"h": (("time", "sensor"), truth["h"].values[:, at])},
+        {"h": (("time", "sensor"), truth["h"].values[:, at], {"units": "m"})},
         coords={"time": truth["time"], "position_0": ("sensor", truth["x"].values[at])},
     )
     told = assim.assimilate(post, buoys, filters.ETKF(60), key=key, members=0)["analysis"]
