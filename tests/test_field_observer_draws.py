@@ -73,8 +73,21 @@ def test_an_analysis_is_spread_as_its_draws_differ(post, told, seen):
     alone = assim.assimilate(of_draw(post, 1), seen, filters.Observer(), key=jax.random.key(4))
     for group in ("background", "analysis"):
         for name in ("h_mean", "h_sd"):
-            one = alone[group][name].isel(draw=0)
-            np.testing.assert_allclose(one, told[group][name].isel(draw=1), rtol=1e-3, atol=1e-3)
+            each = told[group][name].isel(chain=0, draw=1)
+            np.testing.assert_allclose(alone[group][name], each, rtol=1e-3, atol=1e-3)
+
+
+def test_one_draw_is_told_by_a_hundred_members_that_roll_on(post, seen):
+    """They are spread as the observer says of itself, and so is what they foretell."""
+    alone = of_draw(post, 0)
+    told = assim.assimilate(alone, seen, filters.Observer(), key=jax.random.key(4))
+    analysis = told["analysis"].isel(time=-1)
+    assert analysis["h"].sizes["draw"] == 100 and analysis["h_sd"].dims == ("x",)
+    np.testing.assert_allclose(analysis["h"].std(("chain", "draw")), analysis["h_sd"], rtol=0.35)
+    ahead = assim.forecast(alone, told, 2, key=jax.random.key(6), origins="last")["predictions"]
+    spread = ahead["h"].std(("chain", "draw")).isel(init_time=0, lead_time=0)
+    assert ahead["h"].sizes["draw"] == 100
+    assert float(spread.mean()) > 0.5 * float(analysis["h_sd"].mean())
 
 
 def test_innovations_are_those_of_the_mixture_of_draws(told, seen):

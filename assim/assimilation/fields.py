@@ -55,25 +55,24 @@ def of_fields(
             f"A particle filter draws whole members again, and a {type(model).__name__} has too many parameters to "
             f"go with them: use an ensemble filter, or a posterior of one draw (this one has {count})."
         )
-    several = None
-    if size is None:
-        several, sites = side_by_side(fitted)
-    else:
+    several, sites = side_by_side(fitted)
+    if size is not None:
         sites = spread_draws(fitted.sites, size)
-    dynamics, first = drawn(
+    dynamics, members = drawn(
         model, fitted.layout, fitted.constants, None, sites, None, None, NOTHING, key
     )
-    one = dynamics.one
+    one, first = dynamics.one, Drawn(members)
     assert isinstance(one, AbstractOnGrid)
     if size is None and not isinstance(one, AbstractObserver):
         raise TypeError(
             f"A filter without members cannot carry the draws of a {type(model).__name__} without a gain: use "
             "ETKF, LETKF, EnKF or DEnKF, or fit it with gain=models.Gain() for the Observer."
         )
-    if several is not None:
-        dynamics = dataclasses.replace(dynamics, each=False)
-    elif count == 1:
+    if count == 1:
         dynamics = Dynamics(one)
+        first = one.init(NOTHING, key=key) if size is None else first
+    elif size is None:
+        dynamics = dataclasses.replace(dynamics, each=False)
     placed = _placed(_in_units_of_fit(fitted, ds), grid)
     seen = observe_system(one, placed, since, name=type(model).__name__)
     where = seen.where if seen.cycles.where is None else seen.cycles.where
@@ -86,14 +85,14 @@ def of_fields(
     _require_one_run(u, controls)
     return Scene(
         dataclasses.replace(dynamics, where=seen.where),
-        Drawn(first),
+        first,
         seen.times,
-        dataclasses.replace(seen.cycles, u=jnp.asarray(u[0], first.dtype)),
+        dataclasses.replace(seen.cycles, u=jnp.asarray(u[0], members.dtype)),
         seen.y,
         seen.columns,
-        AsItIs(size=first.shape[1]),
+        AsItIs(size=members.shape[1]),
         _tables(fitted, grid),
-        several=several,
+        several=several if size is None and count > 1 else None,
     )
 
 

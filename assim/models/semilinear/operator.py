@@ -74,8 +74,8 @@ class SemilinearOperator(AbstractResolving, AbstractDriven, AbstractHeaded):
             at its end.
         jitter: deviation of the noise that the first field of a training stretch is disturbed by, in units of each
             field's scale, drawn anew at each visit (`EnsembleMAP`, `SVI`, `Stein`): the operator then expects more
-            of a step to be unknown, which an ensemble filter is the better for, and a free run is less exact. A record
-            of the disturbed equation itself teaches more.
+            of a step to be unknown, which an ensemble filter is the better for, and a free run is less exact. A
+            record of the disturbed equation itself teaches more.
         spans: shortest and longest span between fields that is learned from and trusted, in nominal steps; the
             networks are then told how long each is. None for a record of nearly even steps, in which a longer span
             is a gap.
