@@ -38,10 +38,10 @@ from assim.statespace import AbstractStateSpace
 
 LAYOUTS = SPARSE[:3]
 TRIED: dict[str, tuple[AbstractFilter, ...]] = {
-    "LETKF, 40 members": tuple(LETKF(40, r, RING, a) for r in (10.0, 14.0) for a in (1.02, 1.05)),
-    "LETKF, 100 members": tuple(LETKF(100, r, RING, a) for r in (10.0, 20.0) for a in (1.01, 1.03)),
-    "EnKF, 40 members": tuple(EnKF(40, a) for a in (1.02, 1.1, 1.2)),
-    "EnKF, 100 members": tuple(EnKF(100, a) for a in (1.02, 1.05, 1.1)),
+    "LETKF, 40 members": tuple(LETKF(40, 14.0, RING, a) for a in (1.02, 1.05)),
+    "LETKF, 100 members": tuple(LETKF(100, r, RING, 1.02) for r in (14.0, 20.0)),
+    "EnKF, 40 members": tuple(EnKF(40, a) for a in (1.1, 1.2)),
+    "EnKF, 100 members": tuple(EnKF(100, a) for a in (1.02, 1.05)),
 }
 ON = 4
 """Paths of another key on which settings are chosen."""
@@ -86,16 +86,16 @@ def unread(truth: jax.Array, *, key: jax.Array) -> list[list[str]]:
     """Relative square error over the cycles after a field that is known, by path."""
     begun, after = truth[:, WARM - 1], truth[:, WARM : WARM + AFTER]
     models = {
-        "plain network (FNO)": [fitted_form("plain network", seed, key=key) for seed in SEEDS],
-        "residual operator": [fitted_form("residual", seed, key=key) for seed in SEEDS],
-        "learned operator": [fitted(seed, key=key) for seed in SEEDS],
+        "plain network (FNO), one fit": [fitted_form("plain network", key=key)],
+        "learned operator, three fits": [fitted(seed, key=key) for seed in SEEDS],
     }
     mean = jnp.full_like(after, float(truth.mean()))
     rows = [["climatology", *ahead(mean, after)]]
     rows.append(["persistence", *ahead(jnp.broadcast_to(begun[:, None], after.shape), after)])
     for name, trees in models.items():
         runs = [rolled(state_space(tree), begun, AFTER).swapaxes(0, 1) for tree in trees]
-        rows.append([name, *over(runs, after)])
+        found = ahead(runs[0], after) if len(runs) == 1 else over(runs, after)
+        rows.append([name, *found])
         print(*rows[-1], flush=True)
     return rows
 
@@ -164,14 +164,13 @@ def main() -> None:
             ],
         )
     if only in (None, "knowing"):
-        counts = sorted(map(len, TRIED.values()))
         record(
             "observers_knowing",
             ["what is read", "filter, true equation", "settings", *COLUMNS],
             knowing(climate, truth, key=k_filter),
             aims="Aim: RMSE of at most 0.50 (40 members) and 0.45 (100) with 32 sensors, 1.0 (40) with 16.",
             notes=[
-                f"Settings are the best of {counts[0]} or {counts[-1]} on {ON} paths of another key; standard "
+                f"Settings are the better of two on {ON} paths of another key; standard "
                 f"errors over {PATHS} paths. The EnKF has no localization."
             ],
         )
