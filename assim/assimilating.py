@@ -103,7 +103,7 @@ def assimilate(
         and `_mean` and `_sd` beside them), `innovation` (reading minus background, its `_sd` and `_log_score`,
         `_after`: reading minus analysis, `_error`: of the reading itself; by time `normalised`, the mean square of
         innovations, each in units of its own `_sd`, and `lost`), `observed_data` and `belief`; `log_likelihood`
-        where each draw ran a filter of its own.
+        where each of several draws ran a filter of its own.
 
     Raises:
         ValueError: a record that the model cannot be seen in, times before the state's, more parameters than

@@ -7,6 +7,7 @@ what is missing later is left out. Units are those of the file, times those of t
 """
 
 import math
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +53,8 @@ def pose_fields(
     if earlier is not None:
         fields = in_units_of(fields, earlier.frame["attrs"])
     layout = layout_of(model, fields)
+    if earlier is not None:
+        layout = _at_step_of(earlier, layout, model.trusted())
     if earlier is not None and earlier.layout.grid != layout.grid:
         raise ValueError(
             f"The fields lie on another grid than those of init= ({_said(layout)} and {_said(earlier.layout)}): "
@@ -59,8 +62,8 @@ def pose_fields(
         )
     sea = sea_of(fields) if earlier is None else np.asarray(earlier.constants["sea"])
     controls = controls_for(model, ds, None if earlier is None else earlier.frame)
-    u = inputs_of(model, controls, fields.times, fields.step)
-    origins = _origins(model, fields, sea, u)
+    u = inputs_of(model, controls, fields.times, layout.step)
+    origins = _origins(model, fields, layout.step, sea, u)
     stretches = stretches_of(model, fields, u, origins, model.horizon, sea)
     if earlier is None:
         names = model.static if isinstance(model, AbstractDriven) else ()
@@ -173,6 +176,7 @@ def newest_places(problem: Problem, frame: Frame, count: int) -> Cells:
     mask = np.isfinite(frame.y[:places]) & sea[:, None, None]
     whole = lasting(mask[sea].all(axis=(0, 2)), problem.model.memory())
     told = mask[:, 1:].any(axis=(0, 2)) & np.isfinite(frame.u[0, 1:]).all(axis=-1)
+    told &= _no_gap(problem.model, frame.times, problem.layout.step)
     rows = np.flatnonzero(whole[:-1] & told)[-min(count, MOST_TIMES) :]
     row, place, channel = np.nonzero(mask[:, rows + 1].transpose(1, 0, 2))
     kept = np.linspace(0, row.size - 1, min(MOST_CELLS, row.size)).round().astype(int)
@@ -229,7 +233,9 @@ def _with_static(model: AbstractGridded, constants: Sites, static: np.ndarray) -
     return model.placed(constants, jnp.asarray(static, jnp.zeros(0).dtype))
 
 
-def _origins(model: AbstractGridded, fields: Fields, sea: np.ndarray, u: np.ndarray) -> np.ndarray:
+def _origins(
+    model: AbstractGridded, fields: Fields, nominal: float, sea: np.ndarray, u: np.ndarray
+) -> np.ndarray:
     """Where stretches begin, (run, row): one after the other, each at a complete field, none across a long gap.
 
     The inputs u, shape (run, time, input), have to be known at every step.
@@ -237,8 +243,7 @@ def _origins(model: AbstractGridded, fields: Fields, sea: np.ndarray, u: np.ndar
     horizon, before = model.horizon, model.memory() - 1
     whole = lasting(complete_rows(fields, sea), before + 1)
     whole = whole if model.complete() else np.ones_like(whole)
-    dt = np.diff(fields.times) / np.timedelta64(1, "ns") * 1e-9
-    even, found = dt <= (1.0 + JITTER) * model.trusted()[1] * fields.step, []
+    even, found = _no_gap(model, fields.times, nominal), []
     step = np.broadcast_to(np.isfinite(u).all(axis=-1)[:, 1:] & even, (len(whole), even.size))
     for run, told in enumerate(whole):
         row = 0
@@ -251,12 +256,31 @@ def _origins(model: AbstractGridded, fields: Fields, sea: np.ndarray, u: np.ndar
     if len(found) < FEWEST:
         driven = "" if np.isfinite(u).all() else ", with the controls known"
         raise ValueError(
-            f"The record has {len(found)} stretches of {horizon} steps, without a gap{driven}, from a complete "
+            f"The record has {len(found)} stretches of {horizon} steps (of {nominal:g} s as a rule), without a "
+            f"gap{driven}, from a complete "
             f"field (of {whole.size}, {int(whole.sum())} are complete), and at least {FEWEST} are needed: give a "
             "longer record, a shorter horizon, fill in what is missing, or make land of every place that sometimes "
             "is, as ds.where(ds.notnull().all('time'))."
         )
     return np.array(found)
+
+
+def _no_gap(model: AbstractGridded, times: np.ndarray, nominal: float) -> np.ndarray:
+    """Which spans between times are no longer than a model trusts, shape (time - 1,)."""
+    dt = np.diff(times) / np.timedelta64(1, "ns") * 1e-9
+    short: np.ndarray = dt <= (1.0 + JITTER) * model.trusted()[1] * nominal
+    return short
+
+
+def _at_step_of(earlier: Fitted, layout: Layout, trusted: tuple[float, float]) -> Layout:
+    """A layout in nominal steps of an earlier fit, which its parameters are told in."""
+    step, least, most = earlier.layout.step, *trusted
+    if not (1.0 - JITTER) * least <= layout.step / step <= (1.0 + JITTER) * most:
+        raise ValueError(
+            f"The fields are {layout.step:g} s apart as a rule, and those of init= {step:g} s, in which its "
+            "parameters are told: bring the record to that clock, or fit it anew."
+        )
+    return replace(layout, step=step)
 
 
 def _frame(fields: Fields, layout: Layout, controls: Controls, u: np.ndarray) -> Frame:
@@ -267,7 +291,7 @@ def _frame(fields: Fields, layout: Layout, controls: Controls, u: np.ndarray) ->
     scaling = Scaling(layout.supports, np.zeros((1, count)), np.ones((1, count)), np.ones(count))
     return Frame(
         times=fields.times,
-        step=fields.step,
+        step=layout.step,
         channels=fields.names,
         is_target=(True,) * count,
         inputs=layout.inputs,

@@ -29,6 +29,8 @@ from assim.types import Array, Float, Int, Key, PyTree, Sites
 
 MAY_CHANGE = {"may_change": True}
 """Marks a setting that may be another when a fit goes on from an earlier one: no parameter hangs on it."""
+EVEN = (1.0 / 1.5, 1.5)
+"""Between these spans, nominal steps, a record is nearly even."""
 COUNTED = 4096
 """Constants are counted on this many windows, chosen at random; windows are prepared this many at a time."""
 
@@ -196,7 +198,7 @@ class AbstractGridded(AbstractWindowless):
 
     def trusted(self) -> tuple[float, float]:
         """Shortest and longest span that it can be asked for, nominal steps; a longer one is a gap in a record."""
-        return 1.0 / 1.5, 1.5
+        return EVEN
 
 
 class AbstractResolving(AbstractGridded):

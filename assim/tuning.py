@@ -62,7 +62,7 @@ def tune(
 
     Raises:
         ValueError: no settings; a record that the model cannot be seen in.
-        TypeError: filters without members of a posterior; a seed in place of a key.
+        TypeError: filters without members of several draws; a seed in place of a key.
     """
     require_key(key)
     if isinstance(filters, AbstractFilter):

@@ -10,6 +10,7 @@ import xarray as xr
 from assim.assimilation.augmenting import Drawn
 from assim.assimilation.drawing import drawn, side_by_side, spread_draws
 from assim.assimilation.scene import AsItIs, Scene, Table, Units
+from assim.data.clockwork import JITTER
 from assim.data.columns import Columns
 from assim.data.driving import Controls
 from assim.data.gridding import Grid
@@ -175,7 +176,7 @@ def _warn_of_spans(fitted: Fitted, seen: Observed) -> None:
     dt = np.asarray(seen.cycles.span.dt)[1:]
     shortest, longest = (float(f(dt)) for f in (np.min, np.max)) if dt.size else (np.inf, 0.0)
     least, most = (at * fitted.layout.step for at in fitted.model.trusted())
-    if shortest < least:
+    if shortest < (1.0 - JITTER) * least:
         warnings.warn(
             f"Readings lie {shortest:g} s apart, and the fields of the fit {fitted.layout.step:g} s: a model that "
             "learned such steps is off in shorter ones; bring readings to its clock, as "
@@ -183,7 +184,7 @@ def _warn_of_spans(fitted: Fitted, seen: Observed) -> None:
             UserWarning,
             stacklevel=5,
         )
-    if longest > most:
+    if longest > (1.0 + JITTER) * most:
         warnings.warn(
             f"Readings lie up to {longest:g} s apart, and the fields of the fit {fitted.layout.step:g} s: insert "
             "rows without readings at that step (ds.reindex(time=...)), so that the model steps as it learned.",

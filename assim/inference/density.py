@@ -37,7 +37,8 @@ def require_one(problem: Problem, *, who: str, instead: str = OFTEN) -> None:
     if isinstance(problem.model, AbstractGridded) and problem.model.at_random():
         raise TypeError(
             f"{who} needs one density, and {type(problem.model).__name__} draws readings or noise of each training "
-            f"stretch at random (gain=, jitter= or weight=), anew at each visit: use {instead}."
+            f"stretch at random (gain=, jitter= or weight=), anew at each visit: use {instead}; from such a fit it "
+            "can go on by init= with jitter=0 or weight=0, and the last layer of an operator comes before its gain."
         )
 
 

@@ -25,9 +25,16 @@ def begun_from(
         key: of the sites that are new.
 
     Raises:
-        ValueError: names that fit no site, several draws to hold, or nothing left to fit.
+        ValueError: sites of another shape, names that fit none, several draws to hold, or nothing left to fit.
     """
     last = {name: jnp.asarray(value[0, -1]) for name, value in earlier.items()}
+    fresh = eqx.filter_jit(prior_draw)(problem, key)
+    for name, value in fresh.items():
+        if name in last and last[name].shape != value.shape:
+            raise ValueError(
+                f"init= holds '{name}' of shape {last[name].shape}, and this model has it of shape {value.shape}: "
+                "its networks have other inputs (spans=, static=, controls=), so fit it anew."
+            )
     for word in hold:
         if not any(_begins(name, word) for name in last):
             raise ValueError(
@@ -39,7 +46,7 @@ def begun_from(
             f"hold= keeps one value of each site and init= has {count} draws: fit again from one of them, as "
             "init with isel(draw=[0]) in its group 'posterior'."
         )
-    start = eqx.filter_jit(prior_draw)(problem, key) | last
+    start = fresh | last
     free = {k: v for k, v in start.items() if k not in held}
     if not free:
         raise ValueError(f"hold={tuple(hold)} leaves no site to fit: hold fewer.")

@@ -112,6 +112,10 @@ def exponent_of(lyapunov_time: str | None) -> float | None:
         seconds = pd.Timedelta(lyapunov_time).total_seconds()
     except (ValueError, TypeError):
         seconds = 0.0
+    if (
+        lyapunov_time.strip().replace(".", "", 1).isdigit()
+    ):  # without a unit, which pandas takes for nanoseconds
+        seconds = 0.0
     if not seconds > 0:
         raise ValueError(
             f"lyapunov_time={lyapunov_time!r} is no span of time above 0: write it as '6h' or '1.5s'."

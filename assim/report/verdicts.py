@@ -27,12 +27,15 @@ def ranking(scores: xr.Dataset) -> dict[str, float]:
 
 
 def leading(scores: xr.Dataset) -> str:
-    """Say which model leads over all channels, by how much, and which has the least CRPS on each.
+    """Say which model leads over all channels, by how much, and which has the greatest mean skill on each.
 
     Args:
         scores: what `compare` gives, with a baseline.
     """
-    first, *others = (f"{model} ({skill:.2f})" for model, skill in ranking(scores).items())
+    told = {model: skill for model, skill in ranking(scores).items() if np.isfinite(skill)}
+    if not told:
+        return "No model has a score to be ranked by."
+    first, *others = (f"{model} ({skill:.2f})" for model, skill in told.items())
     after = f", then {listed(others)}" if others else ""
     skills = scores["crps_skill"].mean("lead_time").dropna("variable", how="all")
     best = [

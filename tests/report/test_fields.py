@@ -69,7 +69,7 @@ def test_valid_prediction_times_are_told_in_lyapunov_times(tmp_path):
     assert heads[heads.index("valid prediction time") + 1] == "in Lyapunov times"
     assert f"<td>{2 * middle:g} s</td><td>{middle:.3g}</td>" in text
     assert "in Lyapunov times" not in fields_by_lead(trees, truth)
-    for wrong in ("soon", "-2s", "0s"):
+    for wrong in ("soon", "-2s", "0s", "6"):
         with pytest.raises(ValueError, match=f"lyapunov_time='{wrong}' is no span of time above 0"):
             report(trees, tmp_path / "r.html", lyapunov_time=wrong)
 

@@ -35,11 +35,12 @@ def test_models_are_ranked_by_mean_skill(scores):
     assert list(order) == ["ar", "persistence", "var", "dead"]
     assert order["ar"] == pytest.approx(0.1) and order["var"] == pytest.approx(-0.15)
     assert leading(scores) == (
-        "By mean skill against persistence ar (0.10) leads, then persistence (0.00), var (-0.15), dead (nan). "
+        "By mean skill against persistence ar (0.10) leads, then persistence (0.00), var (-0.15). "
         "By channel: var on wind speed, persistence on air temperature."
     )
     alone = leading(scores.sel(model=["ar"]))
     assert "ar (0.10) leads. By channel" in alone
+    assert leading(scores.sel(model=["dead"])) == "No model has a score to be ranked by."
 
 
 def test_coverage_is_weighted_by_cells_and_the_worst_channel_comes_first(scores):

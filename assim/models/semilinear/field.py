@@ -45,7 +45,7 @@ class LearnedField(AbstractAdditiveNoise, AbstractGridField):
         patterns: shapes of the noise in place of the features, shape (pattern, place), or None; `scales` are then
             of them.
         keeps_mean: whether the flow leaves the mean of each field over the grid as it is.
-        paced: whether the networks are told how long a step is.
+        spans: shortest and longest span that the networks are told of, nominal steps; None for none.
     """
 
     generator: Generator
@@ -66,7 +66,7 @@ class LearnedField(AbstractAdditiveNoise, AbstractGridField):
     substeps: int = eqx.field(static=True)
     patterns: Float[Array, "pattern place"] | None = None
     keeps_mean: bool = eqx.field(static=True, default=False)
-    paced: bool = eqx.field(static=True, default=False)
+    spans: tuple[float, float] | None = eqx.field(static=True, default=None)
 
     def flow(self, x: Array, span: Span, u: Array | None = None) -> Array:
         """The state after `span` without noise."""
@@ -125,13 +125,15 @@ class LearnedField(AbstractAdditiveNoise, AbstractGridField):
 
         Args:
             u: inputs; 0 where they are not given.
-            span: what the networks are told of where they are `paced`; None for a nominal step.
+            span: what the networks are told of, the nearest of `spans`; None for a nominal step.
         """
         fixed = self.mirrored(self.fixed.reshape(-1, *self.grid.sizes))
-        given = self.network.lift.weight.shape[1] - len(self.names) - fixed.shape[0] - self.paced
+        given = self.network.lift.weight.shape[1] - len(self.names) - fixed.shape[0]
+        given -= self.spans is not None
         u = jnp.zeros(given, fixed.dtype) if u is None else u[:given]
-        if self.paced:
-            pace = jnp.zeros(()) if span is None else jnp.log2(span.dt / self.step)
+        if self.spans is not None:
+            told = jnp.ones(()) if span is None else jnp.clip(span.dt / self.step, *self.spans)
+            pace = jnp.log2(told)
             u = jnp.append(u, pace.astype(fixed.dtype))
         spread = jnp.broadcast_to(u.reshape(-1, *(1,) * len(self._whole)), (u.size, *self._whole))
         return jnp.concatenate([fixed, spread])

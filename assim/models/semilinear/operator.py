@@ -21,7 +21,7 @@ import numpyro.distributions as dist
 
 from assim.data.calendar import PERIODS
 from assim.data.gridding import Grid
-from assim.model import MAY_CHANGE, AbstractDriven, AbstractHeaded, AbstractResolving, named
+from assim.model import EVEN, MAY_CHANGE, AbstractDriven, AbstractHeaded, AbstractResolving, named
 from assim.models.semilinear.counting import counts, regridded
 from assim.models.semilinear.field import LearnedField
 from assim.models.semilinear.gain import Gain, GainNetworks
@@ -72,13 +72,12 @@ class SemilinearOperator(AbstractResolving, AbstractDriven, AbstractHeaded):
         static: variables of the record without a time, on the axes of the fields, that stay as they are.
         controls: variables of the record on time alone that are known in advance; a step is driven by their values
             at its end.
-        jitter: deviation of the noise that the first field of a training stretch is disturbed by, in units of each
-            field's scale, drawn anew at each visit (`EnsembleMAP`, `SVI`, `Stein`): the operator then expects more
-            of a step to be unknown, which an ensemble filter is the better for, and a free run is less exact. A
-            record of the disturbed equation itself teaches more.
-        spans: shortest and longest span between fields that is learned from and trusted, in nominal steps; the
-            networks are then told how long each is. None for a record of nearly even steps, in which a longer span
-            is a gap.
+        jitter: deviation of the noise that the first field of a training stretch is disturbed by where there is no
+            gain, in units of each field's scale, drawn anew at each visit (`EnsembleMAP`, `SVI`, `Stein`): the
+            operator then expects more of a step to be unknown, which an ensemble filter is the better for, and a
+            free run is less exact. A record of the disturbed equation itself teaches more.
+        spans: between which spans it is trusted, and its networks are told how long each is, in nominal steps (the
+            median of the record); None for a record of nearly even steps. A longer span of the record is a gap.
 
     Raises:
         ValueError: a size below 1 or negative, fewer than 2 waves, a cycle that is unknown, a negative error or
@@ -118,7 +117,7 @@ class SemilinearOperator(AbstractResolving, AbstractDriven, AbstractHeaded):
         for name in ("error", "jitter"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}={getattr(self, name)} must not be negative.")
-        if self.spans is not None and not 0 < self.spans[0] <= 1 <= self.spans[1]:
+        if self.spans is not None and not _around_one(self.spans):
             raise ValueError(
                 f"spans={self.spans} must rise from above 0, the nominal step, 1, between them: spans=(0.5, 2.0)."
             )
@@ -164,7 +163,7 @@ class SemilinearOperator(AbstractResolving, AbstractDriven, AbstractHeaded):
         axes = len(field.grid.sizes)
         modes = self.modes if self.gain.modes is None else self.gain.modes
         kept = self._kept(for_each(modes, axes), field.periodic)
-        beside = field.fixed.shape[0] + len(layout.inputs) + field.paced
+        beside = field.fixed.shape[0] + len(layout.inputs) + (field.spans is not None)
         fields = len(field.names)
         networks = GainNetworks.prior(self.gain, fields, beside, kept, self.features)
         home = self._home(field, layout, constants)
@@ -181,8 +180,8 @@ class SemilinearOperator(AbstractResolving, AbstractDriven, AbstractHeaded):
     def _field(self, layout: Layout, constants: Sites) -> LearnedField:
         assert layout.grid is not None
         fields, axes = len(layout.channels), len(layout.grid.sizes)
-        paced = self.spans is not None
-        num_in = fields + constants["fixed"].shape[0] + len(layout.inputs) + paced
+        num_in = fields + constants["fixed"].shape[0] + len(layout.inputs)
+        num_in += self.spans is not None
         closes, modes = for_each(self.periodic, axes), for_each(self.modes, axes)
         kept = self._kept(modes, closes)
 
@@ -221,7 +220,7 @@ class SemilinearOperator(AbstractResolving, AbstractDriven, AbstractHeaded):
             substeps=self.substeps,
             patterns=constants.get("patterns"),
             keeps_mean=self.keeps_mean,
-            paced=paced,
+            spans=self.spans,
         )
 
     def _scales(self, fields: int) -> Array:
@@ -242,7 +241,7 @@ class SemilinearOperator(AbstractResolving, AbstractDriven, AbstractHeaded):
 
     def trusted(self) -> tuple[float, float]:
         """Spans that it has learned of, nominal steps."""
-        return super().trusted() if self.spans is None else self.spans
+        return EVEN if self.spans is None else self.spans
 
     def undisturbed(self) -> "SemilinearOperator":
         """The operator alone, as it steps from a field to the next."""
@@ -270,6 +269,11 @@ class SemilinearOperator(AbstractResolving, AbstractDriven, AbstractHeaded):
     def _kept(modes: tuple[int, ...], closes: tuple[bool, ...]) -> tuple[int, ...]:
         """Waves on the mirrored grid."""
         return tuple(m if p else 2 * m for m, p in zip(modes, closes, strict=True))
+
+
+def _around_one(spans: Any) -> bool:
+    """Whether these are a shortest and a longest span in nominal steps."""
+    return isinstance(spans, tuple) and len(spans) == 2 and 0 < spans[0] <= 1 <= spans[1]
 
 
 def _noise(name: str, *shape: int) -> Array:

@@ -12,9 +12,9 @@ $$-\log p = \frac{1}{2 r^2} \Big[\sum_k \|\hat z_k - z_k\|^2
 + \lambda \sum_{k \in M} \|E_\theta(\hat z_k) - y_k\|^2\Big] + \text{const}$$
 
 (A window from the true field would teach the gate to read nothing: no reading is as good as that forecast.) It
-knows neither its error nor that of the sensors. Layers of the gate are not published, nor is the scale of the loss,
-which weighs against priors that are not theirs: those here are ours. Learn the operator first with `weight=0`, then
-hold it, by `hold=("net", "noise")`, while the gate is learned.
+knows neither its error nor that of the sensors, so that members of its analysis are alike. Layers of the gate are
+not published, nor is the scale of the loss, which weighs against priors that are not theirs: those here are ours.
+Learn the operator first with `weight=0`, then hold it, by `hold=("net", "noise")`, while the gate is learned.
 """
 
 from dataclasses import replace
