@@ -238,7 +238,7 @@ def test_ctrl_c_while_the_program_still_loads():
 
 
 def test_ctrl_c_that_an_extension_takes_for_a_fault_of_its_own(run_dir, capsys, monkeypatch):
-    def load(*args: object) -> None:
+    def load(*args: object, **more: object) -> None:
         raise ImportError("Encountered an error.") from KeyboardInterrupt()
 
     monkeypatch.setattr("assim.report.report", load)
@@ -283,13 +283,13 @@ def test_ctrl_c_without_a_checkpoint_names_it(run_dir, tmp_path, capsys, monkeyp
 
 
 def test_a_fault_keeps_its_traceback(run_dir, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("assim.report.report", lambda *a: {}["gone"])
+    monkeypatch.setattr("assim.report.report", lambda *a, **k: {}["gone"])
     assert run(["report", str(run_dir), "-o", str(tmp_path / "r.html")]) == 1
     said = capsys.readouterr().err
     assert "Traceback" in said and "KeyError" in said and "please report it" in said
 
 
 def test_a_type_error_from_elsewhere_is_a_fault(run_dir, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("assim.report.report", lambda *a: np.zeros((1, 2)).reshape("x"))
+    monkeypatch.setattr("assim.report.report", lambda *a, **k: np.zeros((1, 2)).reshape("x"))
     assert run(["report", str(run_dir), "-o", str(tmp_path / "r.html")]) == 1
     assert "Traceback" in capsys.readouterr().err
