@@ -151,6 +151,7 @@ def test_runs_stores_and_tables_know_the_scores(post, tmp_path, key):
     )
 
 
+@pytest.mark.slow
 def test_a_variational_fit_forecasts_with_spread(key):
     """One path of each draw of the guide, which differ by noise and by what is not known of the parameters."""
     method = inference.SVI(400, learning_rate=2e-2, batch_size=16, num_draws=4, ascent=None)
