@@ -8,6 +8,7 @@ settings of the filters were chosen on paths of their own. Standard errors are o
 import os
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 
 # work this small is shared between threads at several times its cost
@@ -94,15 +95,25 @@ def training(*, key: jax.Array) -> xr.Dataset:
     return xr.Dataset({"u": (("run", "time", "place"), values)}, coords=coords)
 
 
-def fitted(seed: int, *, key: jax.Array) -> xr.DataTree:
-    """The operator, kept in scratch/ where it was fitted before."""
-    kept, begun = SCRATCH / f"ks128_operator_{seed}.nc", time.process_time()
-    if not kept.exists():
+def kept(name: str, fit: Callable[[], xr.DataTree]) -> xr.DataTree:
+    """A fit, kept in scratch/ where it was made before, with the CPU seconds that it took."""
+    path = SCRATCH / f"{name}.nc"
+    if not path.exists():
         SCRATCH.mkdir(exist_ok=True)
-        tree = assim.infer(MODEL, training(key=key), METHOD, key=jax.random.key(seed), pointwise=0)
+        begun = time.process_time()
+        tree = fit()
         tree.attrs["cpu_seconds"] = time.process_time() - begun
-        tree.to_netcdf(kept)
-    return xr.open_datatree(kept, engine="h5netcdf")
+        tree.to_netcdf(path)
+    return xr.open_datatree(path, engine="h5netcdf")
+
+
+def fitted(seed: int, *, key: jax.Array) -> xr.DataTree:
+    """The operator."""
+
+    def fit() -> xr.DataTree:
+        return assim.infer(MODEL, training(key=key), METHOD, key=jax.random.key(seed), pointwise=0)
+
+    return kept(f"ks128_operator_{seed}", fit)
 
 
 def state_space(tree: xr.DataTree) -> AbstractStateSpace:

@@ -8,7 +8,6 @@ which knows cycles of 1 alone. Test paths are those of the other scripts.
 import argparse
 import dataclasses
 import os
-import time
 
 # work this small is shared between threads at several times its cost
 os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
@@ -17,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from _recording import SCRATCH, record
+from _recording import record
 from fields import (
     METHOD,
     MODEL,
@@ -26,6 +25,7 @@ from fields import (
     SIZE,
     START,
     disturbed,
+    kept,
     paths,
     relative,
     state_space,
@@ -100,18 +100,6 @@ def long_paths(*, key: jax.Array) -> xr.Dataset:
     rows = np.round(2.0 * times).astype(int)
     begun = paths(RUNS, 1, key=k_paths)[:, 0]
     return labelled(np.asarray(halves(begun, int(rows[-1])))[:, rows], times)
-
-
-def kept(name: str, fit: object) -> xr.DataTree:
-    """A fit, kept in scratch/ where it was made before, with the CPU seconds that it took."""
-    path = SCRATCH / f"{name}.nc"
-    if not path.exists():
-        SCRATCH.mkdir(exist_ok=True)
-        begun = time.process_time()
-        tree = fit()
-        tree.attrs["cpu_seconds"] = time.process_time() - begun
-        tree.to_netcdf(path)
-    return xr.open_datatree(path, engine="h5netcdf")
 
 
 def fitted_spans(seed: int, *, key: jax.Array) -> xr.DataTree:

@@ -15,8 +15,6 @@ os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
 
 import argparse
 import dataclasses
-import time
-from collections.abc import Callable
 from functools import partial
 
 import equinox as eqx
@@ -36,8 +34,8 @@ from _other import (
     training,
     walked,
 )
-from _recording import SCRATCH, record
-from fields import SEEDS, relative, state_space
+from _recording import record
+from fields import SEEDS, kept, relative, state_space
 from observers import over_seeds, scores
 
 import assim
@@ -103,18 +101,6 @@ KOLMOGOROV = Case(
 )
 CASES = (KDV, KOLMOGOROV)
 LEADS = (1, 10, 20, 50)
-
-
-def kept(name: str, fit: Callable[[], xr.DataTree]) -> xr.DataTree:
-    """A fit, kept in scratch/ where it was made before, with the CPU seconds that it took."""
-    path = SCRATCH / f"{name}.nc"
-    if not path.exists():
-        SCRATCH.mkdir(exist_ok=True)
-        begun = time.process_time()
-        tree = fit()
-        tree.attrs["cpu_seconds"] = time.process_time() - begun
-        tree.to_netcdf(path)
-    return xr.open_datatree(path, engine="h5netcdf")
 
 
 def fitted(case: Case, seed: int, *, key: jax.Array) -> xr.DataTree:
