@@ -89,10 +89,14 @@ def training(*, key: jax.Array) -> xr.Dataset:
     on = paths(RUNS, LONG, key=k_paths).reshape(-1, 3, SIZE)
     first = disturbed(on[:, 0], key=k_off)
     off = jnp.concatenate([first[:, None], walked(first, 2)], axis=1)
-    values = np.concatenate([np.asarray(on), np.asarray(off)])
-    times = START + np.arange(3) * np.timedelta64(1, "s")
+    return stretches(jnp.concatenate([on, off]))
+
+
+def stretches(values: jax.Array) -> xr.Dataset:
+    """Short runs (run, time, place) as a dataset."""
+    times = START + np.arange(values.shape[1]) * np.timedelta64(1, "s")
     coords = {"time": times, "place": np.arange(float(SIZE))}
-    return xr.Dataset({"u": (("run", "time", "place"), values)}, coords=coords)
+    return xr.Dataset({"u": (("run", "time", "place"), np.asarray(values))}, coords=coords)
 
 
 def kept(name: str, fit: Callable[[], xr.DataTree]) -> xr.DataTree:

@@ -17,8 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from _recording import SCRATCH, record
-from fields import MODEL, RING, SEEDS, SIZE, START, fitted, paths, state_space
-from operator_forms import RESIDUAL, fitted_form
+from fields import MODEL, RING, SEEDS, SIZE, fitted, paths, state_space, stretches
 
 import assim
 from assim import inference, models
@@ -65,10 +64,7 @@ def fitted_gain(seed: int, *, key: jax.Array) -> xr.DataTree:
 
 def long_paths(*, key: jax.Array) -> xr.Dataset:
     """Paths of the truth, of which a gain sees stretches."""
-    values = np.asarray(paths(RUNS, LONG, key=jax.random.fold_in(key, 7)))
-    times = START + np.arange(LONG) * np.timedelta64(1, "s")
-    coords = {"time": times, "place": np.arange(float(SIZE))}
-    return xr.Dataset({"u": (("run", "time", "place"), values)}, coords=coords)
+    return stretches(paths(RUNS, LONG, key=jax.random.fold_in(key, 7)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,7 +214,6 @@ def main() -> None:
     trees = [fitted_gain(seed, key=k_train) for seed in SEEDS]
     seconds = [round(float(tree.attrs["cpu_seconds"])) for tree in trees]
     learned = [state_space(tree) for tree in trees]
-    published = published_observer(key=k_train)
     truth, climate = paths(PATHS, CYCLES, key=k_test), learned[0].init()
     for name, layouts, rows, aims in (
         (
@@ -243,8 +238,6 @@ def main() -> None:
             "LETKF, 40 members, learned operator": (letkf(sparse), [ssm.field for ssm in learned]),
             "LETKF, 40 members, true equation": (letkf(sparse), [TRUE]),
         }
-        if not sparse:
-            cases["Observer, published form (NODA)"] = (Observer(), [published])
         for layout in layouts:
             for title, (chosen, models_) in cases.items():
                 several = [
@@ -288,25 +281,6 @@ def kriged(states: jax.Array, truth: jax.Array, where: jax.Array, *, key: jax.Ar
         chi, seen = ((lag / total) ** 2).mean(axis=1), np.ones(len(path), bool)
         found.append(scores(lag @ gain.T + float(states.mean()), spread, path, chi, seen))
     return np.array(found)
-
-
-def published_observer(*, key: jax.Array) -> AbstractStateSpace:
-    """The published form: its residual operator first, then its gate through windows of twenty cycles."""
-    kept = SCRATCH / "ks128_published.nc"
-    if not kept.exists():
-        first = fitted_form("residual", key=key)
-        gated = dataclasses.replace(RESIDUAL, horizon=20, warm_up=3, weight=0.1)
-        tree = assim.infer(
-            gated,
-            long_paths(key=key),
-            TRAINING,
-            init=first,
-            hold=("net", "noise"),
-            key=jax.random.key(0),
-            pointwise=0,
-        )
-        tree.to_netcdf(kept)
-    return state_space(xr.open_datatree(kept, engine="h5netcdf"))
 
 
 def letkf(sparse: bool) -> LETKF:

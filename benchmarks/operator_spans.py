@@ -142,7 +142,7 @@ def main() -> None:
     trees = [fitted_spans_gain(seed, key=k_train) for seed in SEEDS]
     gains = [state_space(tree) for tree in trees]
     told = [ssm.field for ssm in gains]
-    plain = [operator(seed, key=k_train) for seed in SEEDS]
+    plain = [operator(fitted(seed, key=k_train)) for seed in SEEDS]
     rows = []
     for name, fields in {"told its span": told, "of cycles of 1 alone": plain}.items():
         found = np.array([free(field, walk) for field in fields])
