@@ -39,9 +39,9 @@ def regrid(post: xr.DataTree, like: xr.Dataset) -> xr.DataTree:
     _require_domain(grid, other)
     layout = replace(fitted.layout, grid=other, origin=fitted.layout.origin or grid)
     constants = fitted.model.regridded(fitted.constants, fitted.layout, other)
-    groups = {
-        "posterior": post["posterior"].to_dataset(),
-        "sample_stats": post["sample_stats"].to_dataset(),
+    # draws of a prior have no sample_stats
+    kept = [name for name in ("posterior", "sample_stats") if name in post.children]
+    groups = {name: post[name].to_dataset() for name in kept} | {
         "constant_parameters": arrays_dataset(
             constants={k: np.asarray(v) for k, v in constants.items()}
         ),

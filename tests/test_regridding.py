@@ -1,7 +1,5 @@
 """A posterior of fields on other grids of its domain: trained on one resolution, run on another."""
 
-import warnings
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,11 +19,11 @@ def post():
     model = models.SemilinearOperator(
         modes=5, width=6, layers=1, substeps=1, error=0.3, gain=models.Gain(width=4, layers=1)
     )
-    method = inference.EnsembleMAP(1, num_steps=5, batch_size=4)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The members were still moving")
-        train = front(20, 4, key=jax.random.key(1))
-        return assim.infer(model, train, method, key=jax.random.key(0), pointwise=0)
+    train = front(20, 4, key=jax.random.key(1))
+    made = assim.infer(model, train, inference.Prior(1), key=jax.random.key(0), pointwise=0)
+    # nearer to the middle of the prior: a wild network makes waves that are short on every grid
+    made["posterior"] = 0.5 * made["posterior"].to_dataset()
+    return made
 
 
 def like(count, length=32.0):
@@ -42,7 +40,7 @@ def wave(count):
     return 5.0 + jnp.cos(x) + 0.5 * jnp.sin(2.0 * x)
 
 
-@pytest.mark.parametrize("count", [16, 64, 128])
+@pytest.mark.parametrize("count", [16, pytest.param(64, marks=pytest.mark.slow), 128])
 def test_the_same_parameters_move_the_same_wave(post, count):
     old, new = one(post), one(assim.regrid(post, like(count)))
     assert new.grid.sizes == (count,) and new.states.shape[1] == count
@@ -65,7 +63,7 @@ def test_states_are_read_between_places_and_the_tree_comes_back(post, tmp_path):
     assert again.layout.grid.units == assim.restore(post).layout.grid.units
 
 
-@pytest.mark.parametrize("count", [24, 64, 128])
+@pytest.mark.parametrize("count", [24, pytest.param(64, marks=pytest.mark.slow), 128])
 def test_readings_are_worth_the_same_on_every_grid(post, count):
     """The gain sees them as single places of the grid that it was fitted to, whatever grid the fields lie on."""
     where = jnp.array([[3.0], [9.5], [20.0]])
