@@ -5,6 +5,9 @@ PYTEST_ARGS ?=
 BIN := .venv/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt --build-constraints constraints.txt
 
+# .venv is ours: without bytecode in it every process would compile all that it imports, some seconds of it.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test test-all lint types docs bench clean
 
 help:
