@@ -1,7 +1,5 @@
 """`assimilate`: systems, fits and priors; gaps, resumption, stores, labels, and sentences where it cannot be."""
 
-import warnings
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,14 +12,13 @@ from assim import inference
 from assim.assimilation.telling import stretch
 from assim.filters import ETKF, LETKF, EnKF, EnKS, ExtendedKalman, Kalman, Particle, Straight
 from assim.filters.base import Cycle, Dynamics, Told, run
-from assim.models import Autoregressive, Mechanistic, Normal
+from assim.models import Autoregressive, FixedNormal, Mechanistic
 from assim.statespace import Span
 from assim.systems import LinearGaussian, Lorenz63, Lorenz96, OrnsteinUhlenbeck
 from tests.test_forecasting import mast
 
 KEY = jax.random.key(0)
 SMALL = Lorenz96(size=8)
-SHORT = inference.Ascent(num_steps=200, polish=50)
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +41,10 @@ def record():
 
 @pytest.fixture(scope="module")
 def fit(record):
-    model = Autoregressive(lags=2, hidden=(), calendar=(), noise=Normal(varying=False))
-    method = inference.Laplace(inference.GaussNewton(), SHORT, num_draws=40)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return assim.infer(model, record.isel(time=slice(0, 400)), method, key=KEY)
+    model = Autoregressive(lags=2, hidden=(), calendar=(), noise=FixedNormal())
+    return assim.infer(
+        model, record.isel(time=slice(0, 400)), inference.EnsembleMAP(40, 300), key=KEY
+    )
 
 
 def test_what_is_told_has_labels_and_units(twin, whole):

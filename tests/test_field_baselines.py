@@ -139,6 +139,7 @@ def test_a_few_sensors_tell_the_whole_field(name, posts, truth, key):
     assert ahead.sizes["draw"] == 30 and np.isfinite(ahead["h"]).all()
 
 
+@pytest.mark.slow
 def test_two_fields_are_told_each_by_itself(key):
     """Of two fields, one is read; the other is known by it."""
     ds = front(40, 8, key=jax.random.key(1))

@@ -1,7 +1,5 @@
 """Monthly fields: leads are calendar months, and every verb knows when they end."""
 
-import warnings
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,13 +23,10 @@ def monthly(ds, begin):
 
 @pytest.fixture(scope="module")
 def post():
-    """Two operators of a record on the first of every month, without noise."""
+    """Two operators of the prior for a record on the first of every month, without noise."""
     model = models.SemilinearOperator(modes=4, width=4, layers=1, substeps=1, error=0.3)
-    method = inference.EnsembleMAP(2, num_steps=30, batch_size=16, learning_rate=2e-2)
     train = monthly(front(36, 2, key=jax.random.key(1)), np.datetime64("2001-01", "M"))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The members were still moving")
-        return quiet(assim.infer(model, train, method, key=jax.random.key(0)))
+    return quiet(assim.infer(model, train, inference.Prior(2), key=jax.random.key(0)))
 
 
 @pytest.fixture

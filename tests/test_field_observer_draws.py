@@ -1,4 +1,4 @@
-"""An observer of three short fits: what it makes of gaps, of two calls, of draws that differ, and what rolls on."""
+"""An observer of three draws: what it makes of gaps, of two calls, of draws that differ, and what rolls on."""
 
 import warnings
 
@@ -27,6 +27,15 @@ TIMES = 14
 
 @pytest.fixture(scope="module")
 def post():
+    """Of the prior, near its middle: most of what is tested is arithmetic, not skill."""
+    train = front(41, 2, key=jax.random.key(1))
+    made = assim.infer(MODEL, train, inference.Prior(3), key=jax.random.key(0), pointwise=0)
+    made["posterior"] = 0.15 * made["posterior"].to_dataset()
+    return made
+
+
+@pytest.fixture(scope="module")
+def fitted():
     train = front(41, 2, key=jax.random.key(1))
     with warnings.catch_warnings():  # that more steps would do better is true, and no matter here
         warnings.filterwarnings("ignore", message="The members were still moving")
@@ -58,13 +67,24 @@ def of_draw(tree, draw):
     return again
 
 
-def test_readings_tell_each_draw_of_the_field(told, truth):
+@pytest.mark.slow
+def test_readings_tell_each_draw_of_the_field(fitted, seen, truth):
+    told = assim.assimilate(fitted, seen, filters.Observer(), key=jax.random.key(4))
     mean = told["analysis"]["h_mean"]
     assert mean.dims == ("chain", "draw", "time", "x") and mean.sizes["draw"] == 3
     error = np.sqrt(((mean - truth["h"]) ** 2).mean(("chain", "x")))
     assert float(error.isel(time=slice(4, 7)).max()) < 0.6 * float(truth["h"].std())
     sd = told["analysis"]["h_sd"].isel(time=slice(4, 7))
     assert 0.02 < float(sd.min()) and float(sd.max()) < 2.0 * float(truth["h"].std())
+
+
+def test_each_draw_is_moved_to_its_readings(told, seen):
+    at = {"x": seen["position_0"].values.astype(int), "chain": 0}
+    before, after = (told[g]["h_mean"].isel(at).values for g in ("background", "analysis"))
+    y = seen["h"].values
+    read = np.isfinite(y)
+    away = [np.abs(mean - y)[:, read].mean(axis=1) for mean in (before, after)]
+    assert (away[1] < 0.8 * away[0]).all()
 
 
 def test_an_analysis_is_spread_as_its_draws_differ(post, told, seen):
@@ -137,8 +157,9 @@ def test_its_analysis_rolls_on_each_member_by_its_own_draw(post, seen, key):
     assert (noisy.std("draw") > 0).all()
 
 
-def test_the_same_posterior_serves_an_ensemble(post, seen, truth):
-    told = assim.assimilate(post, seen, filters.ETKF(9, 1.05), key=jax.random.key(5))
+@pytest.mark.slow
+def test_the_same_posterior_serves_an_ensemble(fitted, seen, truth):
+    told = assim.assimilate(fitted, seen, filters.ETKF(9, 1.05), key=jax.random.key(5))
     assert told["analysis"]["h"].sizes["draw"] == 9
     error = ((told["analysis"]["h_mean"] - truth["h"]) ** 2).isel(time=slice(4, 7)).mean() ** 0.5
     assert error < truth["h"].std()

@@ -31,7 +31,7 @@ def pair(times, runs=None, *, key):
 @pytest.fixture(scope="module")
 def post():
     model = models.SemilinearOperator(modes=5, width=6, layers=1, substeps=1, error=0.1)
-    method = inference.EnsembleMAP(2, num_steps=400, batch_size=32, learning_rate=2e-2)
+    method = inference.EnsembleMAP(2, num_steps=250, batch_size=32, learning_rate=2e-2)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The members were still moving")
         train = pair(40, 4, key=jax.random.key(1))

@@ -39,7 +39,7 @@ def front(times, runs=None, *, key):
 @pytest.fixture(scope="module")
 def post():
     model = models.SemilinearOperator(modes=5, width=6, layers=1, horizon=2, error=0.3)
-    method = inference.EnsembleMAP(2, num_steps=600, batch_size=32, learning_rate=2e-2)
+    method = inference.EnsembleMAP(2, num_steps=300, batch_size=32, learning_rate=2e-2)
     train = front(40, 8, key=jax.random.key(1))
     with warnings.catch_warnings():  # that more steps would do better is true, and no matter here
         warnings.filterwarnings("ignore", message="The members were still moving")
@@ -290,6 +290,7 @@ def test_readings_near_each_other_and_sensors_far_round_are_met_with_advice(post
         assim.assimilate(post, far, filters.ETKF(20), key=key, members=0)
 
 
+@pytest.mark.slow
 def test_the_last_layer_alone_may_be_uncertain(post, key):
     model, train = assim.restore(post).model, front(40, 8, key=jax.random.key(1))
     quick = inference.Laplace(ascent=inference.Ascent(num_steps=1, polish=0), num_draws=5)

@@ -233,6 +233,7 @@ def test_a_gain_is_learned(folder, observing, tmp_path):
     assert np.isfinite(read_tree(out)["sample_stats"]["loss"]).all()
 
 
+@pytest.mark.slow
 def test_a_gain_is_fitted_on_what_is_held_and_corrects_by_itself(
     folder, observing, tmp_path, capsys
 ):

@@ -41,8 +41,8 @@ METHODS = {
     "SVI": SVI(200, ascent=SHORT, num_draws=100),
     "Laplace": Laplace(GaussNewton(), SHORT, num_draws=100),
     "LastLayer": Laplace(LastLayer(), SHORT, num_draws=100),
-    "EnsembleMAP": EnsembleMAP(100, 200),
-    "Stein": Stein(100, 200),
+    "EnsembleMAP": EnsembleMAP(100, 60),
+    "Stein": Stein(100, 60),
     "Exact": Exact(100),
     "Prior": Prior(100),
 }

@@ -43,7 +43,14 @@ def setting(name, coupled):
     return coupled.dynamics, cycles
 
 
-@pytest.mark.parametrize("name", EVERY)
+LIKE = {"ExtendedKalman", "DEnKF", "GuidedParticle", "ThreeDVar", "WeakFourDVar", "Tolerant"}
+"""Cut by the code of another, or in a test of their own: nightly."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in LIKE else []) for name in EVERY],
+)
 def test_a_record_cut_in_two_is_the_whole(name, coupled, key):
     chosen, (dynamics, cycles) = EVERY[name], setting(name, coupled)
     k_start, k_run = jax.random.split(key)

@@ -94,7 +94,9 @@ def test_a_time_without_readings_changes_nothing(wrap, coupled, key):
 
 
 @pytest.mark.parametrize(
-    "inner", [Kalman(), WeakFourDVar(np.eye(4))], ids=["Kalman", "WeakFourDVar"]
+    "inner",
+    [Kalman(), pytest.param(WeakFourDVar(np.eye(4)), marks=pytest.mark.slow)],
+    ids=["Kalman", "WeakFourDVar"],
 )
 def test_a_refused_reading_is_a_missing_one(inner, coupled, key):
     """For ever, also where a window is looked at again; and its innovation is told all the same."""

@@ -97,7 +97,7 @@ def test_a_record_cut_in_two_is_the_whole(calm, key):
     assert eqx.tree_equal(belief, whole, rtol=1e-12)
 
 
-@pytest.mark.parametrize("lag", [1, 2, 3])
+@pytest.mark.parametrize("lag", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_the_gradient_is_that_of_finite_differences(lag, x64, key):
     """Through flow and readings, at a control that is not 0; by central differences."""
     chosen = FourDVar(0.3 * jnp.eye(3), lag=lag)
@@ -121,7 +121,7 @@ def test_the_gradient_is_that_of_finite_differences(lag, x64, key):
     np.testing.assert_allclose(gradient, jax.grad(cost)(control), rtol=1e-10)
 
 
-@pytest.mark.parametrize("lag", [0, 1, 3])
+@pytest.mark.parametrize("lag", [0, 1, pytest.param(3, marks=pytest.mark.slow)])
 def test_where_the_model_bends_it_ends_at_the_bottom_of_the_cost(lag, x64, key):
     """There the next step goes nowhere; after one step it does."""
     root = 0.3 * jnp.eye(3)

@@ -63,7 +63,7 @@ def test_the_first_window_is_the_exact_filter(coupled, key):
         np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("lag", [1, 3])
+@pytest.mark.parametrize("lag", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_with_the_stationary_covariance_it_is_the_exact_filter_for_ever(lag, coupled, key):
     spans, rng = regular_spans(0.5, 300), np.random.default_rng(1)
     y = jnp.asarray(rng.normal(size=(300, 3)))
@@ -104,7 +104,7 @@ def test_a_record_cut_in_two_is_the_whole(coupled, key):
     assert eqx.tree_equal(belief, whole, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("lag", [1, 3])
+@pytest.mark.parametrize("lag", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_the_gradient_is_that_of_finite_differences(lag, x64, key):
     """In the first state and in every error, at a control that is not 0; by central differences."""
     dynamics, belief, _ = bent(lag, key)

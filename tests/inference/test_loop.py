@@ -123,7 +123,7 @@ HELD_OUT = inference.SVI(30, ascent=inference.Ascent(num_steps=20), num_draws=10
 SHORT = inference.Ascent(num_steps=20, polish=5)
 METHODS = [
     pytest.param(inference.NUTS(10, 10, 2, ascent=SHORT), marks=pytest.mark.slow),
-    inference.SVI(30, ascent=SHORT, num_draws=10),
+    pytest.param(inference.SVI(30, ascent=SHORT, num_draws=10), marks=pytest.mark.slow),
     inference.EnsembleMAP(5, 30, polish=3),
     inference.Laplace(ascent=SHORT, num_draws=10),
     inference.Laplace(inference.GaussNewton(), ascent=SHORT, num_draws=10),

@@ -54,7 +54,11 @@ def test_mean_and_variance_at_every_lead_are_those_of_the_closed_form(phi, key):
         assert found[0, 1] / together == pytest.approx(variance[0, 1] / together, abs=0.02)
 
 
-@pytest.mark.parametrize("noise", [Normal(), StudentT(varying=False)], ids=["varying", "t"])
+@pytest.mark.parametrize(
+    "noise",
+    [pytest.param(Normal(), marks=pytest.mark.slow), StudentT(varying=False)],
+    ids=["varying", "t"],
+)
 def test_direct_and_iterated_agree_one_step_ahead(noise, key):
     series = make_series(1, 120, 2)
     settings = {"noise": noise, "calendar": (), "mask_rate": 0.0}

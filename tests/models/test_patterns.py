@@ -129,6 +129,7 @@ def basin(times, key):
     return xr.Dataset({"h": (("time", "x"), z, {"units": "m"})}, coords=coords)
 
 
+@pytest.mark.slow
 def test_a_few_sensors_tell_of_a_basin_by_the_shapes_of_its_noise(key):
     ds = basin(160, key)
     model = models.SemilinearOperator(

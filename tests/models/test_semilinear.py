@@ -35,7 +35,7 @@ def test_the_forcing_of_a_step_is_its_integral(x64):
     np.testing.assert_allclose(exponential(rates, 0.8)[1], wanted, rtol=1e-6)
 
 
-@pytest.mark.parametrize("dt", [3.0, 10.0, 47.0])
+@pytest.mark.parametrize("dt", [3.0, pytest.param(10.0, marks=pytest.mark.slow), 47.0])
 def test_without_its_network_a_field_decays_as_its_rates_say(dt, x64, key):
     """One wave of the field, in units of half the modes; any span, any number of substeps."""
     model = SemilinearOperator(modes=8, width=4, substeps=3)

@@ -29,6 +29,7 @@ def driven(model, *sizes, static, key, land=None):
     return bind(model, sites, layout, constants), constants, layout
 
 
+@pytest.mark.slow
 def test_places_of_a_ring_are_told_apart_by_what_stays_alone(x64, key):
     """The flow commutes with shifts: of field and static field together, and without one of the field alone."""
     k_static, k_field = jax.random.split(key)
@@ -58,7 +59,7 @@ def test_what_is_known_of_a_step_drives_all_places_alike(x64, key):
     np.testing.assert_array_equal(ssm.flow(x, one(10.0)), ssm.flow(x, one(10.0), jnp.zeros(2)))
 
 
-@pytest.mark.parametrize("periodic", [True, (False, True)])
+@pytest.mark.parametrize("periodic", [pytest.param(True, marks=pytest.mark.slow), (False, True)])
 def test_what_stays_is_zero_on_land_and_read_between_places_on_another_grid(periodic, x64, key):
     land = jnp.zeros((6, 8), bool).at[2, 3].set(True)
     model = SemilinearOperator(modes=3, width=4, layers=1, periodic=periodic, static=("f", "g"))

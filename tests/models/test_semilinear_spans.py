@@ -1,7 +1,5 @@
 """An operator that is told how long a step is: what it learns from, and what its networks see."""
 
-import warnings
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -12,7 +10,7 @@ import xarray as xr
 import assim
 from assim.filters import ETKF
 from assim.gridded import pose_fields
-from assim.inference import EnsembleMAP
+from assim.inference import EnsembleMAP, Prior
 from assim.models import Gain, SemilinearOperator
 from tests.learned_fields import made, one
 from tests.synthetic_fields import START, make_fields
@@ -105,10 +103,8 @@ def test_what_are_no_spans_is_refused(spans):
 
 @pytest.fixture(scope="module")
 def post():
-    """A few steps of a fit at 0.1 s."""
-    with warnings.catch_warnings():  # that more steps would do better is true, and no matter here
-        warnings.filterwarnings("ignore", message="The members were still moving")
-        return assim.infer(MODEL, waves(0.1), FEW, key=jax.random.key(0), pointwise=0)
+    """Of the prior, at 0.1 s."""
+    return assim.infer(MODEL, waves(0.1), Prior(1), key=jax.random.key(0), pointwise=0)
 
 
 MODEL = SemilinearOperator(**SMALL, spans=(0.5, 2.0), error=0.3)
@@ -132,7 +128,7 @@ def test_parameters_are_told_in_the_steps_that_they_were_fitted_in(post):
 
 def test_a_fit_that_was_told_no_span_is_none_to_go_on_from(post):
     plain = SemilinearOperator(**SMALL, error=0.3)
-    begun = assim.infer(plain, waves(0.1), FEW, key=jax.random.key(0), pointwise=0)
+    begun = assim.infer(plain, waves(0.1), Prior(1), key=jax.random.key(0), pointwise=0)
     with pytest.raises(ValueError, match="has it of shape .* other inputs"):
         assim.infer(MODEL, waves(0.1), FEW, init=begun, key=jax.random.key(1), pointwise=0)
 
