@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo "make demo      fit a real sensor file; forecasts, scores, plots and report.html in runs/demo"
-	@echo "make test      the tests (a few minutes)"
+	@echo "make test      the tests (about a quarter of an hour)"
 	@echo "make test-all  slow statistics and every tutorial too"
 	@echo "make lint      ruff and the import contract"
 	@echo "make types     mypy"
