@@ -43,7 +43,10 @@ def record():
 def fit(record):
     model = Autoregressive(lags=2, hidden=(), calendar=(), noise=FixedNormal())
     return assim.infer(
-        model, record.isel(time=slice(0, 400)), inference.EnsembleMAP(40, 300), key=KEY
+        model,
+        record.isel(time=slice(0, 400)),
+        inference.EnsembleMAP(8, 100, learning_rate=5e-2),
+        key=KEY,
     )
 
 

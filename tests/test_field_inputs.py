@@ -129,6 +129,7 @@ def test_each_reading_is_judged_by_what_drove_it(post):
         np.testing.assert_allclose(post["constant_data"]["wind"][cell], u[0], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_another_grid_is_driven_alike(post, key):
     truth = later(places=32)
     assert error(assim.regrid(post, truth), truth, key=key) < 0.2

@@ -75,7 +75,10 @@ def test_a_number_behind_the_coordinates_says_which_field_is_read(ssm, key):
 
 @pytest.mark.parametrize(
     "chosen",
-    [filters.ETKF(30, 1.05), filters.LETKF(30, 6.0, Straight((32.0,)), 1.05)],
+    [
+        filters.ETKF(30, 1.05),
+        pytest.param(filters.LETKF(30, 6.0, Straight((32.0,)), 1.05), marks=pytest.mark.slow),
+    ],
     ids=["ETKF", "LETKF"],
 )
 def test_each_field_is_told_by_its_own_sensors(chosen, post, key):

@@ -108,7 +108,7 @@ def test_numbers_that_are_none_are_told():
         assim.reconstruct(wild, observed, EnKS(5, 3), key=KEY)
 
 
-@pytest.mark.parametrize("lag", [5, None])
+@pytest.mark.parametrize("lag", [pytest.param(5, marks=pytest.mark.slow), None])
 def test_a_smoother_that_loses_the_state_is_told(lag, monkeypatch):
     monkeypatch.setattr("assim.reconstructing.CYCLES", 32)
     system = assim.systems.Lorenz63()

@@ -93,6 +93,7 @@ def test_the_same_seed_gives_the_same_fit(run_dir, tmp_path):
     xr.testing.assert_identical(one, other)
 
 
+@pytest.mark.slow
 def test_several_stations_are_fitted_in_one_call(mast_record, tmp_path):
     both = xr.concat([mast_record, mast_record + 1], "station").drop_vars(["battery", "dead"])
     both["time"] = mast_record["time"]

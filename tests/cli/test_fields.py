@@ -255,6 +255,7 @@ def test_a_gain_is_fitted_on_what_is_held_and_corrects_by_itself(
     assert json.loads(read_tree(out).attrs["filter"])["type"] == "Observer"
 
 
+@pytest.mark.slow
 def test_what_drives_fields_beyond_their_record_is_a_plan(folder, refused, tmp_path):
     wind = ("time", np.random.default_rng(1).normal(size=36), {"units": "m s-1"})
     ds = sea().assign(wind=wind)

@@ -121,7 +121,7 @@ def test_the_gradient_is_that_of_finite_differences(lag, x64, key):
     np.testing.assert_allclose(gradient, jax.grad(cost)(control), rtol=1e-10)
 
 
-@pytest.mark.parametrize("lag", [0, 1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("lag", [0, *(pytest.param(lag, marks=pytest.mark.slow) for lag in (1, 3))])
 def test_where_the_model_bends_it_ends_at_the_bottom_of_the_cost(lag, x64, key):
     """There the next step goes nowhere; after one step it does."""
     root = 0.3 * jnp.eye(3)

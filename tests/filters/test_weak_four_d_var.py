@@ -154,6 +154,7 @@ def test_where_the_model_bends_it_ends_at_the_bottom_of_the_cost(x64, key):
         np.testing.assert_array_equal(after.past[-1], after.late)
 
 
+@pytest.mark.slow
 def test_many_settings_run_at_once(coupled, key):
     """A batch of scales gives what each gives."""
     scales = jnp.array([0.1, 1.0])

@@ -58,6 +58,7 @@ def test_target_noise_has_the_right_correlations_too(key):
     assert np.abs(np.cov(white.T) - np.eye(6)).max() < 0.1
 
 
+@pytest.mark.slow
 def test_anchors_alone_carry_a_hundredth_of_the_variance_as_theory_says(key):
     x, y = some_line()
     _, cov = solved(x, y, 0.5)

@@ -124,7 +124,7 @@ SHORT = inference.Ascent(num_steps=20, polish=5)
 METHODS = [
     pytest.param(inference.NUTS(10, 10, 2, ascent=SHORT), marks=pytest.mark.slow),
     pytest.param(inference.SVI(30, ascent=SHORT, num_draws=10), marks=pytest.mark.slow),
-    inference.EnsembleMAP(5, 30, polish=3),
+    pytest.param(inference.EnsembleMAP(5, 30, polish=3), marks=pytest.mark.slow),
     inference.Laplace(ascent=SHORT, num_draws=10),
     inference.Laplace(inference.GaussNewton(), ascent=SHORT, num_draws=10),
     inference.Stein(5, 30),

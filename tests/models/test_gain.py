@@ -104,6 +104,7 @@ def test_land_is_never_corrected(x64, key):
     assert np.isfinite(after.mean).all()
 
 
+@pytest.mark.slow
 def test_two_fields_and_an_open_axis_are_corrected_too(x64, key):
     model = SemilinearOperator(
         modes=(3, 2),
