@@ -11,6 +11,7 @@ import os
 os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
 
 import jax
+import numpy as np
 import xarray as xr
 from _recording import record
 from fields import (
@@ -95,7 +96,7 @@ def main() -> None:
         [name, *(f"{v:.1e}" for v in c), ""] for name, c in zip(names, columns[:2], strict=False)
     ]
     rows += [
-        [name, *(f"{v:.3f}" for v in c), shown(c)]
+        [name, *(f"{v:.3f}" for v in c), shown(np.array(c))]
         for name, c in zip(names[2:], columns[2:], strict=True)
     ]
     record(
