@@ -31,7 +31,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("assim")
 
 
-MOST_MAPS = 40_000
+MOST_MAPS = 48_000
 """Pieces of memory that a process may have mapped, before Linux refuses more at 65 530 and it dies."""
 
 

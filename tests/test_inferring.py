@@ -119,6 +119,7 @@ def test_the_end_of_the_record_is_kept_without_its_packing():
     assert {"t", "t_sd", "w"} == set(tail.data_vars)
 
 
+@pytest.mark.slow
 def test_an_interrupted_fit_goes_on_bit_for_bit(tmp_path, monkeypatch):
     ds, key = record(times=200), jax.random.key(2)
     whole = fit(VAR(1), ds, SVI, key=key, pointwise=0)

@@ -106,7 +106,11 @@ def test_it_scores_what_other_codes_do(chosen, expected, tolerance, x64, key):
     assert before < 0.215  # 0.201 by the other code
 
 
-@pytest.mark.parametrize("chosen", [*EVERY, RTS()], ids=[*IDS, "RTS"])
+@pytest.mark.parametrize(
+    "chosen",
+    [*(pytest.param(c, marks=pytest.mark.slow) for c in EVERY[::2]), EVERY[1], RTS()],
+    ids=["EnKS", "EnRTS", "EnKS of a lag", "RTS"],
+)
 def test_a_record_in_stretches_is_the_whole(chosen, exact, key):
     whole, _ = smoothed(chosen, exact, key)
     k_start, k_run = jax.random.split(key)

@@ -63,7 +63,8 @@ def test_the_first_window_is_the_exact_filter(coupled, key):
         np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("lag", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("lag", [1, 3])
 def test_with_the_stationary_covariance_it_is_the_exact_filter_for_ever(lag, coupled, key):
     spans, rng = regular_spans(0.5, 300), np.random.default_rng(1)
     y = jnp.asarray(rng.normal(size=(300, 3)))

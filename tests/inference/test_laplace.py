@@ -108,7 +108,7 @@ def test_a_prior_that_is_not_gaussian_enters_with_its_own_curvature(key):
 @pytest.mark.parametrize(
     ("noise", "which"),
     [
-        (StudentT(), GaussNewton()),
+        pytest.param(StudentT(), GaussNewton(), marks=pytest.mark.slow),
         pytest.param(Normal(varying=False), LastLayer(), marks=pytest.mark.slow),
         pytest.param(Normal(), LastLayer(), marks=pytest.mark.slow),
     ],

@@ -68,6 +68,7 @@ def test_what_is_missing_counts_for_nothing_and_shapes_that_are_not_there_are_ze
     np.testing.assert_allclose(found[6:], 0.0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_noise_of_a_step_has_the_shapes_by_field_and_grows_with_the_span(x64, key):
     model = SemilinearOperator(modes=3, width=2, layers=1, patterns=4)
     raw = {"noise.pattern": jnp.array([0.4, -1.0]), "noise.floor": jnp.array([-1.0, 0.0])}

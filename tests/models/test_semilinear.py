@@ -106,7 +106,7 @@ def test_a_stretch_gathers_the_noise_of_its_steps(x64, key):
     np.testing.assert_allclose(density.scale[1] ** 2, gathered)
 
 
-@pytest.mark.parametrize("sizes", [(12,), (8, 10)])
+@pytest.mark.parametrize("sizes", [pytest.param((12,), marks=pytest.mark.slow), (8, 10)])
 def test_land_is_never_moved(sizes, x64, key):
     land = jnp.zeros(int(np.prod(sizes)), bool).at[jnp.array([1, 2, 5])].set(True)
     ssm = made(SemilinearOperator(modes=3, width=4), *sizes, key=key, land=land)
