@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from assim import data as data
     from assim import filters as filters
     from assim import inference as inference
+    from assim import koopman as koopman
     from assim import models as models
     from assim import plotting as plotting
     from assim import report as report
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from assim.data import split as split
     from assim.data import to_cf as to_cf
     from assim.forecasting import forecast as forecast
+    from assim.generating import generate as generate
     from assim.inferring import infer as infer
     from assim.pooling import pool as pool
     from assim.reconstructing import reconstruct as reconstruct
@@ -48,6 +50,7 @@ _HOME = {
     "reconstruct": "assim.reconstructing",
     "tune": "assim.tuning",
     "forecast": "assim.forecasting",
+    "generate": "assim.generating",
     "pool": "assim.pooling",
     "compare": "assim.comparing",
     "table": "assim.comparing",
@@ -69,7 +72,10 @@ _HOME = {
     "rolling_origins": "assim.data",
     "to_cf": "assim.data",
 }
-_NAMESPACES = ("data", "filters", "inference", "models", "plotting", "report", "scoring", "systems")
+_NAMESPACES = (
+    *("data", "filters", "inference", "koopman", "models"),
+    *("plotting", "report", "scoring", "systems"),
+)
 
 __all__ = [*_HOME, *_NAMESPACES]
 

@@ -20,11 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from assim.data.framing import Frame, Selection, describe_frame, frame_of
+from assim.data.framing import Frame, describe_frame, frame_of
 from assim.inference import AbstractMethod
 from assim.inference.loop import Watch
 from assim.inference.progress import Progress
-from assim.inferring import FEWEST_WINDOWS, infer
+from assim.inferring import infer
 from assim.model import AbstractModel, AbstractPointwise, Needs, Problem, pose
 from assim.pointwise import Cells, judge, newest_cells
 from assim.registry import made_from
@@ -151,10 +151,10 @@ class _Refits:
         frame = _frame(earlier, self.needs, None)
         layout, series = Layout.of(frame), Series.of(frame)
         pairs = _pairs(series, self.needs)
-        if len(pairs) < FEWEST_WINDOWS:
+        if len(pairs) < self.needs.fewest:
             raise ValueError(
-                f"There are {len(pairs)} usable windows before {self.times[count]} and at least {FEWEST_WINDOWS} "
-                "are needed for a fit: raise min_observations."
+                f"There are {len(pairs)} usable windows before {self.times[count]} and at least "
+                f"{self.needs.fewest} are needed for a fit: raise min_observations."
             )
         beyond = np.full((self.pairs - len(pairs), 2), (0, self.length + self.needs.context))
         padded = jnp.asarray(np.concatenate([beyond, pairs]).astype(np.int32))
@@ -259,6 +259,5 @@ def _require_room(min_observations: int, forecast_horizon: int, count: int) -> N
 
 def _frame(ds: xr.Dataset, needs: Needs, fitted: Fitted | None) -> Frame:
     """The frame of a record; with the scaling of a fit, where one is given."""
-    calendar = needs.calendar if fitted is None else tuple(fitted.frame["calendar"])
-    selection = Selection(needs.controls, needs.covariates, calendar, needs.targets)
-    return frame_of(ds, selection, like=None if fitted is None else fitted.frame)
+    calendar = None if fitted is None else tuple(fitted.frame["calendar"])
+    return frame_of(ds, needs.selection(calendar), like=None if fitted is None else fitted.frame)

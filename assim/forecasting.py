@@ -18,8 +18,8 @@ from assim.assimilation.beginning import Begun, begin_of
 from assim.assimilation.labelling import CLOCK
 from assim.continuing import continued
 from assim.data.atomic import replacing
-from assim.data.clockwork import stamp
-from assim.data.framing import Frame, Selection, frame_of
+from assim.data.clockwork import JITTER, stamp
+from assim.data.framing import Frame, frame_of
 from assim.data.stepping import Steps
 from assim.forecasting_fields import field_parts, planned
 from assim.inference.progress import Progress
@@ -100,9 +100,7 @@ def forecast(
             "dataset of the readings."
         )
     needs = fitted.model.needs()
-    selection = Selection(
-        needs.controls, needs.covariates, tuple(fitted.frame["calendar"]), needs.targets
-    )
+    selection = needs.selection(tuple(fitted.frame["calendar"]))
     frame = frame_of(continued(fitted, ds), selection, like=fitted.frame)
     steps = Steps(frame.step)
     leads = _steps(horizon, steps, "horizon")
@@ -333,6 +331,7 @@ def _labelled(
     at = rows[:, None] + np.arange(1, leads + 1)
     inside = at < len(frame.times)
     at = np.minimum(at, len(frame.times) - 1)
+    inside &= np.abs(frame.times[at] - (init[:, None] + lead)) <= JITTER * step
     groups: dict[str, dict] = {"predictions": {}, "uncertainty": {}, "log_score": {}}
     base = (*station, "init_time", "lead_time")
     for c, name in enumerate(frame.channels):

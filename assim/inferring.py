@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from assim.data.framing import Frame, Selection, describe_frame, frame_of
+from assim.data.framing import Frame, describe_frame, frame_of
 from assim.data.spreading import INSTANCES
 from assim.gridded import judge_fields, newest_places, pose_fields, with_places
 from assim.inference import (
@@ -27,7 +27,7 @@ from assim.inference import (
     Laplace,
     Prior,
 )
-from assim.inference.holding import begun_from, with_held
+from assim.inference.holding import begun_at_centre, begun_from, with_held
 from assim.inference.loop import Watch
 from assim.model import (
     MAY_CHANGE,
@@ -65,7 +65,6 @@ from assim.types import Key, Sites
 FEW_PARAMETERS = 1500
 FEW_SIZES = 20
 """A model of fields with no more parameters has no network: they are sizes of its noise."""
-FEWEST_WINDOWS = 10
 MOST_WINDOWS = 500_000
 """More than this many windows are not fitted: a random part of a long record tells the parameters as well."""
 
@@ -129,7 +128,7 @@ def infer(
             [*(init.attrs.get(k) for k in ("data_fingerprint", "key", "created")), named(hold)]
         )
     watch = replace(watch, identity=_identity(attrs, problem.constants))
-    start = None
+    start = begun_at_centre(problem, model.centred(), key=k_run)
     if earlier is not None:
         start, held = begun_from(earlier.sites, problem, named(hold) or (), key=k_run)
         problem = replace(problem, held=held)
@@ -163,9 +162,8 @@ def _posed(
     model: AbstractModel, ds: xr.Dataset, earlier: Fitted | None, *, key: Key
 ) -> tuple[Problem, Frame]:
     """The problem of fitting a model to the windows of a record, and the record as arrays with labels."""
-    needs = model.needs()
-    selection = Selection(needs.controls, needs.covariates, needs.calendar, needs.targets)
-    frame = frame_of(ds, selection, like=None if earlier is None else earlier.frame)
+    needs = model.fitting()
+    frame = frame_of(ds, needs.selection(), like=None if earlier is None else earlier.frame)
     if not any(frame.is_target):
         raise ValueError(
             "Every variable is a control or a covariate, so there is none to forecast: leave one out of them."
@@ -174,7 +172,7 @@ def _posed(
     pairs = _pairs(series, needs, frame, key=key)
     if earlier is None:
         return pose(model, series, pairs, layout, key=key), frame
-    examples = prepare(model, series, pairs, layout, earlier.constants, key=key)
+    examples = prepare(model, series, pairs, layout, earlier.constants, needs, key=key)
     return Problem(model, earlier.constants, examples, layout), frame
 
 
@@ -206,6 +204,8 @@ def _likelihood(model: AbstractModel) -> str:
         return "marginal"
     if isinstance(model, AbstractGridded):
         return "exact" if model.horizon == 1 else "composite"
+    if model.fitting().context < model.needs().context:  # stretches that begin anew
+        return "marginal" if isinstance(model, AbstractPointwise) else "bound"
     if model.needs().horizon > 1:  # overlapping windows score a reading once for each lead
         return "composite"
     return "exact" if isinstance(model, AbstractPointwise) else "bound"
@@ -246,11 +246,13 @@ def _writable(checkpoint: str | Path) -> Path:
 
 
 def _pairs(series: Series, needs: Needs, frame: Frame, *, key: Key) -> jax.Array:
-    pairs = origins_with_truth(series, needs.context, needs.horizon, overhang=needs.overhang)
-    if len(pairs) < FEWEST_WINDOWS:
+    pairs = origins_with_truth(
+        series, needs.context, needs.horizon, overhang=needs.overhang, stride=needs.stride
+    )
+    if len(pairs) < needs.fewest:
         raise ValueError(
             f"The record has {len(pairs)} usable windows ({len(frame.times)} times; {needs.context} of context and "
-            f"{needs.horizon} ahead are needed, with the controls known); at least {FEWEST_WINDOWS} are needed: "
+            f"{needs.horizon} ahead are needed, with the controls known); at least {needs.fewest} are needed: "
             "give a longer record or a shorter context."
         )
     if len(pairs) > MOST_WINDOWS:

@@ -10,8 +10,7 @@ window, without parameters; what is learned by counting (scales of increments, c
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import equinox as eqx
 import jax
@@ -22,6 +21,7 @@ from numpyro import handlers
 from numpyro.distributions import Distribution
 
 from assim.data.gridding import Grid
+from assim.data.selecting import Needs as Needs
 from assim.nn.emission import Shared
 from assim.series import Layout, Series, Stretch, Window, cut, windows
 from assim.statespace import AbstractStateSpace
@@ -35,29 +35,6 @@ COUNTED = 4096
 """Constants are counted on this many windows, chosen at random; windows are prepared this many at a time."""
 
 
-@dataclass(frozen=True)
-class Needs:
-    """What a model wants from a record.
-
-    Args:
-        context: rows up to the origin.
-        horizon: rows after it that the likelihood scores (1: one step ahead).
-        controls: variables known in advance.
-        covariates: variables that inform but are not forecast.
-        calendar: calendar cycles, of "day" and "year".
-        targets: variables to forecast; None for all others.
-        overhang: whether windows may reach beyond either end of the record, where their rows count as missing.
-    """
-
-    context: int
-    horizon: int = 1
-    controls: tuple[str, ...] = ()
-    covariates: tuple[str, ...] = ()
-    calendar: tuple[str, ...] = ()
-    targets: tuple[str, ...] | None = None
-    overhang: bool = False
-
-
 def named(given: str | Iterable[str] | None) -> tuple[str, ...] | None:
     """Names as a tuple, from one name, from several, or None."""
     return given if given is None else (given,) if isinstance(given, str) else tuple(given)
@@ -69,6 +46,14 @@ class AbstractModel(eqx.Module):
     @abstractmethod
     def needs(self) -> Needs:
         """What is cut from a record for this model."""
+
+    def fitting(self) -> Needs:
+        """What is cut from a record for a fit, where that is not what a forecast needs."""
+        return self.needs()
+
+    def centred(self) -> tuple[str, ...]:
+        """Beginnings of the names of sites whose Normal prior says where a fit starts; none by default."""
+        return ()
 
     @abstractmethod
     def constants(self, windows: Window, layout: Layout) -> Sites:
@@ -114,6 +99,26 @@ class AbstractPointwise(AbstractModel):
         with numpyro.plate("window", count), handlers.scale(scale=num_data / count):
             counted = Shared(density.mask(mask), self.share())
             numpyro.sample("y", counted.to_event(2), obs=y)
+
+
+class AbstractBounded(AbstractModel):
+    """A model whose windows have a lower bound of their log density, by draws of what is latent in them."""
+
+    @abstractmethod
+    def bound(self, ssm: AbstractStateSpace, example: PyTree, *, key: Key) -> Float[Array, ""]:
+        """Of one window, by draws; its mean over keys is the bound, nats."""
+
+    def share(self) -> float:
+        """How much of a window counts: less than 1 where windows overlap."""
+        return 1.0
+
+    def likelihood(self, ssm: AbstractStateSpace, examples: PyTree, num_data: int) -> None:
+        """The bounds of the windows, drawn anew where the model is seeded, else always alike."""
+        count = jax.tree.leaves(examples)[0].shape[0]
+        key = numpyro.prng_key()
+        keys = jax.random.split(jax.random.key(0) if key is None else key, count)
+        told = jax.vmap(lambda e, k: self.bound(ssm, e, key=k))(examples, keys)
+        numpyro.factor("bound", self.share() * num_data / count * told.sum())
 
 
 class AbstractConjugate(AbstractPointwise):
@@ -334,15 +339,14 @@ def pose(
     model: AbstractModel, series: Series, pairs: Int[Array, "n 2"], layout: Layout, *, key: Key
 ) -> Problem:
     """The problem of fitting `model` to the windows of a record that end at the (run, origin) `pairs`."""
-    needs = model.needs()
-    size: dict[str, Any] = {"context": needs.context, "horizon": needs.horizon, "step": layout.step}
+    needs = model.fitting()
     count = pairs.shape[0]
     k_count = jax.random.fold_in(key, count)  # windows take the numbers below
     at = jax.random.choice(k_count, count, (min(count, COUNTED),), replace=False)
-    constants = model.constants(windows(series, pairs[jnp.sort(at)], **size), layout)
-    return Problem(
-        model, constants, prepare(model, series, pairs, layout, constants, key=key), layout
-    )
+    cut_out = windows(series, pairs[jnp.sort(at)], step=layout.step, **needs.size)
+    constants = model.constants(cut_out, layout)
+    examples = prepare(model, series, pairs, layout, constants, needs, key=key)
+    return Problem(model, constants, examples, layout)
 
 
 @eqx.filter_jit
@@ -352,16 +356,15 @@ def prepare(
     pairs: Int[Array, "n 2"],
     layout: Layout,
     constants: Sites,
+    needs: Needs,
     *,
     key: Key,
 ) -> PyTree:
     """What the likelihood needs of each window, stacked on a leading axis; contexts do not outlive their chunk."""
-    needs = model.needs()
-    size: dict[str, Any] = {"context": needs.context, "horizon": needs.horizon, "step": layout.step}
 
     def example(numbered: tuple[Array, Array]) -> PyTree:
         number, pair = numbered
-        window = cut(series, pair[0], pair[1], **size)
+        window = cut(series, pair[0], pair[1], step=layout.step, **needs.size)
         return model.prepare(window, layout, constants, key=jax.random.fold_in(key, number))
 
     count, chunk = pairs.shape[0], min(COUNTED, pairs.shape[0])

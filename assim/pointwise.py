@@ -83,9 +83,8 @@ def judge(
     """Log-likelihood, draws and location of each judged reading, for each posterior draw."""
     plain = model.undisturbed()
     k_prepare, k_draw = jax.random.split(key)
-    examples = prepare(
-        plain, series, jnp.asarray(cells.pairs), problem.layout, problem.constants, key=k_prepare
-    )
+    fixed = (problem.layout, problem.constants, plain.needs())
+    examples = prepare(plain, series, jnp.asarray(cells.pairs), *fixed, key=k_prepare)
     at = (jnp.asarray(cells.window), jnp.asarray(cells.channel))
     told = judged(_next, plain, problem, examples, sites, at, centre, key=k_draw)
     jacobian = frame.scaling.log_jacobian(frame.y)[cells.run, cells.row, cells.channel]

@@ -13,6 +13,7 @@ import xarray as xr
 from assim.assimilation.believing import run_attrs
 from assim.assimilation.doors import moment, require_record, require_smoother
 from assim.assimilation.labelling import Part, across, labelled_smooth, streamed, whole
+from assim.assimilation.latent import is_latent
 from assim.assimilation.losing import LOST, Watch
 from assim.assimilation.scene import Scene
 from assim.assimilation.spilling import Spill
@@ -24,7 +25,7 @@ from assim.filters.smoother import AbstractSmoother
 from assim.inference.progress import Progress
 from assim.model import AbstractModel
 from assim.statespace import AbstractLinearGaussian, AbstractStateSpace
-from assim.tree import Fitted, read_tree, require_key
+from assim.tree import Fitted, read_tree, require_key, restore
 from assim.types import Key, PyTree
 
 CYCLES = 256
@@ -51,7 +52,7 @@ def reconstruct(
     Args:
         model: a known system, a posterior tree or its path, or a `models.Mechanistic`, as for `assimilate`.
         ds: the record, file units; NaN where missing.
-        chosen: a smoother from `assim.filters`; None for `RTS` where the system is linear and Gaussian, else an
+        chosen: a smoother from `assim.filters`; None for `RTS` where the state moves by a matrix, else an
             `EnRTS` of 300 members. Over a gap a smoother of few members is too sure of itself, an `EnKS` most.
         key: all randomness.
         since: time of the state before the first reading, for a known system.
@@ -71,6 +72,8 @@ def reconstruct(
     require_smoother(chosen)
     require_record(ds, members)
     model = read_tree(model) if isinstance(model, str | Path) else model
+    if chosen is None and isinstance(model, xr.DataTree):
+        model = restore(model)
     k_stage, k_start, k_run = jax.random.split(key, 3)
     smoother = _default(model) if chosen is None else chosen
     begin = moment(since)
@@ -99,7 +102,10 @@ def _spoken(ways: list["Way"], parts: Iterator[Part], who: str) -> Iterator[Part
 
 def _default(model: object) -> AbstractSmoother:
     """The smoother where none is given."""
-    return RTS() if isinstance(model, AbstractLinearGaussian) else EnRTS(size=MEMBERS)
+    exact = isinstance(model, AbstractLinearGaussian) or (
+        isinstance(model, Fitted) and is_latent(model)
+    )
+    return RTS() if exact else EnRTS(size=MEMBERS)
 
 
 class Way:

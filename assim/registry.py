@@ -15,9 +15,16 @@ HOMES = {
     ),
     "assim.models.baselines": (
         *("Persistence", "Climatology", "SeasonalNaive"),
+        *("EDMD", "HankelDMD", "MeasurePreservingEDMD", "HAVOK"),
         *("FieldPersistence", "FieldClimatology", "DMD", "FNO"),
     ),
+    "assim.nn.dictionary": ("Delays", "RadialBasis", "Monomials"),
     "assim.models.departures": ("Departures",),
+    "assim.models.kovae": ("PublishedKoVAE", "UnitModulus"),
+    "assim.models.koopman": (
+        *("KoopmanVAE", "LinearKoopman", "Anywhere", "Stationary", "Mixture"),
+        *("Sequential", "Parallel"),
+    ),
     "assim.models.mechanistic": ("Mechanistic",),
     "assim.models.semilinear": ("SemilinearOperator", "Gain", "Readings", "PublishedNODA"),
     "assim.inference": (

@@ -1,5 +1,7 @@
 """Paths of a posterior from many origins, under one `jit`: parameters are drawn once per path."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ import numpy as np
 from numpyro.distributions import Normal
 
 from assim.model import AbstractModel, bind
-from assim.series import Layout, Series, Window, windows
+from assim.series import Layout, Series, Window, on_the_clock, windows
 from assim.statespace import (
     AbstractAdditiveNoise,
     AbstractForecaster,
@@ -61,7 +63,10 @@ def roll(
     """
     needs = fitted.model.needs()
     ahead = max(leads, needs.horizon)
-    cut_out = windows(series, pairs, context=needs.context, horizon=ahead, step=layout.step)
+    size = replace(needs, horizon=ahead).size
+    cut_out = windows(series, pairs, step=layout.step, **size)
+    if needs.own_times:
+        cut_out = on_the_clock(cut_out, layout.step)
     labels = pairs if labels is None else labels
     fixed = (fitted.constants, fitted.centre)
     return _roll(fitted.model, layout, *fixed, cut_out, labels, leads, sites, key)
@@ -105,8 +110,9 @@ def _roll(
 def rolled_path(ssm: AbstractStateSpace, window: Window, *, key: Key) -> tuple[Array, Array]:
     """One path of readings after a window, and the density of what came along it, each (lead, channel).
 
-    The density of a step is that of the model's own one-step predictive given the path so far: averaged over
-    paths it is the mixture score without the noise of a kernel (Rao and Blackwell).
+    The density of a step is that of the model's own one-step predictive given the path so far, or, where it has
+    none, that of a reading of the path: averaged over paths it is the mixture score, by the former with less noise
+    (Rao and Blackwell).
     """
     k_init, k_start, k_path = jax.random.split(key, 3)
     x = ssm.init(window.context, key=k_init).sample(k_start)
@@ -114,17 +120,16 @@ def rolled_path(ssm: AbstractStateSpace, window: Window, *, key: Key) -> tuple[A
         density = ssm.predict(x, window.spans, window.u)
         values = ssm.path(x, window.spans, window.u, key=k_path)
         return values, density.widened(window.sd).log_prob(window.y)
-    if not isinstance(ssm, AbstractPredictive):
-        raise TypeError(
-            f"{type(ssm).__name__} has no one-step predictive density: forecast it with a filter."
-        )
 
     def step(x: Array, at: tuple) -> tuple[Array, tuple[Array, Array]]:
         number, span, u, y, sd = at
         k_move, k_see = jax.random.split(jax.random.fold_in(k_path, number))
-        told = ssm.predictive(x, span, u, sd).log_prob(y)
-        x = ssm.transition(x, span, u, key=k_move)
-        return x, (ssm.observation(x, span, u=u).sample(k_see), told)
+        before, x = x, ssm.transition(x, span, u, key=k_move)
+        if isinstance(ssm, AbstractPredictive):
+            told = ssm.predictive(before, span, u, sd)
+        else:
+            told = ssm.observation(x, span, sd=sd, u=u)
+        return x, (ssm.observation(x, span, u=u).sample(k_see), told.log_prob(y))
 
     numbers = jnp.arange(window.y.shape[0])
     rows = (numbers, window.spans, window.u, window.y, window.sd)

@@ -1,10 +1,10 @@
 """Records as JAX sees them: arrays alone, cut into windows.
 
-`Layout` says what the columns are (static, hashable, JSON in the tree); `Series` and `Snapshots` hold the
+`Layout` says what the columns are (static, hashable, JSON in the tree); `Series` holds the
 numbers. Labels, units and the time origin stay host-side in a `Frame`.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import equinox as eqx
@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from assim.data.clockwork import JITTER, counted_steps
 from assim.data.framing import Frame
 from assim.data.gridding import Grid
 from assim.data.scaling import INTERNAL_BOUNDS
@@ -48,7 +49,7 @@ class Layout:
         """The layout of a frame."""
         return cls(
             frame.channels,
-            frame.scaling.supports,
+            frame.scaling.laws,
             frame.is_target,
             frame.inputs,
             frame.num_controls,
@@ -125,7 +126,7 @@ class Stream(eqx.Module):
                 "shape (run, time, coordinate)."
             )
         dtype, mask = jnp.zeros(0).dtype, np.isfinite(y)
-        tick, frac = _counted(times, origin, step)
+        tick, frac = counted_steps(times, origin, step)
         known = np.zeros_like(y) if sd is None else np.where(mask, np.nan_to_num(sd), 0.0)
         return cls(
             tick=jnp.asarray(np.broadcast_to(tick, y.shape[:2]), jnp.int32),
@@ -180,102 +181,6 @@ class Series(eqx.Module):
         return cls({"main": stream}, jnp.asarray(np.nan_to_num(frame.u), dtype), jnp.asarray(known))
 
 
-class Snapshots(eqx.Module):
-    """Unpaired populations seen at a few times.
-
-    Args:
-        tick: whole nominal steps since the origin, shape (snapshot,).
-        frac: what is left of a step, shape (snapshot,).
-        x: positions, shape (snapshot, sample, coordinate), internal units; 0 where missing.
-        mask: True where a coordinate was seen, shape (snapshot, sample, coordinate).
-        weight: weight of each sample, shape (snapshot, sample); 0 for padding.
-        id: identity of each sample where samples are paired, shape (snapshot, sample), or None.
-    """
-
-    tick: Int[Array, " snapshot"]
-    frac: Float[Array, " snapshot"]
-    x: Float[Array, "snapshot sample coordinate"]
-    mask: Bool[Array, "snapshot sample coordinate"]
-    weight: Float[Array, "snapshot sample"]
-    id: Int[Array, "snapshot sample"] | None = None
-
-    @classmethod
-    def of(
-        cls,
-        times: np.ndarray,
-        x: np.ndarray,
-        *,
-        origin: np.datetime64,
-        step: float,
-        weight: np.ndarray | None = None,
-        id: np.ndarray | None = None,
-    ) -> "Snapshots":
-        """Snapshots at any times, none of them moved.
-
-        Args:
-            times: stamps, shape (snapshot,), datetime64.
-            x: positions, shape (snapshot, sample, coordinate), internal units; NaN where missing.
-            origin: the time that steps are counted from, no later than the first stamp.
-            step: nominal step of the record, seconds.
-            weight: weight of each sample, shape (snapshot, sample), 0 or more; None for 1. A sample with no
-                coordinate seen is padding and weighs 0.
-            id: identity of each sample where samples are paired, shape (snapshot, sample), whole numbers.
-
-        Raises:
-            ValueError: shapes that do not fit, weights or identities that are none, stamps before the origin or
-                too far from it to count steps.
-        """
-        x = np.asarray(x)
-        shapes = {"times": np.shape(times), "x": x.shape}
-        shapes |= {n: np.shape(v) for n, v in (("weight", weight), ("id", id)) if v is not None}
-        fit = {"times": x.shape[:1], "x": x.shape, "weight": x.shape[:2], "id": x.shape[:2]}
-        if x.ndim != 3 or any(shape != fit[n] for n, shape in shapes.items()):
-            told = ", ".join(f"{n} {shape}" for n, shape in shapes.items())
-            raise ValueError(
-                f"The shapes do not fit: {told}; expected times (snapshot,), x (snapshot, sample, coordinate), and "
-                "weight and id (snapshot, sample)."
-            )
-        mask, dtype = np.isfinite(x), jnp.zeros(0).dtype
-        weight = np.ones(x.shape[:2]) if weight is None else np.asarray(weight)
-        if not (np.isfinite(weight) & (weight >= 0)).all():
-            raise ValueError(
-                f"The weights run from {weight.min()} to {weight.max()}: each has to be finite and 0 or more."
-            )
-        if id is not None and np.asarray(id).dtype.kind not in "iu":
-            raise ValueError(
-                f"The identities are of type {np.asarray(id).dtype}, and whole numbers are needed: number them, as "
-                "with np.unique(id, return_inverse=True)[1].reshape(id.shape)."
-            )
-        tick, frac = _counted(times, origin, step)
-        return cls(
-            tick=jnp.asarray(tick, jnp.int32),
-            frac=jnp.asarray(frac, dtype),
-            x=jnp.asarray(np.where(mask, x, 0.0), dtype),
-            mask=jnp.asarray(mask),
-            weight=jnp.asarray(np.where(mask.any(axis=-1), weight, 0.0), dtype),
-            id=None if id is None else jnp.asarray(id, jnp.int32),
-        )
-
-
-def _counted(
-    times: np.ndarray, origin: np.datetime64, step: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Whole steps from the origin to each stamp, and what is left of a step.
-
-    Raises:
-        ValueError: stamps before the origin, or too far from it to count steps.
-    """
-    since = (np.asarray(times).astype("datetime64[ns]") - origin).astype(np.int64)
-    grain = np.int64(round(step * 1e9))
-    tick, rest = np.divmod(since, grain)
-    if (tick < 0).any() or (tick > np.iinfo(np.int32).max).any():
-        raise ValueError(
-            f"The stamps lie {tick.min()} to {tick.max()} steps of {step:g} s after the origin {origin}; 0 to "
-            f"{np.iinfo(np.int32).max} can be counted: take the first stamp as origin, or a longer step."
-        )
-    return tick, rest / grain
-
-
 class Window(eqx.Module):
     """A stretch of record up to an origin, and what came after it.
 
@@ -319,7 +224,14 @@ class Stretch(eqx.Module):
 
 
 def cut(
-    series: Series, run: Array, origin: Array, *, context: int, horizon: int, step: float
+    series: Series,
+    run: Array,
+    origin: Array,
+    *,
+    context: int,
+    horizon: int,
+    step: float,
+    own_times: bool = False,
 ) -> Window:
     """The window of `context` rows that ends at row `origin` of one run, and the `horizon` rows after it.
 
@@ -332,6 +244,7 @@ def cut(
         context: number of rows, static.
         horizon: number of leads, static.
         step: nominal step, seconds.
+        own_times: whether rows stand at their own times, none of them moved; else a nominal step apart.
     """
     stream = series.main
     length = stream.y.shape[1]
@@ -343,9 +256,15 @@ def cut(
     sd = jnp.where(mask, stream.sd[run, at], 0.0)
     u = series.inputs[run, at]
     past, future = slice(None, context), slice(context, None)
+    dt = jnp.full(rows.shape, step, y.dtype)
+    if own_times:
+        before = jnp.clip(rows - 1, 0, length - 1)
+        whole = (stream.tick[run, at] - stream.tick[run, before]).astype(y.dtype)
+        apart = (whole + stream.frac[run, at] - stream.frac[run, before]) * step
+        dt = jnp.where(inside & (rows > 0), apart, dt)
     return Window(
-        context=Context(y[past], mask[past], sd[past], u[past]),
-        spans=Span(jnp.full((horizon,), step, y.dtype), jnp.zeros((horizon, 0), y.dtype)),
+        context=Context(y[past], mask[past], sd[past], u[past], dt[past] if own_times else None),
+        spans=Span(dt[future], jnp.zeros((horizon, 0), y.dtype)),
         u=u[future],
         y=y[future],
         mask=mask[future],
@@ -354,7 +273,7 @@ def cut(
 
 
 def origins_with_truth(
-    series: Series, context: int, horizon: int, *, overhang: bool = False
+    series: Series, context: int, horizon: int, *, overhang: bool = False, stride: int = 1
 ) -> np.ndarray:
     """Every (run, origin) whose window lies in the record and whose leads hold a reading and know their inputs.
 
@@ -364,6 +283,8 @@ def origins_with_truth(
         horizon: number of rows after it.
         overhang: whether windows may reach beyond either end of the record, where nothing is read and no input is
             asked for.
+        stride: rows from one origin to the next. Above 1 the last window may reach beyond the end of the record, so
+            that no reading is left out.
 
     Returns:
         Shape (n, 2), oldest first.
@@ -375,13 +296,14 @@ def origins_with_truth(
     known = np.pad(np.asarray(series.inputs_known), beyond, constant_values=True)
     found = []
     for run in range(runs):
-        origins = np.arange(0, length - 1) if overhang else np.arange(context - 1, length - horizon)
+        first, last = (0, length - 1) if overhang else (context - 1, length - horizon)
+        origins = np.arange(first, last if stride == 1 else length - 1, stride)
         if origins.size == 0:
             continue
         ahead = np.lib.stride_tricks.sliding_window_view
         seen = ahead(mask[run], horizon)[origins + 1].any(axis=-1)
         sure = ahead(known[run], horizon)[origins + 1].all(axis=-1)
-        kept = origins[seen & sure]
+        kept = origins[seen & sure & (origins + 1 < length)]
         found.append(np.stack([np.full(kept.size, run), kept], axis=-1))
     pairs = np.concatenate(found) if found else np.zeros((0, 2), int)
     return pairs[np.argsort(pairs[:, 1], kind="stable")].astype(np.int32)
@@ -389,9 +311,32 @@ def origins_with_truth(
 
 @eqx.filter_jit
 def windows(
-    series: Series, pairs: Int[Array, "n 2"], *, context: int, horizon: int, step: float
+    series: Series,
+    pairs: Int[Array, "n 2"],
+    *,
+    context: int,
+    horizon: int,
+    step: float,
+    own_times: bool = False,
 ) -> Window:
     """The windows of many (run, origin) pairs, stacked on a leading axis."""
-    return jax.vmap(
-        lambda pair: cut(series, pair[0], pair[1], context=context, horizon=horizon, step=step)
-    )(pairs)
+    size: dict[str, Any] = {"context": context, "horizon": horizon, "own_times": own_times}
+    return jax.vmap(lambda pair: cut(series, pair[0], pair[1], step=step, **size))(pairs)
+
+
+@eqx.filter_jit
+def on_the_clock(cut_out: Window, step: float) -> Window:
+    """Windows whose leads are nominal steps apart; what was read at other times counts as missing.
+
+    Args:
+        cut_out: windows of rows at their own times, stacked on a leading axis.
+        step: nominal step, seconds.
+
+    Returns:
+        The same contexts, and leads 1, 2, ... steps after them.
+    """
+    since = jnp.cumsum(cut_out.spans.dt, axis=-1) / step
+    count = jnp.arange(1, since.shape[-1] + 1)
+    there = cut_out.mask & (jnp.abs(since - count) <= JITTER)[..., None]
+    equal = jnp.full_like(cut_out.spans.dt, step)
+    return replace(cut_out, spans=Span(equal, cut_out.spans.phase), mask=there)

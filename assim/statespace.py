@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from numpyro.distributions import Distribution
 
 from assim.data.gridding import Grid
-from assim.types import Array, Bool, Float, Key, PyTree, State
+from assim.types import Array, Bool, Complex, Float, Key, PyTree, State
 
 
 class Span(eqx.Module):
@@ -46,12 +46,14 @@ class Context(eqx.Module):
         mask: True where observed, shape (lag, channel).
         sd: known measurement error, shape (lag, channel), internal units; 0 where none is known.
         u: inputs, shape (lag, input), internal units.
+        dt: length of the span that leads to each row, shape (lag,), seconds; None for nominal steps.
     """
 
     y: Float[Array, "lag channel"]
     mask: Array
     sd: Float[Array, "lag channel"]
     u: Float[Array, "lag input"]
+    dt: Float[Array, " lag"] | None = None
 
 
 class AbstractStateSpace(eqx.Module):
@@ -117,12 +119,51 @@ class AbstractAdditiveNoise(AbstractStateSpace):
         return self.flow(x, span, u) + self.process_noise(x, span).sample(key)
 
 
+class Modes(eqx.Module):
+    r"""The spectrum of linear dynamics: what is seen is $\mathrm{Re} \sum_j \Phi_j \varphi_j e^{\mu_j t}$.
+
+    Of a conjugate pair the member of positive frequency stands for both; a real eigenvalue stands for itself.
+
+    Args:
+        rate: continuous-time eigenvalues mu, shape (mode,), complex, per second; the imaginary part 0 or more.
+        shape: Phi, what one unit of each coordinate shows, shape (channel, mode), complex, internal units.
+        floor: what the model's own noise leaves of each coordinate in a nominal step, as the residual counts it:
+            root mean square over that of the coordinate, shape (mode,); 0 where the model has no noise.
+    """
+
+    rate: Complex[Array, " mode"]
+    shape: Complex[Array, "channel mode"]
+    floor: Float[Array, " mode"]
+
+
+class AbstractSpectral(AbstractStateSpace):
+    """A model with linear dynamics, whose spectrum can be read and held against a record."""
+
+    @abstractmethod
+    def modes(self) -> Modes:
+        """The eigenvalues, and what each mode shows."""
+
+    @abstractmethod
+    def coordinates(self, context: Context) -> Complex[Array, " mode"]:
+        """The eigenfunctions, in the order of `modes`, on a stretch of record: their values at its last row."""
+
+
 class AbstractLatentLinear(AbstractStateSpace):
     """Linear-Gaussian dynamics in closed form over any span, seen through any emission."""
 
     @abstractmethod
-    def matrices(self, span: Span) -> tuple[Array, Array, Array]:
-        """F (state, state), offset (state,) and a Cholesky factor of Q (state, state) over `span`."""
+    def matrices(self, span: Span, u: Array | None = None) -> tuple[Array, Array, Array]:
+        """F (state, state), offset (state,) and a root of Q (state, state) over `span`, given its inputs `u`."""
+
+
+class AbstractGenerator(AbstractStateSpace):
+    """A model that can make a whole series from nothing."""
+
+    @abstractmethod
+    def series(
+        self, spans: Span, inputs: Float[Array, "time input"], *, key: Key
+    ) -> Float[Array, "time channel"]:
+        """A draw of the readings at the end of each span, internal units; the first span leads to the first row."""
 
 
 class AbstractLinearGaussian(AbstractLatentLinear):
@@ -131,6 +172,40 @@ class AbstractLinearGaussian(AbstractLatentLinear):
     @abstractmethod
     def emission(self, span: Span, where: Array | None = None) -> tuple[Array, Array, Array]:
         """H (channel, state), offset (channel,) and a Cholesky factor of R (channel, channel)."""
+
+
+class Told(eqx.Module):
+    r"""Gaussian readings of a state in place of those of sensors, $\tilde y = H x + c + \sigma \varepsilon$.
+
+    Args:
+        y: shape (pseudo,), units of the state.
+        mask: True where told, shape (pseudo,).
+        sd: of the error of each, shape (pseudo,).
+        h: H, shape (pseudo, state).
+        offset: c, shape (pseudo,).
+    """
+
+    y: Float[Array, " pseudo"]
+    mask: Bool[Array, " pseudo"]
+    sd: Float[Array, " pseudo"]
+    h: Float[Array, "pseudo state"]
+    offset: Float[Array, " pseudo"]
+
+
+class AbstractConditional(AbstractGenerator):
+    """A model that can make a series around what was seen of it."""
+
+    @abstractmethod
+    def filled(self, context: Context, *, key: Key) -> Float[Array, "lag channel"]:
+        """A draw of the readings at every row of a record given those that were read, internal units."""
+
+
+class AbstractEncoded(AbstractLatentLinear):
+    """A latent-linear model that says in Gaussian readings of its state what sensors say of it: Kalman serves."""
+
+    @abstractmethod
+    def encoded(self, y: Array, mask: Array, sd: Array) -> Told:
+        """What the readings of a time, each shape (channel,), say of the state."""
 
 
 class AbstractField(AbstractStateSpace):

@@ -134,7 +134,7 @@ def arrays_dataset(**named: dict[str, np.ndarray] | None) -> xr.Dataset:
 
 def fingerprint(frame: Frame) -> str:
     """Sixteen hexadecimal digits that change with any reading, error, stamp, or name or support of a channel."""
-    names = frame.channels + frame.scaling.supports + frame.inputs
+    names = frame.channels + frame.scaling.laws + frame.inputs
     return _digest(names, (frame.times.astype("int64"), frame.y, frame.sd, frame.u))
 
 
@@ -297,7 +297,7 @@ def _require_agreement(layout: Layout, frame: dict) -> None:
     channels, runs = len(layout.channels), len(frame["stations"] or [""])
     for name, mine, other in (
         ("channels", tuple(frame["channels"]), layout.channels),
-        ("supports", scaling.supports, layout.supports),
+        ("supports", scaling.laws, layout.supports),
         ("step", frame["step"], layout.step),
         ("calendar", calendar, layout.inputs[layout.num_controls :]),
         ("centre", scaling.centre.shape, (runs, channels)),
@@ -326,16 +326,15 @@ def _require(held: Sites, wanted: Mapping[str, tuple[int, ...] | None]) -> None:
 @lru_cache(maxsize=64)
 def _counted(model: AbstractModel, layout: Layout) -> tuple[str, ...]:
     """Names of what the model counts, found without counting."""
-    needs = model.needs()
+    needs = model.fitting()
 
     def count() -> Sites:
         y = jnp.zeros((1, 2, len(layout.channels)))
         stream = Stream(jnp.zeros((1, 2), jnp.int32), y[..., 0], y, y == 0, y)
         inputs = jnp.zeros((1, 2, len(layout.inputs)))
         series = Series({"main": stream}, inputs, jnp.ones((1, 2), bool))
-        size: dict[str, Any] = {"context": needs.context, "horizon": needs.horizon}
         pairs = jnp.zeros((2, 2), jnp.int32)
-        return model.constants(windows(series, pairs, step=layout.step, **size), layout)
+        return model.constants(windows(series, pairs, step=layout.step, **needs.size), layout)
 
     return tuple(jax.eval_shape(count))
 

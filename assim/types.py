@@ -8,7 +8,7 @@ JAX: differences and calendar phases are computed in NumPy float64, and JAX is g
 """
 
 import jaxtyping
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Complex, Float, Int, PRNGKeyArray, PyTree
 
 type Key = PRNGKeyArray
 type Keys = jaxtyping.Key[Array, " member"]
@@ -34,6 +34,7 @@ __all__ = [
     "Array",
     "Bool",
     "Channels",
+    "Complex",
     "Float",
     "Inputs",
     "Int",

@@ -16,12 +16,7 @@ KEY = jax.random.key(0)
 def test_stations_have_a_dimension():
     ds = mast(stations=2)[["t", "w"]]
     model = Autoregressive(lags=1, hidden=(), calendar=(), noise=FixedNormal())
-    post = assim.infer(
-        model,
-        ds.isel(time=slice(0, 400)),
-        inference.EnsembleMAP(8, 100, learning_rate=5e-2),
-        key=KEY,
-    )
+    post = assim.infer(model, ds.isel(time=slice(0, 400)), inference.Prior(8), key=KEY, pointwise=0)
     later = ds.isel(time=slice(400, 430))
     found = assim.assimilate(post, later, EnKF(20), key=KEY)
     assert set(found["analysis"]["t"].dims) == {"chain", "draw", "station", "time"}

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from assim import models
 from assim.assimilation.augmenting import sites_of
@@ -18,9 +19,10 @@ from assim.statespace import Span
 KEPT = 128
 
 
-def counted_sea(*sizes):
-    """An operator on a grid with what was counted at its fit, and draws of it."""
-    grid = Grid(("lat", "lon"), (-88.0, 0.0), (2.0, 2.0), sizes, ("", ""))
+@pytest.fixture(scope="module")
+def sea():
+    """An operator with what was counted at its fit, members of its draws, and the models of these."""
+    grid = Grid(("lat", "lon"), (-88.0, 0.0), (2.0, 2.0), (8, 12), ("", ""))
     layout = Layout(("sst",), ("real",), (True,), (), 0, 86400.0, grid)
     model = models.SemilinearOperator(
         modes=2, width=2, layers=1, features=2, substeps=1, periodic=(False, True)
@@ -37,28 +39,26 @@ def counted_sea(*sizes):
     keys = jax.random.split(jax.random.key(1), len(fns))
     pairs = zip(fns.items(), keys, strict=True)
     sites = {name: fn.sample(k, (1, 3)) for (name, fn), k in pairs}
-    return model, layout, constants, sites
+    members = spread_draws(sites, 3)
+    made = drawn(model, layout, constants, None, members, None, None, NOTHING, keys[0])
+    return model, layout, constants, members, made
 
 
 def stored(tree):
     return sum(leaf.nbytes for leaf in jax.tree.leaves(eqx.filter(tree, eqx.is_array)))
 
 
-def test_a_hundred_members_hold_the_states_of_the_record_once(key):
-    model, layout, constants, sites = counted_sea(89, 180)  # a global analysis of two degrees
-    members = spread_draws(sites, 100)
-    dynamics, first = drawn(model, layout, constants, None, members, None, None, NOTHING, key)
-    assert first.shape == (100, 16020) and dynamics.each
+def test_members_hold_the_states_of_the_record_once(sea):
+    _, _, constants, members, (dynamics, first) = sea
+    assert first.shape == (3, 96) and dynamics.each
     once = stored(constants)
-    assert once > KEPT * 16020 * 4
+    assert once > KEPT * 96 * 4 > 10 * stored(members)
     assert once < stored(dynamics.ssm) < once + 2 * stored(members)
-    assert dynamics.ssm.states.shape == (KEPT, 16020)
+    assert dynamics.ssm.states.shape == (KEPT, 96)
 
 
-def test_members_with_shared_arrays_move_as_each_by_itself(key):
-    model, layout, constants, sites = counted_sea(8, 12)
-    members = spread_draws(sites, 3)
-    dynamics, first = drawn(model, layout, constants, None, members, None, None, NOTHING, key)
+def test_members_with_shared_arrays_move_as_each_by_itself(sea, key):
+    model, layout, constants, members, (dynamics, first) = sea
     span = Span(jnp.asarray(86400.0), jnp.zeros(0))
     read = jnp.zeros(layout.grid.places)
     cycle = Cycle(span, read, read == 0, read)

@@ -13,6 +13,7 @@ from assim import inference
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "extending.md"
 TAU, SCALE, STEP = 3600.0, 2.0, 600.0
+SHORT = inference.Ascent(num_steps=300, polish=50)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,9 @@ def test_its_posterior_holds_the_truth(page, record, key):
 
 def test_it_forecasts(page, record, key):
     train, test = assim.split(record, at=record.time.values[-144])
-    post = assim.infer(page.Relaxation(), train, inference.SVI(num_steps=500), key=key)
+    post = assim.infer(
+        page.Relaxation(), train, inference.Laplace(inference.GaussNewton(), SHORT), key=key
+    )
     fc = assim.forecast(post, test, horizon="6h", model=page.Relaxation(), key=key)
     spread = fc["predictions"]["t"].isel(init_time=0).std(["chain", "draw"])
     assert 0.6 * SCALE < spread.isel(lead_time=-1) < 1.5 * SCALE

@@ -2,6 +2,7 @@
 
 import warnings
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,6 +53,16 @@ def systems(tree):
     return [fitted.state_space({k: v[0, i] for k, v in sites.items()}) for i in range(count)]
 
 
+@eqx.filter_jit
+def flow(ssm, x, span=SECOND):
+    return ssm.flow(x, span)
+
+
+@eqx.filter_jit
+def noise_of(ssm, x):
+    return ssm.process_noise(x, SECOND).variance
+
+
 def test_what_came_is_scored_by_the_mixture_of_all_paths(post, key):
     truth = later(front(12, key=key))
     hole = truth.copy(deep=True)
@@ -64,8 +75,8 @@ def test_what_came_is_scored_by_the_mixture_of_all_paths(post, key):
     for lead, before in enumerate(starts):
         y, each = truth["h"].values[10 + lead], []
         for ssm, x in zip(systems(post), before.astype(np.float32), strict=True):
-            sd = np.sqrt(ssm.process_noise(x, SECOND).variance)
-            each.append(norm.logpdf(y, ssm.flow(x, SECOND), sd))
+            sd = np.sqrt(noise_of(ssm, x))
+            each.append(norm.logpdf(y, flow(ssm, x), sd))
         wanted = logsumexp(each, axis=0) - np.log(2)
         known = np.isfinite(hole["h"].values[10 + lead])
         np.testing.assert_allclose(score[0, lead][known], wanted[known], rtol=2e-3, atol=2e-3)
@@ -94,8 +105,8 @@ def test_the_variance_is_parted_into_noise_and_what_the_draws_differ_by(post, ke
     assert parts.dims == ("component", "init_time", "lead_time", "x")
     assert parts.attrs["units"] == "(m)2" and "log_score" not in told.children
     x = truth["h"].values[-1].astype(np.float32)
-    noise = [ssm.process_noise(x, SECOND).variance.mean() for ssm in systems(noisy)]
-    flows = np.stack([ssm.flow(x, SECOND) for ssm in systems(noisy)])
+    noise = [noise_of(ssm, x).mean() for ssm in systems(noisy)]
+    flows = np.stack([flow(ssm, x) for ssm in systems(noisy)])
     wanted = flows.var(axis=0, ddof=1).mean()
     mean = parts.mean("x")[:, 0, 0]
     np.testing.assert_allclose(mean.sel(component="aleatoric"), np.mean(noise), rtol=0.5)
@@ -139,7 +150,7 @@ def test_runs_stores_and_tables_know_the_scores(post, tmp_path, key):
     store = assim.forecast(
         post, truth, 2, key=key, origins="2s", num_draws=4, to=tmp_path / "a.zarr"
     )
-    for group in ("uncertainty", "log_score"):
+    for group in ("predictions", "uncertainty", "log_score"):
         xr.testing.assert_equal(store[group].to_dataset().load(), told[group].to_dataset())
     table = assim.compare({"operator": told}, truth=truth)
     mean = told["log_score"]["h"].mean(("run", "init_time", "x"))

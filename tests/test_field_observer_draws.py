@@ -9,7 +9,7 @@ import xarray as xr
 
 import assim
 from assim import filters, inference, models
-from tests.test_field_forecasts import SECOND, quiet, systems
+from tests.test_field_forecasts import flow, quiet, systems
 from tests.test_fields import front, later, readings
 
 MODEL = models.SemilinearOperator(
@@ -151,7 +151,7 @@ def test_its_analysis_rolls_on_each_member_by_its_own_draw(post, seen, key):
     for draw, ssm in enumerate(systems(calm)):
         x = told["analysis"]["h"].values[0, draw, -1].astype(np.float32)
         for lead in range(2):
-            x = ssm.flow(x, SECOND)
+            x = flow(ssm, x)
             np.testing.assert_allclose(ahead[0, draw, 0, lead], x, atol=1e-3)
     noisy = assim.forecast(post, told, 2, key=key, origins="last")["predictions"]["h"]
     assert (noisy.std("draw") > 0).all()

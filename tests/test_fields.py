@@ -99,6 +99,7 @@ def test_a_forecast_follows_the_wave_and_knows_its_error(post, key):
     assert table is not None
 
 
+@pytest.mark.slow
 def test_a_path_hangs_on_its_origin_alone(post, key):
     truth = later(front(12, key=key))
     several = assim.forecast(post, truth, 2, key=key, origins="2s")["predictions"]
@@ -111,7 +112,7 @@ def test_a_path_hangs_on_its_origin_alone(post, key):
     [
         filters.ETKF(30, 1.05),
         filters.LETKF(30, 8.0, Straight((32.0,)), 1.05),
-        filters.EnKF(30, 1.05),
+        pytest.param(filters.EnKF(30, 1.05), marks=pytest.mark.slow),
     ],
     ids=["ETKF", "LETKF", "EnKF"],
 )
@@ -127,6 +128,7 @@ def test_a_few_sensors_tell_the_whole_field(chosen, post, key):
     assert int(told["innovation"]["lost"].sum()) == 0
 
 
+@pytest.mark.slow
 def test_a_store_holds_what_memory_holds(post, tmp_path, key):
     truth = later(front(9, key=key))
     told = assim.forecast(post, truth, 2, key=key, origins="2s", num_draws=4)["predictions"]
@@ -179,6 +181,7 @@ def test_an_error_without_units_has_those_of_its_reading(post, key):
     np.testing.assert_allclose(one, other, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_record_in_two_parts_is_filtered_as_the_whole(post, key):
     read = readings(later(front(40, key=key)), key=key)
     whole = assim.assimilate(post, read, filters.ETKF(12), key=key)["analysis"]["h"]
@@ -197,6 +200,7 @@ def test_no_stretch_leaps_a_gap(key):
     assert float(problem.examples.spans.dt.max()) == 1.0
 
 
+@pytest.mark.slow
 def test_members_of_an_analysis_roll_on(post, key):
     truth = later(front(25, key=key))
     told = assim.assimilate(

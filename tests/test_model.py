@@ -61,6 +61,7 @@ def test_missing_readings_have_no_part(problem, sites):
     assert float(joint(other, sites)) == pytest.approx(float(joint(problem, sites)), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_minibatches_estimate_the_whole_without_bias(problem, sites):
     keys = jax.random.split(jax.random.key(2), 3000)
     parts = jax.jit(jax.vmap(lambda k: joint(problem, sites, 8, k)))(keys)
@@ -114,7 +115,7 @@ def test_a_bound_model_is_linearised_at_its_centre(key):
     np.testing.assert_array_equal(same.regression.net(x), at.regression.net(x))
 
 
-@pytest.mark.parametrize("rows", [7, 17])
+@pytest.mark.parametrize("rows", [pytest.param(7, marks=pytest.mark.slow), 17])
 def test_windows_are_prepared_alike_in_chunks_of_any_number(rows, key, monkeypatch):
     monkeypatch.setattr(floor, "COUNTED", 8)
     model = Autoregressive(3, (), noise=FixedNormal(), calendar=(), mask_rate=0.5)

@@ -53,7 +53,11 @@ def test_all_readings_say_more_than_those_before(twin):
 
 @pytest.mark.parametrize(
     "chosen",
-    [RTS(), pytest.param(EnRTS(30), marks=pytest.mark.slow), EnKS(30, None), EnKS(30, 12)],
+    [
+        *(pytest.param(chosen, marks=pytest.mark.slow) for chosen in (RTS(), EnRTS(30))),
+        EnKS(30, None),
+        EnKS(30, 12),
+    ],
     ids=["RTS", "EnRTS", "EnKS", "lag"],
 )
 def test_stretches_and_spills_are_the_whole(twin, chosen, monkeypatch, tmp_path):

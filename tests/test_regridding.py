@@ -1,5 +1,6 @@
 """A posterior of fields on other grids of its domain: trained on one resolution, run on another."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,12 +41,26 @@ def wave(count):
     return 5.0 + jnp.cos(x) + 0.5 * jnp.sin(2.0 * x)
 
 
+@eqx.filter_jit
+def moved_by(ssm, x):
+    return ssm.flow(x, SPAN)
+
+
+@eqx.filter_jit
+def told_by(ssm, y, read, sd, where):
+    """What readings add to a wave that was foretold, and to the logarithm of its spread."""
+    size = ssm.grid.sizes[0]
+    held = ssm.predict(ssm.opened(wave(size), jnp.full(size, 0.3)), SPAN)
+    after = ssm.correct(held, y, read, SPAN, where, sd)
+    return after.mean - held.mean, jnp.log(after.sd / held.sd)
+
+
 @pytest.mark.parametrize("count", [16, pytest.param(64, marks=pytest.mark.slow), 128])
 def test_the_same_parameters_move_the_same_wave(post, count):
     old, new = one(post), one(assim.regrid(post, like(count)))
     assert new.grid.sizes == (count,) and new.states.shape[1] == count
     shared = min(count, 32)
-    coarse, fine = (ssm.flow(wave(ssm.grid.sizes[0]), SPAN) for ssm in (old, new))
+    coarse, fine = (moved_by(ssm, wave(ssm.grid.sizes[0])) for ssm in (old, new))
     moved = float(jnp.abs(coarse - wave(32)).max())
     apart = jnp.abs(coarse[:: 32 // shared] - fine[:: count // shared]).max()
     assert moved > 0.02 and float(apart) < 0.02 * moved
@@ -70,11 +85,7 @@ def test_readings_are_worth_the_same_on_every_grid(post, count):
     y, read, sd = jnp.array([7.0, 4.0, 5.0]), jnp.ones(3, bool), jnp.full(3, 0.2)
     found = []
     for tree in (post, assim.regrid(post, like(count))):
-        ssm = one(tree)
-        size = ssm.grid.sizes[0]
-        held = ssm.predict(ssm.opened(wave(size), jnp.full(size, 0.3)), SPAN)
-        after = ssm.correct(held, y, read, SPAN, where, sd)
-        found.append([after.mean - held.mean, jnp.log(after.sd / held.sd)])
+        found.append(told_by(one(tree), y, read, sd, where))
         assert float(jnp.abs(found[-1][0]).max()) > 0.1
     places, shared = np.arange(count) * 32 / count, (min(32, count) + 1) // 2
     turned = np.exp(2j * np.pi / 32 * np.outer(np.arange(shared), places))

@@ -190,7 +190,9 @@ class BlindFamily(Family):
         return Blind(numpyro.sample("phi", dist.Normal(0, 1)))
 
 
-def test_a_model_without_a_predictive_density_is_refused(key):
+def test_a_model_without_a_predictive_density_is_scored_along_its_path(key):
     post, sites = fitted([0.5], [1.0], BlindFamily())
-    with pytest.raises(TypeError, match="Blind has no one-step predictive density.*filter"):
-        roll(post, LAYOUT, series(RECORD), jnp.array([[0, 1]]), 1, sites, key=key)
+    rolled = roll(post, LAYOUT, series(RECORD), jnp.array([[0, 1]]), 1, sites, key=key)
+    came, stays = np.asarray(RECORD).ravel()[2], np.asarray(RECORD).ravel()[1]
+    told = -0.5 * (came - stays) ** 2 - 0.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(rolled.log_score.ravel(), told, rtol=1e-5)

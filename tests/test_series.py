@@ -8,7 +8,8 @@ import pytest
 import xarray as xr
 
 from assim.data.framing import Selection, frame_of
-from assim.series import Layout, Series, Snapshots, Stream, cut, origins_with_truth, windows
+from assim.series import Layout, Series, Stream, cut, origins_with_truth, windows
+from assim.snapshots import Snapshots
 
 LENGTH = 12
 

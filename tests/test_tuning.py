@@ -66,7 +66,11 @@ def test_mistakes_are_sentences(observed):
         stacked([EnKF(5), EnKF(6)])
 
 
-@pytest.mark.parametrize("chosen", [Particle(30), IEnKS(8, 1, 1)], ids=["Particle", "IEnKS"])
+@pytest.mark.parametrize(
+    "chosen",
+    [pytest.param(Particle(30), marks=pytest.mark.slow), IEnKS(8, 1, 1)],
+    ids=["Particle", "IEnKS"],
+)
 def test_beliefs_with_numbers_of_their_own_are_stacked_too(chosen, observed):
     told = assim.tune(RING, observed.isel(time=slice(0, 30)), [chosen], key=KEY, repeats=1)
     assert np.isfinite(told["log_score"]).all()

@@ -13,6 +13,8 @@ from assim.assimilation.augmenting import Varying
 from assim.data.columns import Columns
 from assim.data.scaling import INTERNAL_BOUNDS, Scaling
 from assim.filters.base import Cycle, Dynamics
+from assim.observing import NOTHING
+from assim.statespace import Context
 from assim.types import Array, Float
 
 
@@ -81,7 +83,7 @@ class Units:
         """File units of internal values (..., channel), inside their bounds."""
         if self.scaling is None:
             return z
-        bounds = np.array([INTERNAL_BOUNDS[s] for s in self.scaling.supports], float).T
+        bounds = np.array([INTERNAL_BOUNDS[s] for s in self.scaling.laws], float).T
         return self.scaling.inverse(np.clip(z, *bounds.astype(z.dtype)), self.run)
 
     def residual(self, z: np.ndarray, residual: np.ndarray) -> np.ndarray:
@@ -141,6 +143,7 @@ class Scene:
         units: of the readings.
         station: label of the record, or None.
         several: shape (chain, draw) where each draw runs a filter of its own, else None.
+        context: what such a filter knows of the record before its first cycle.
     """
 
     dynamics: Dynamics
@@ -154,3 +157,4 @@ class Scene:
     units: Units = Units()
     station: str | None = None
     several: tuple[int, int] | None = None
+    context: Context = NOTHING

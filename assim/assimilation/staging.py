@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from numpyro.distributions import Distribution
@@ -18,15 +17,14 @@ from numpyro.distributions import Distribution
 from assim.assimilation.augmenting import Drawn, Varying, sites_of
 from assim.assimilation.drawing import drawn, side_by_side, spread_draws
 from assim.assimilation.fields import of_fields
+from assim.assimilation.latent import of_latent
+from assim.assimilation.opened import open_record
 from assim.assimilation.scene import AbstractShown, AsItIs, AsRead, Scene, Table, Units
-from assim.continuing import continued
-from assim.data.clockwork import stamp
 from assim.data.columns import Columns
-from assim.data.framing import Frame, Selection, frame_of
-from assim.filters.base import Cycle, Dynamics
+from assim.filters.base import Dynamics
 from assim.model import AbstractGridded, AbstractModel, AbstractSequential, bind
 from assim.observing import NOTHING, observe_system, state_columns
-from assim.series import Layout, Series, cut
+from assim.series import Layout
 from assim.statespace import AbstractCorrelated, AbstractStateSpace, Context, regular_spans
 from assim.tree import Fitted, restore
 from assim.types import Array, Key, Sites
@@ -90,15 +88,16 @@ def staged(
     names = _named(fitted, update)
     if isinstance(fitted.model, AbstractSequential):
         return [_of_known(fitted, ds, size, names, since, whole=whole, key=key)]
-    if size is None:
-        raise TypeError(
-            f"A filter without members cannot carry the draws of a {type(fitted.model).__name__}: use ETKF, EnKF, "
-            "DEnKF, EnKFN or Particle."
-        )
     if since is not None and not resumed:
         raise ValueError(
             "since= is of known systems: the state of a fit is what the record before the first reading says."
         )
+    if size is None:
+        if names:
+            raise ValueError(
+                f"update={list(names)}: a filter without members corrects no parameters; use ETKF or EnKF."
+            )
+        return of_latent(fitted, ds, since)
     return of_fit(fitted, ds, size=size, update=names, since=since, whole=whole, key=key)
 
 
@@ -232,43 +231,28 @@ def of_fit(
     Raises:
         ValueError: a record that the model cannot use, a site that it does not have, more parameters than members.
     """
-    needs = fitted.model.needs()
-    selection = Selection(
-        needs.controls, needs.covariates, tuple(fitted.frame["calendar"]), needs.targets
-    )
-    if "time" not in ds.dims:
-        raise ValueError(
-            f"The dataset has no 'time' dimension (it has {', '.join(map(str, ds.dims))}): read it with "
-            "assim.open_dataset, which finds and renames the clock."
-        )
-    if not ds.sizes["time"]:
-        raise ValueError("The record holds no time at all: check the file, or the split.")
-    begin = ds["time"].values[0]
-    record = continued(fitted, ds) if since is None else _after(ds, since)
-    frame = frame_of(record, selection, like=fitted.frame)
-    start = int(np.searchsorted(frame.times, begin)) if since is None else 1
-    layout, series = Layout.of(frame), Series.of(frame)
+    opened = open_record(fitted, ds, since)
+    frame, layout = opened.frame, opened.layout
     sites = spread_draws(fitted.sites, size)
     varying = None if not update else _varying(fitted, tuple(update), size, whole=whole)
     carried = _carried(fitted) if whole else varying
-    columns = Columns(frame.channels, attrs=frame.attrs)
-    scenes = []
+    columns, scenes = opened.columns, []
     for run in range(frame.y.shape[0]):
-        context, cycles = _cycles(frame, series, run, start, needs.context)
+        context, cycles = opened.run(run)
         k_here = jax.random.fold_in(key, run)
         dynamics, members = _members(fitted, layout, sites, carried, context, key=k_here)
         scenes.append(
             Scene(
                 dynamics,
                 Drawn(members),
-                frame.times[start:],
+                opened.times,
                 cycles,
-                frame.y[run, start:],
+                opened.y(run),
                 columns,
                 AsRead(varying),
-                _tables(columns, len(frame.channels), Units(frame.scaling, run), varying),
-                Units(frame.scaling, run),
-                None if frame.stations is None else frame.stations[run],
+                _tables(columns, len(frame.channels), opened.units(run), varying),
+                opened.units(run),
+                opened.station(run),
             )
         )
     return scenes
@@ -283,33 +267,6 @@ def _tables(state: Columns, size: int, units: Units, varying: Varying | None) ->
         tables.append(Table(columns, slice(at, at + count)))
         at += count
     return tuple(tables)
-
-
-def _after(ds: xr.Dataset, since: np.datetime64) -> xr.Dataset:
-    """The record with an empty row in front, at the time of the last analysis."""
-    empty = ds.isel(time=[0]).where(False).assign_coords(time=[since])
-    joined = xr.concat([empty, ds], "time", data_vars="minimal", combine_attrs="override")
-    for name in ds.data_vars:
-        joined[name].attrs = ds[name].attrs
-    return joined
-
-
-def _cycles(
-    frame: Frame, series: Series, run: int, start: int, context: int
-) -> tuple[Context, Cycle]:
-    """What comes before the first cycle of a station, and its cycles."""
-    ahead = len(frame.times) - start
-    known = np.asarray(series.inputs_known)[run, start:]
-    if not known.all():
-        lost = stamp(frame.times[start:][~known][0])
-        names = ", ".join(frame.inputs[: frame.num_controls])
-        raise ValueError(
-            f"The controls {names} are not known at {lost}: a cycle needs them, so fill them in, or cut the record."
-        )
-    place = (jnp.asarray(run), jnp.asarray(start - 1))
-    window = cut(series, *place, context=context, horizon=ahead, step=frame.step)
-    cycles = Cycle(window.spans, window.y, window.mask, window.sd, window.u)
-    return window.context, cycles
 
 
 def _carried(fitted: Fitted) -> Varying:

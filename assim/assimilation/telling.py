@@ -20,8 +20,7 @@ from assim.filters.base import (
 from assim.filters.gaussian import Gaussian
 from assim.filters.smoother import AbstractSmoother
 from assim.models.foreseen import foreseen, one_by_one
-from assim.observing import NOTHING
-from assim.statespace import AbstractStateSpace
+from assim.statespace import AbstractStateSpace, Context
 from assim.types import Array, Bool, Float, Key, PyTree
 
 
@@ -185,19 +184,23 @@ stretches, forward_each, told_each = each(stretch), each(forward), each(told)
 def begun(chosen: AbstractFilter | AbstractSmoother, scene: Scene, *, key: Key) -> Belief:
     """The belief before the first cycle; of a batch of models, one for each."""
     if scene.several is not None:
-        return _begun_each(chosen, scene.dynamics, scene.cycles, key)
+        return _begun_each(chosen, scene.dynamics, scene.cycles, scene.context, key)
     belief = chosen.start(scene.dynamics, scene.first, key=key)
     return belief if isinstance(chosen, AbstractSmoother) else opened(chosen, belief, scene.cycles)
 
 
 @eqx.filter_jit
 def _begun_each(
-    chosen: AbstractFilter | AbstractSmoother, dynamics: Dynamics, cycles: Cycle, key: Key
+    chosen: AbstractFilter | AbstractSmoother,
+    dynamics: Dynamics,
+    cycles: Cycle,
+    context: Context,
+    key: Key,
 ) -> Belief:
     k_init, k_start = jax.random.split(key)
 
     def one(ssm: AbstractStateSpace) -> Belief:
-        belief = chosen.start(_of(dynamics, ssm), ssm.init(NOTHING, key=k_init), key=k_start)
+        belief = chosen.start(_of(dynamics, ssm), ssm.init(context, key=k_init), key=k_start)
         return belief if isinstance(chosen, AbstractSmoother) else opened(chosen, belief, cycles)
 
     return eqx.filter_vmap(one, in_axes=(dynamics.axes,))(dynamics.ssm)

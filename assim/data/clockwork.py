@@ -77,6 +77,57 @@ def regular_clock(
     return clock, rows, float(step)
 
 
+def own_clock(
+    times: NDArray[np.datetime64], step: float | None = None
+) -> tuple[NDArray[np.datetime64], NDArray[np.intp], float]:
+    """The regular clock under a record where there is one, else its own stamps.
+
+    Args:
+        times: strictly increasing stamps, shape (time,), datetime64[ns].
+        step: the nominal step of a fitted model, seconds; None for the record's own.
+
+    Returns:
+        The clock (n,), the row of each stamp on it (time,), and the nominal step in seconds: the usual time between
+        stamps, where the record has no regular clock.
+
+    Raises:
+        ValueError: too few stamps, or stamps that do not increase.
+    """
+    times = times.astype("datetime64[ns]")
+    apart = np.diff(times) / np.timedelta64(1, "s")
+    try:
+        return regular_clock(times, step)
+    except ValueError:
+        if len(times) < 2 or not (apart > 0).all():
+            raise
+    return times, np.arange(len(times)), float(np.median(apart)) if step is None else step
+
+
+def counted_steps(times: NDArray, origin: np.datetime64, step: float) -> tuple[NDArray, NDArray]:
+    """Whole steps from the origin to each stamp, and what is left of a step.
+
+    Args:
+        times: stamps, any shape, datetime64.
+        origin: the time that steps are counted from.
+        step: seconds.
+
+    Returns:
+        Two arrays of the shape of `times`; the second in [0, 1).
+
+    Raises:
+        ValueError: stamps before the origin, or too far from it to count steps.
+    """
+    since = (np.asarray(times).astype("datetime64[ns]") - origin).astype(np.int64)
+    grain = np.int64(round(step * 1e9))
+    tick, rest = np.divmod(since, grain)
+    if (tick < 0).any() or (tick > np.iinfo(np.int32).max).any():
+        raise ValueError(
+            f"The stamps lie {tick.min()} to {tick.max()} steps of {step:g} s after the origin {origin}; 0 to "
+            f"{np.iinfo(np.int32).max} can be counted: take the first stamp as origin, or a longer step."
+        )
+    return tick, rest / grain
+
+
 def typical_step(steps: NDArray[np.float64]) -> float:
     """The most common step, averaged over the stamps that keep it within the jitter."""
     middle = float(np.quantile(steps, 0.5, method="lower"))

@@ -7,53 +7,22 @@ and times that give a result its meaning back.
 
 import warnings
 from dataclasses import dataclass, field, replace
-from itertools import combinations
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from assim.data.calendar import PERIODS, CalendarFeatures
-from assim.data.clockwork import regular_clock
+from assim.data.calendar import CalendarFeatures
+from assim.data.clockwork import own_clock, regular_clock
 from assim.data.placing import place_of
-from assim.data.scaling import Scaling, fit_scaling
+from assim.data.scaling import Scaling, fit_scaling, normalised
+from assim.data.selecting import Selection as Selection
 from assim.data.spreading import INSTANCES, MOST_CHANNELS, spread_out
 from assim.data.support import bounds_of, support_of
 from assim.data.units import agree, convert, convert_difference
 
 REPEATED = ("run",)
 """Repeats of one experiment share a scaling, and a model meets new ones; stations keep their own."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which columns of a file a model wants.
-
-    Args:
-        controls: variables known in advance over the horizon.
-        covariates: variables that inform but are not forecast.
-        calendar: calendar cycles given as inputs, of "day" and "year".
-        targets: variables to forecast; None for all that are left.
-
-    Raises:
-        ValueError: a variable in two roles, an unknown cycle.
-    """
-
-    controls: tuple[str, ...] = ()
-    covariates: tuple[str, ...] = ()
-    calendar: tuple[str, ...] = ()
-    targets: tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        named = (self.controls, self.covariates, self.targets or ())
-        roles = zip(("control", "covariate", "target"), named, strict=True)
-        for (one, names), (other, more) in combinations(roles, 2):
-            if both := sorted(set(names) & set(more)):
-                raise ValueError(
-                    f"'{both[0]}' is named as a {one} and as a {other}: leave it out of one of them."
-                )
-        if unknown := sorted(set(self.calendar) - set(PERIODS)):
-            raise ValueError(f"calendar={unknown} is unknown; choose from {sorted(PERIODS)}.")
 
 
 @dataclass(frozen=True)
@@ -130,7 +99,8 @@ def frame_of(ds: xr.Dataset, selection: Selection, like: dict | None = None) -> 
     ds, instance, stations = _with_runs(ds, like)
     ds = _in_units_of(ds, like) if like else ds
     columns = _columns(ds, selection, like)
-    times, rows, step = regular_clock(ds["time"].values, like["step"] if like else None)
+    clock = own_clock if selection.own_times else regular_clock
+    times, rows, step = clock(ds["time"].values, like["step"] if like else None)
     y = _stack(columns, len(times), rows, ds.sizes[instance])
     sd = _errors(ds, columns, len(times), rows, y)
     names = tuple(columns)
@@ -145,6 +115,8 @@ def frame_of(ds: xr.Dataset, selection: Selection, like: dict | None = None) -> 
         supports = tuple(support_of(columns[n]) for n in names)
         attrs |= {n: attrs[n] | {"support": s} for n, s in zip(names, supports, strict=True)}
         scaling = _fitted_scaling(y, supports, [bounds_of(columns[n]) for n in names], instance)
+        if selection.normalised:
+            scaling = normalised(y, scaling)
         calendar = CalendarFeatures.fitting(selection.calendar, times, step)
     _say_clipped(names, y, scaling)
     controls = _controls(ds, selection, len(times), rows)

@@ -6,13 +6,15 @@ $$z = \begin{cases}(y - c)/s & \text{real, upper, both}\\ (y/s)^p & \text{lower}
 Bounds land on fixed internal values (0 for one-sided supports, -2 and 2 for two-sided ones), where the
 likelihood puts its point masses: a reading *at* a bound is censored, so its score is a probability and
 takes no Jacobian; a reading inside takes $\log |dz/dy|$. Within a millionth of $s$ a reading is at its bound:
-float32 would not tell the two apart.
+float32 would not tell the two apart. Where values are then brought to a normal law (`Warp`) no bound is left.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from assim.data.warping import Warp, fit_warp
 
 TURN = 2.0 * np.pi
 INTERNAL_BOUNDS = {
@@ -37,23 +39,31 @@ class Scaling:
         centre: shape (run, channel), file units.
         scale: shape (run, channel), file units.
         power: exponent of each channel, shape (channel,); 1 except for intermittent channels.
+        warp: what then brings each channel to a normal law, or None.
     """
 
     supports: tuple[str, ...]
     centre: NDArray[np.float64]
     scale: NDArray[np.float64]
     power: NDArray[np.float64]
+    warp: Warp | None = None
+
+    @property
+    def laws(self) -> tuple[str, ...]:
+        """The supports that a likelihood sees: without bounds where values are brought to a normal law."""
+        if self.warp is None:
+            return self.supports
+        return tuple(s if s == "circle" else "real" for s in self.supports)
 
     def forward(self, y: ArrayLike) -> NDArray[np.float64]:
         """Internal values of `y`, shape (run, time, channel), file units; beyond a bound is clipped to it."""
-        z = self._straight(y)
-        lower, upper = self._bounds()
-        z = np.where(z <= lower + AT_BOUND, lower, np.where(z >= upper - AT_BOUND, upper, z))
-        return np.where(self.power == 1.0, z, np.abs(z) ** self.power)
+        z = self._bent(y)
+        return z if self.warp is None else self.warp.forward(z)
 
     def inverse(self, z: ArrayLike, run: int = 0, channel: int | slice = slice(None)) -> NDArray:
         """File units of internal values, shape (..., channel) of one run, or (...) of one channel."""
-        z, power = np.asarray(z), self.power[channel].astype(np.asarray(z).dtype)
+        z = self._unwarped(np.asarray(z), channel)
+        power = self.power[channel].astype(z.dtype)
         raw = z if np.all(power == 1) else np.where(power == 1, z, np.abs(z) ** (1 / power))
         y = (raw * self.scale[run, channel] + self.centre[run, channel]).astype(z.dtype)
         circle = np.array([s == "circle" for s in self.supports])[channel]
@@ -68,12 +78,17 @@ class Scaling:
 
         That is $|dz/dy|\,\sigma$ to first order, and finite at a bound, where the slope of a power is not.
         """
+        if self.warp is not None:
+            y, sd = np.asarray(y, float), np.asarray(sd, float)
+            return np.where(sd > 0, self.forward(y + sd) - self.forward(y), 0.0)
         distance = np.where(self.power == 1.0, 0.0, np.maximum(self._straight(y), 0.0))
         step = np.asarray(sd, float) / self.scale[:, None]
         return (distance + step) ** self.power - distance**self.power
 
     def log_jacobian(self, y: ArrayLike) -> NDArray[np.float64]:
         r"""$\log|dz/dy|$ inside the support and 0 on its bounds; shape (run, time, channel)."""
+        if self.warp is not None:
+            return self.log_slope(y)
         z = self._straight(y)
         lower, upper = self._bounds()
         at = (z <= lower + AT_BOUND) | (z >= upper - AT_BOUND)
@@ -83,11 +98,12 @@ class Scaling:
         r"""$\log|dz/dy|$ as if there were no bounds; shape (run, time, channel)."""
         flat = -np.log(self.scale)[:, None] + np.log(self.power)
         bent = (self.power - 1.0) * np.log(np.maximum(np.abs(self._straight(y)), AT_BOUND))
-        return flat + np.where(self.power == 1.0, 0.0, bent)
+        slope = flat + np.where(self.power == 1.0, 0.0, bent)
+        return slope if self.warp is None else slope + self.warp.log_slope(self._bent(y))
 
     def select(self, runs: list[int]) -> "Scaling":
         """The transforms of some stations, in the order asked for."""
-        return Scaling(self.supports, self.centre[runs], self.scale[runs], self.power)
+        return replace(self, centre=self.centre[runs], scale=self.scale[runs])
 
     def to_dict(self) -> dict:
         """What `from_dict` needs, as JSON-ready lists."""
@@ -96,15 +112,34 @@ class Scaling:
             "centre": self.centre.tolist(),
             "scale": self.scale.tolist(),
             "power": self.power.tolist(),
+            "warp": None if self.warp is None else self.warp.to_list(),
         }
 
     @classmethod
     def from_dict(cls, stored: dict) -> "Scaling":
         """The inverse of `to_dict`, exact."""
-        return cls(
-            tuple(stored["supports"]),
-            *(np.asarray(stored[k], float) for k in ("centre", "scale", "power")),
-        )
+        centre, scale, power = (np.asarray(stored[k], float) for k in ("centre", "scale", "power"))
+        warp = None if stored.get("warp") is None else Warp.of(stored["warp"])
+        return cls(tuple(stored["supports"]), centre, scale, power, warp)
+
+    def _bent(self, y: ArrayLike) -> NDArray[np.float64]:
+        z = self._straight(y)
+        lower, upper = self._bounds()
+        z = np.where(z <= lower + AT_BOUND, lower, np.where(z >= upper - AT_BOUND, upper, z))
+        return np.where(self.power == 1.0, z, np.abs(z) ** self.power)
+
+    def _unwarped(self, z: NDArray, channel: int | slice) -> NDArray:
+        """Values before the warp, inside the bounds of their support."""
+        if self.warp is None:
+            return z
+        bounds = np.stack(self._bounds())[:, channel].astype(z.dtype)
+        if isinstance(channel, slice):
+            numbers = range(len(self.supports))[channel]
+            parts = [self.warp.inverse(z[..., i], c) for i, c in enumerate(numbers)]
+            z = np.stack(parts, axis=-1)
+        else:
+            z = self.warp.inverse(z, channel)
+        return np.clip(z, *bounds)
 
     def _straight(self, y: ArrayLike) -> NDArray[np.float64]:
         return (np.asarray(y, float) - self.centre[:, None]) / self.scale[:, None]
@@ -148,6 +183,19 @@ def fit_scaling(
                 power[c] = 0.5
                 scale[:, c] *= 4.0
     return Scaling(supports, centre, scale, power)
+
+
+def normalised(y: ArrayLike, scaling: Scaling) -> Scaling:
+    """The same transforms with a map to a normal law behind them; directions stay as they are.
+
+    Args:
+        y: the training record, shape (run, time, channel), file units; NaN where missing.
+        scaling: fitted on it.
+    """
+    y = np.asarray(y, float)
+    z = np.where(np.isfinite(y), scaling.forward(np.nan_to_num(y)), np.nan)
+    circle = [s == "circle" for s in scaling.supports]
+    return replace(scaling, warp=fit_warp(z, circle))
 
 
 def _spread(row: NDArray, pooled: float) -> float:

@@ -8,6 +8,8 @@ with $P = L L^\top$ throughout, so that no covariance loses its definiteness to 
 dropped exactly. Backwards in time, the smoother of Rauch, Tung and Striebel (1965) in the same roots.
 """
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -18,7 +20,7 @@ from assim.filters.base import AbstractSingle, Cycle, Dynamics, Innovation, Told
 from assim.filters.gaussian import Gaussian, conditioned, drawn
 from assim.filters.smoother import AbstractSmoother
 from assim.linalg import tria
-from assim.statespace import AbstractLinearGaussian, Span
+from assim.statespace import AbstractEncoded, AbstractLinearGaussian, Span
 from assim.types import Array, Float, Key
 
 
@@ -28,10 +30,12 @@ class Later(eqx.Module):
     Args:
         belief: the next one, given all readings.
         span: that leads to it.
+        u: inputs that hold at its end, shape (input,), or None.
     """
 
     belief: Gaussian
     span: Span
+    u: Float[Array, " input"] | None = None
 
 
 class Kalman(AbstractSingle):
@@ -44,7 +48,7 @@ class Kalman(AbstractSingle):
 
     def forecast(self, dynamics: Dynamics, belief: Gaussian, cycle: Cycle, *, key: Key) -> Gaussian:
         """Mean and covariance carried over the span."""
-        move, offset, noise = _linear(dynamics).matrices(cycle.span)
+        move, offset, noise = _linear(dynamics).matrices(cycle.span, cycle.u)
         root = tria(jnp.concatenate([move @ belief.root, noise], axis=1))
         return Gaussian(move @ belief.mean + offset, root, belief.log_density)
 
@@ -52,9 +56,16 @@ class Kalman(AbstractSingle):
         self, dynamics: Dynamics, belief: Gaussian, cycle: Cycle, *, key: Key
     ) -> tuple[Gaussian, Innovation]:
         """The conditional Gaussian given the readings."""
-        h, offset, error = _linear(dynamics).emission(cycle.span, dynamics.positions(cycle))
-        error = tria(jnp.concatenate([error, jnp.diag(cycle.sd)], axis=1))
-        return conditioned(belief, cycle, h @ belief.mean + offset, h, error)
+        ssm = _linear(dynamics)
+        if isinstance(ssm, AbstractLinearGaussian):
+            h, offset, error = ssm.emission(cycle.span, dynamics.positions(cycle))
+            error = tria(jnp.concatenate([error, jnp.diag(cycle.sd)], axis=1))
+            return conditioned(belief, cycle, h @ belief.mean + offset, h, error)
+        told = ssm.encoded(cycle.y, cycle.mask, cycle.sd)
+        in_place = replace(cycle, y=told.y, mask=told.mask, sd=told.sd)
+        foreseen = told.h @ belief.mean + told.offset
+        after, _ = conditioned(belief, in_place, foreseen, told.h, jnp.diag(told.sd))
+        return after, seen_through(dynamics, belief, cycle)
 
     def moments(self, belief: Gaussian) -> tuple[Float[Array, " state"], Float[Array, " state"]]:
         """Mean and standard deviation."""
@@ -101,19 +112,17 @@ class RTS(AbstractSmoother):
         self, dynamics: Dynamics, passed: Told, cycles: Cycle, later: Later | None
     ) -> tuple[Later, Gaussian]:
         """Beliefs after every cycle, the last first."""
-        ssm, analyses, spans = _linear(dynamics), passed.analysis, cycles.span
+        ssm, rows = _linear(dynamics), (passed.analysis, cycles.span, cycles.u)
 
-        def step(later: Later, at: tuple[Gaussian, Span]) -> tuple[Later, Gaussian]:
+        def step(later: Later, at: tuple[Gaussian, Span, Array | None]) -> tuple[Later, Gaussian]:
             here = _earlier(ssm, at[0], later)
-            return Later(here, at[1]), here
+            return Later(here, *at[1:]), here
 
         if later is not None:
-            whole: tuple[Later, Gaussian] = jax.lax.scan(
-                step, later, (analyses, spans), reverse=True
-            )
+            whole: tuple[Later, Gaussian] = jax.lax.scan(step, later, rows, reverse=True)
             return whole
-        last = jax.tree.map(lambda leaf: leaf[-1], (analyses, spans))
-        before = jax.tree.map(lambda leaf: leaf[:-1], (analyses, spans))
+        last = jax.tree.map(lambda leaf: leaf[-1], rows)
+        before = jax.tree.map(lambda leaf: leaf[:-1], rows)
         first, earlier = jax.lax.scan(step, Later(*last), before, reverse=True)
         return first, jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), earlier, last[0])
 
@@ -128,9 +137,35 @@ class RTS(AbstractSmoother):
         return drawn(belief.mean, belief.root, key=key)
 
 
-def _earlier(ssm: AbstractLinearGaussian, analysis: Gaussian, later: Later) -> Gaussian:
+def seen_through(dynamics: Dynamics, belief: Gaussian, cycle: Cycle) -> Innovation:
+    """What a background foresaw of the readings of a cycle, its emission taken for straight around the mean.
+
+    Args:
+        dynamics: the model.
+        belief: the background.
+        cycle: what was read.
+
+    Returns:
+        The innovation, each channel scored by itself.
+    """
+
+    def see(x: Array) -> tuple[Array, Array]:
+        density = dynamics.sight(dynamics.ssm, x, cycle)
+        return density.mean, density.variance
+
+    mean, slope, variance = jax.linearize(see, belief.mean, has_aux=True)
+    across = jax.vmap(slope, in_axes=1, out_axes=1)(belief.root)
+    sd = jnp.sqrt((across**2).sum(axis=1) + variance)
+    residual = jnp.where(cycle.mask, cycle.y - mean, 0.0)
+    score = jax.scipy.stats.norm.logpdf(residual, 0.0, sd)
+    return Innovation(residual, sd, jnp.where(cycle.mask, score, 0.0))
+
+
+def _earlier(
+    ssm: AbstractLinearGaussian | AbstractEncoded, analysis: Gaussian, later: Later
+) -> Gaussian:
     """The belief before a span, given all readings after it."""
-    move, offset, noise = ssm.matrices(later.span)
+    move, offset, noise = ssm.matrices(later.span, later.u)
     foreseen = tria(jnp.concatenate([move @ analysis.root, noise], axis=1))
     crossed = move @ analysis.root @ analysis.root.T
     half = solve_triangular(foreseen, crossed, lower=True)
@@ -140,10 +175,11 @@ def _earlier(ssm: AbstractLinearGaussian, analysis: Gaussian, later: Later) -> G
     return Gaussian(mean, tria(jnp.concatenate(parts, axis=1)), analysis.log_density)
 
 
-def _linear(dynamics: Dynamics) -> AbstractLinearGaussian:
-    if not isinstance(dynamics.ssm, AbstractLinearGaussian) or dynamics.each:
+def _linear(dynamics: Dynamics) -> AbstractLinearGaussian | AbstractEncoded:
+    served = isinstance(dynamics.ssm, AbstractLinearGaussian | AbstractEncoded)
+    if not served or dynamics.each:
         raise TypeError(
             f"Kalman is exact for one linear-Gaussian model, which {dynamics.name} is not: use "
             "ExtendedKalman, ETKF or Particle."
         )
-    return dynamics.ssm
+    return dynamics.ssm  # type: ignore[return-value]

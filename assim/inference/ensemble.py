@@ -27,8 +27,9 @@ from assim.inference.gaussian import (
 from assim.inference.loop import Watch, run_chunks
 from assim.inference.optimise import CHUNK, adam, descend, require_finite, still_falling
 from assim.inference.randomisation import AbstractRandomisation, TargetNoise
-from assim.model import Problem
+from assim.model import AbstractBounded, AbstractPointwise, Problem
 from assim.nn.emission import Emission
+from assim.statespace import AbstractStateSpace
 from assim.types import Array, Key, Keys, PyTree, Sites
 
 ROUNDS = 3
@@ -62,7 +63,7 @@ class EnsembleMAP(AbstractMethod):
 
     def run(self, problem: Problem, *, key: Key, watch: Watch, start: Sites | None = None) -> Draws:
         """Optimise all members; `stats["lp"]` is the log posterior density of each."""
-        require_pointwise(problem, method="EnsembleMAP", others="NUTS, SVI or Stein")
+        _require_windows(self, problem)
         if self.polish:
             require_one(problem, who=f"EnsembleMAP(polish={self.polish})", instead="polish=0")
         prior = gaussian_prior(problem, method="EnsembleMAP")
@@ -115,8 +116,11 @@ def _loss(
     visit: Array | int = 0,
 ) -> Array:
     """Loss per window of one member at `v`; scales of noise and of the mean's fit are those at `held`, or at v."""
-    model = require_pointwise(problem, method="EnsembleMAP", others="NUTS, SVI or Stein")
     moving = problem.bind(v)
+    if isinstance(problem.model, AbstractBounded):
+        lost = _bounds(method, problem.model, problem, moving, member, windows, visit)
+        return prior.misfit(v, member.anchor) / problem.num_data - lost.mean()
+    model = require_pointwise(problem, method="EnsembleMAP", others="NUTS, SVI or Stein")
     still = None if held is None else problem.bind(held)
     seen = problem.anew(visit)
 
@@ -136,6 +140,25 @@ def _loss(
         return method.randomisation.weight(key=k_weight) * fit
 
     return prior.misfit(v, member.anchor) / problem.num_data - jax.vmap(score)(windows).mean()
+
+
+def _bounds(
+    method: EnsembleMAP,
+    model: AbstractBounded,
+    problem: Problem,
+    ssm: AbstractStateSpace,
+    member: _Team,
+    windows: Array,
+    visit: Array | int,
+) -> Array:
+    """The bounds of windows, each with its weight, by draws that are others at each visit."""
+
+    def score(window: Array) -> Array:
+        k_window = jax.random.fold_in(member.key, window)
+        told = model.bound(ssm, problem.example(window), key=jax.random.fold_in(k_window, visit))
+        return method.randomisation.weight(key=k_window) * told
+
+    return model.share() * jax.vmap(score)(windows)
 
 
 @eqx.filter_jit
@@ -200,13 +223,16 @@ def _polished(
 @eqx.filter_jit
 def _log_posterior(problem: Problem, v: Sites) -> Array:
     """Of each member, windows a few at a time: all at once would not fit a cache, or a memory."""
-    model = require_pointwise(problem, method="EnsembleMAP", others="NUTS, SVI or Stein")
+    model = problem.model
 
     def member(v: Sites) -> Array:
         ssm = problem.bind(v)
 
         def score(window: Array) -> Array:
             example = problem.example(window)
+            if isinstance(model, AbstractBounded):
+                return model.bound(ssm, example, key=jax.random.fold_in(jax.random.key(0), window))
+            assert isinstance(model, AbstractPointwise)
             y, mask = model.reading(example)
             return jnp.where(mask, model.density(ssm, example).log_prob(y), 0.0).sum()
 
@@ -215,6 +241,17 @@ def _log_posterior(problem: Problem, v: Sites) -> Array:
         return told.sum() - prior_potential(problem, v)
 
     return jax.lax.map(member, v)
+
+
+def _require_windows(method: EnsembleMAP, problem: Problem) -> None:
+    """Refuse a model that scores no window by itself, or a randomisation that it has no use for."""
+    if not isinstance(problem.model, AbstractBounded):
+        require_pointwise(problem, method="EnsembleMAP", others="NUTS, SVI or Stein")
+    elif isinstance(method.randomisation, TargetNoise):
+        raise TypeError(
+            f"TargetNoise is for models with a density of each reading, and {type(problem.model).__name__} has a "
+            "bound for each window: use EnsembleMAP(randomisation=Bootstrap())."
+        )
 
 
 def _require_normal(density: Emission) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from assim.inference.base import Draws
 from assim.inference.density import prior_draw
+from assim.inference.gaussian import gaussian_prior
 from assim.model import Problem
 from assim.types import Key, Sites
 
@@ -51,6 +52,24 @@ def begun_from(
     if not free:
         raise ValueError(f"hold={tuple(hold)} leaves no site to fit: hold fewer.")
     return free, held
+
+
+def begun_at_centre(problem: Problem, names: Sequence[str], *, key: Key) -> Sites | None:
+    """The start of a fit whose prior says where: its mean at some sites, a draw at the others.
+
+    Args:
+        problem: what is to be fitted.
+        names: sites that start at the mean of their prior, by name or by its beginning; none for no start at all.
+        key: of the other sites.
+    """
+    if not names:
+        return None
+    centre = gaussian_prior(problem, method="A start at the centre").loc
+    fresh = eqx.filter_jit(prior_draw)(problem, key)
+    return {
+        name: centre[name] if any(_begins(name, word) for word in names) else value
+        for name, value in fresh.items()
+    }
 
 
 def with_held(draws: Draws, held: Sites) -> Draws:

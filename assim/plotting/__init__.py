@@ -16,6 +16,12 @@ from assim.plotting.curves import scores_by_lead, training, variance_split
 from assim.plotting.fan import fan
 from assim.plotting.field_curves import plot_error_by_lead, plot_spectrum
 from assim.plotting.fields import plot_hovmoller, plot_map
+from assim.plotting.generated import (
+    plot_generated_density,
+    plot_generated_pca,
+    plot_generated_tsne,
+)
+from assim.plotting.spectrum import plot_eigenvalues, plot_modes, plot_pseudospectrum
 
 __all__ = [
     "analysis_fan",
@@ -24,9 +30,15 @@ __all__ = [
     "hovmoeller",
     "innovations",
     "pit",
+    "plot_eigenvalues",
     "plot_error_by_lead",
+    "plot_generated_density",
+    "plot_generated_pca",
+    "plot_generated_tsne",
     "plot_hovmoller",
     "plot_map",
+    "plot_modes",
+    "plot_pseudospectrum",
     "plot_spectrum",
     "quantile_curve",
     "ranks",

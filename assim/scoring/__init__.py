@@ -4,6 +4,7 @@ Everything takes and gives xarray; members lie on the dimension `member`, and th
 are averaged are named. `assim.compare` and `assim.verify_assimilation` put it together.
 """
 
+from assim.scoring import generated
 from assim.scoring.assimilated import (
     channels,
     difference,
@@ -84,6 +85,7 @@ __all__ = [
     "flatness",
     "gain",
     "gather_log_scores",
+    "generated",
     "grid_axes",
     "happened",
     "held_members",

@@ -48,7 +48,7 @@ class LinearGaussian(AbstractLinearGaussian, AbstractCorrelated, AbstractNamed):
         """The distribution of the first state."""
         return dist.MultivariateNormal(self.mean, scale_tril=self.root)
 
-    def matrices(self, span: Span) -> tuple[Array, Array, Array]:
+    def matrices(self, span: Span, u: Array | None = None) -> tuple[Array, Array, Array]:
         """The multiplier, no offset, and a root of the covariance that the span adds."""
         size = self.drift.shape[0]
         above = jnp.concatenate([-self.drift, self.diffusion @ self.diffusion.T], axis=1)

@@ -39,7 +39,7 @@ class OrnsteinUhlenbeck(AbstractLinearGaussian, AbstractAdditiveNoise, AbstractN
         """The stationary distribution."""
         return dist.Normal(self.mean, self.sd).to_event(1)
 
-    def matrices(self, span: Span) -> tuple[Array, Array, Array]:
+    def matrices(self, span: Span, u: Array | None = None) -> tuple[Array, Array, Array]:
         """The multiplier, the offset, and a root of the covariance that the span adds."""
         kept = jnp.exp(-span.dt / self.tau)
         gained = self.sd * jnp.sqrt(-jnp.expm1(-2.0 * span.dt / self.tau))

@@ -51,7 +51,8 @@ def test_a_comparison_takes_the_clock_of_the_forecasts(slow, run_dir, tmp_path, 
 
 def test_a_record_on_the_clock_is_left_as_it_is(run_dir, tmp_path, capsys):
     truth, fit = str(run_dir / "truth.nc"), str(run_dir / "ar.nc")
-    assert run(["forecast", fit, truth, "-o", str(tmp_path / "fc.nc"), "--horizon", "1"]) == 0
+    argv = ["forecast", fit, truth, "-o", str(tmp_path / "fc.nc"), "--horizon", "1h"]
+    assert run([*argv, "--draws", "10"]) == 0
     assert run(["compare", str(run_dir / "persistence.nc"), "--truth", truth]) == 0
     assert "put on the clock" not in capsys.readouterr().err
 

@@ -6,11 +6,14 @@ import shlex
 from pathlib import Path
 
 import pytest
+import typer
 
 from assim.cli import run
+from assim.cli.application import app
+from assim.cli.choosing import chosen, chosen_filter, chosen_system
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "start.md").read_text()
-QUICK = ["--method", "prior", "--set", "num_draws=10"]
+TWIN = {"ring/truth.nc", "ring/readings.nc"}
 
 
 def blocks(language: str) -> list[str]:
@@ -23,31 +26,28 @@ def commands() -> list[list[str]]:
     return [shlex.split(line)[1:] for line in lines if line.startswith("assim ")]
 
 
-def quick(argv: list[str]) -> list[str]:
-    """A fit by draws of the prior: settings of the model alone."""
-    if argv[0] != "fit":
-        return argv
-    plain = shlex.join(argv).replace("--method svi", "").replace("--set num_steps=2000", "")
-    return [*shlex.split(plain), *QUICK]
-
-
 def test_the_page_shows_every_step():
     verbs = [argv[0] for argv in commands()]
     fitted = ["datasets", "check", "fit", "fit", "forecast", "forecast", "compare"]
     assert verbs == [*fitted, "assimilate", "twin", "assimilate"]
 
 
-def test_the_commands_go_together(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for argv in commands():
-        assert run(quick(argv)) == 0, argv
-    made = {path.name for path in tmp_path.iterdir()}
-    assert made == {
-        *("mast.nc", "ar.nc", "naive.nc", "forecast.nc", "persistence.nc", "scores.csv"),
-        *("analysis.nc", "ring"),
-    }
-    made = {path.name for path in (tmp_path / "ring").iterdir()}
-    assert made == {"truth.nc", "readings.nc", "analysis.nc"}
+def test_the_commands_are_understood_and_each_reads_what_those_before_wrote():
+    """Every option and every setting; that they run as well is seen at night."""
+    verbs, there = typer.main.get_command(app).commands, set()
+    for verb, *argv in commands():
+        given = verbs[verb].make_context(verb, list(argv)).params
+        settings = given.get("settings") or []
+        if verb == "fit":
+            chosen(given["model"], given["method"], settings)
+        elif verb == "assimilate":
+            chosen_filter(given["filter_name"], settings, system=given["system"])
+        elif verb == "twin":
+            chosen_system(given["system"], settings)
+        files = {word for word in argv if word.endswith((".nc", ".csv"))}
+        made = files if verb == "datasets" else {str(given.get("output"))}
+        assert files - made <= there
+        there |= TWIN if verb == "twin" else made
 
 
 @pytest.mark.slow
@@ -55,6 +55,15 @@ def test_the_commands_and_the_code_run_as_they_stand(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for argv in commands():
         assert run(argv) == 0, argv
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made == {
+        *("mast.nc", "ar.nc", "naive.nc", "forecast.nc", "persistence.nc", "scores.csv"),
+        *("analysis.nc", "ring"),
+    }
+    assert {f"ring/{path.name}" for path in (tmp_path / "ring").iterdir()} == {
+        *TWIN,
+        "ring/analysis.nc",
+    }
     (code,) = blocks("python")
     (tmp_path / "start.py").write_text(code)
     scores = runpy.run_path(str(tmp_path / "start.py"))["table"]

@@ -212,6 +212,7 @@ def exercise(entry: Entry, ssm: AbstractStateSpace, key: jax.Array) -> dict:
 HEAVY = {
     *("stepped-network", "lorenz-96-two-scale", "korteweg-de-vries", "navier-stokes"),
     *("seasonal", "climatology", "var", "stepped", "network-fields", "modal-fields"),
+    *("lorenz-63", "lotka-volterra", "ornstein-uhlenbeck"),
 }
 """They compile longest, or differ little from others, and have tests of their own."""
 

@@ -40,7 +40,12 @@ ROOT = np.array([[0.5, 0.0, 0.0], [0.45, 0.2, 0.0], [-0.4, 0.1, 0.3]])
 """Correlations of 0.9 and -0.8."""
 SINGLE = [ExtendedKalman(), ThreeDVar(np.eye(4)), FourDVar(np.eye(4)), WeakFourDVar(np.eye(4))]
 SAMPLED = [EnKF(4000), ETKF(400), GuidedParticle(2000)]
-FEW = [EnKF(12), IEnKS(12, lag=2), Particle(30), FourDVar(np.eye(4))]
+FEW = [
+    EnKF(12),
+    IEnKS(12, lag=2),
+    pytest.param(Particle(30), marks=pytest.mark.slow),
+    FourDVar(np.eye(4)),
+]
 
 
 class Tied(LinearGaussian, AbstractAdditiveNoise, AbstractCorrelated):

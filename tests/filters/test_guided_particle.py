@@ -81,6 +81,7 @@ def test_the_weight_does_not_depend_on_where_a_particle_went(coupled, key):
     assert np.abs(one.members - other.members).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_where_readings_bend_the_density_is_that_of_the_bootstrap(x64, key):
     """The mean of many estimates, none of them biased, within four standard errors."""
 

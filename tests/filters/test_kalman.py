@@ -47,6 +47,7 @@ def test_a_time_without_readings_changes_nothing(exact, key):
     assert (told.innovation.log_score[blind] == 0).all()
 
 
+@pytest.mark.slow
 def test_a_record_cut_in_two_is_the_whole(exact, key):
     whole, _ = filtered(exact, key)
     first, second = (

@@ -15,7 +15,11 @@ from assim.systems.lorenz96 import Lorenz96
 
 RING = Lorenz96(size=8, noise=0.5)
 LOCAL = LETKF(5, 1.0, Straight((8.0,)), 1.3, rotate=True)
-LINEAR = [Kalman(), ExtendedKalman(), Particle(30, least=1.0)]
+LINEAR = [
+    Kalman(),
+    pytest.param(ExtendedKalman(), marks=pytest.mark.slow),
+    Particle(30, least=1.0),
+]
 ON_A_RING = [
     LOCAL,
     *(pytest.param(f, marks=pytest.mark.slow) for f in (ExtendedKalman(), Particle(30, least=1.0))),

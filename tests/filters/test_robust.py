@@ -177,6 +177,7 @@ def test_among_gross_errors_it_is_nearly_as_good_as_one_that_knows_them(x64, key
     assert rmse(Tolerant(Kalman(), 4.0), cycles) < 1.15 * best
 
 
+@pytest.mark.slow
 def test_a_record_cut_in_two_is_the_whole(coupled, key):
     chosen = Gated(Kalman(), 1.0, 2)
     whole, told = filtered(chosen, coupled.dynamics, coupled.cycles, key)

@@ -34,7 +34,11 @@ def autoregression(phi, *, key):
     return series, problem, sites, c
 
 
-@pytest.mark.parametrize("phi", PHI.values(), ids=PHI)
+@pytest.mark.parametrize(
+    "phi",
+    [pytest.param(PHI["one channel"], marks=pytest.mark.slow), PHI["two channels"]],
+    ids=PHI,
+)
 def test_mean_and_variance_at_every_lead_are_those_of_the_closed_form(phi, key):
     series, problem, sites, c = autoregression(phi, key=key)
     window = cut(series, 0, 150, context=1, horizon=LEADS, step=600.0)

@@ -91,7 +91,7 @@ def test_a_truth_of_elsewhere_is_said_and_left_out():
     assert "wave: The truth of &#x27;sst&#x27; has 3 values along" in text and "<img" not in text
 
 
-@pytest.mark.parametrize("axes", [1, 2])
+@pytest.mark.parametrize("axes", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_an_assimilation_of_a_field_is_shown_as_one(axes, no_fans, tmp_path):
     truth = make_fields(30, axes=axes, land=axes == 2)
     tree = make_field_assimilation(truth, members=8)

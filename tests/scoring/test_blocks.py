@@ -28,7 +28,9 @@ def test_autocorrelation_is_that_of_an_autoregression():
     np.testing.assert_allclose(scoring.autocorrelation(series, 3), [0.7, 0.49, 0.343], atol=0.04)
 
 
-@pytest.mark.parametrize(("coefficient", "least"), [(0.0, 0.9), (0.9, 0.88)])
+@pytest.mark.parametrize(
+    ("coefficient", "least"), [pytest.param(0.0, 0.9, marks=pytest.mark.slow), (0.9, 0.88)]
+)
 def test_block_intervals_hold_the_mean_of_dependent_values(coefficient, least):
     series = ar(coefficient, 1000, 1, places=300)
     bounds = scoring.block_interval(series, 0.95)

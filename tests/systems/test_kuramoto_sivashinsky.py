@@ -46,6 +46,7 @@ def test_its_steps_are_of_fourth_order(x64):
     assert errors[-1] < 1e-7
 
 
+@pytest.mark.slow
 def test_ten_cycles_are_those_of_another_hand(x64):
     """exponax takes the same steps of a quarter on the same grid."""
     ssm = KuramotoSivashinsky(128, substeps=4)

@@ -93,6 +93,7 @@ def test_single_precision_follows_double(key):
     np.testing.assert_allclose(single, double, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_slopes_forward_backward_and_by_differences_agree(x64, key):
     @jax.jit
     def told(x, v, w, viscosity):

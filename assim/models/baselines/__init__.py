@@ -4,13 +4,18 @@ from assim.models.baselines.climatology import Climatology
 from assim.models.baselines.fields import DMD, FNO, FieldClimatology, FieldPersistence
 from assim.models.baselines.persistence import Persistence
 from assim.models.baselines.seasonal import SeasonalNaive
+from assim.models.baselines.spectral import EDMD, HAVOK, HankelDMD, MeasurePreservingEDMD
 
 __all__ = [
     "DMD",
+    "EDMD",
     "FNO",
+    "HAVOK",
     "Climatology",
     "FieldClimatology",
     "FieldPersistence",
+    "HankelDMD",
+    "MeasurePreservingEDMD",
     "Persistence",
     "SeasonalNaive",
 ]

@@ -41,8 +41,8 @@ class Guess(eqx.Module):
     sd: Float[Array, "lead channel"]
 
 
-class GuessingStateSpace[M: "AbstractGuess"](AbstractLeads):
-    """The state space of a baseline: its window, and a guess for each lead.
+class AbstractGuessing[M: "AbstractGuess"](AbstractLeads):
+    """A state space of a window, and a guess for each lead.
 
     Args:
         model: whose guess.
@@ -67,6 +67,10 @@ class GuessingStateSpace[M: "AbstractGuess"](AbstractLeads):
         return Emission(guess, self.scale, self.layout.supports)
 
 
+class GuessingStateSpace(AbstractGuessing["AbstractGuess"]):
+    """The state space of a baseline."""
+
+
 class AbstractGuess(AbstractPointwise):
     """A baseline that guesses from its window."""
 
@@ -74,12 +78,21 @@ class AbstractGuess(AbstractPointwise):
     def guess(self, values: Array, present: Array, layout: Layout, constants: Sites) -> Array:
         """What comes, shape (lead, channel), from the window (lag, channel); internal units."""
 
+    def counted(self, windows: Window, layout: Layout, mean: Float[Array, " channel"]) -> Sites:
+        """What else a guess is made from, counted in the training windows (n, ...)."""
+        return {}
+
+    def bound(self, scale: Array, constants: Sites, layout: Layout) -> AbstractGuessing:
+        """The state space of a given spread, shape (lead, channel), internal units."""
+        return GuessingStateSpace(self, scale, constants, layout)
+
     def constants(self, windows: Window, layout: Layout) -> Sites:
         """Mean of each channel; sd and correlation of the guess's errors at each lead."""
         y, mask = windows.context.y, windows.context.mask
         circular = directions(layout.supports)
         mean, sd = moments(y, mask, (0, 1), circular)
         counted: Sites = {"mean": mean, "error_sd": known_error(windows.context.sd, mask)}
+        counted |= self.counted(windows, layout, mean)
         guess = jax.vmap(lambda v, p: self.guess(v, p, layout, counted))(y, mask)
         error, told = deviation(windows.y, guess, circular), windows.mask
         square = jnp.where(told, error**2, 0.0).sum(0) / jnp.maximum(told.sum(0), 1)
@@ -89,14 +102,12 @@ class AbstractGuess(AbstractPointwise):
             "lead_root": lead_correlation_root(error, told),
         }
 
-    def prior(self, layout: Layout, constants: Sites) -> GuessingStateSpace:
+    def prior(self, layout: Layout, constants: Sites) -> AbstractGuessing:
         """A relative scale for each lead and channel."""
         shape = constants["lead_sd"].shape
         unit = dist.Normal(jnp.zeros(shape), jnp.ones(shape)).to_event(2)
         raw = numpyro.sample("noise", unit)
-        return GuessingStateSpace(
-            self, constants["lead_sd"] * relative_scale(raw), constants, layout
-        )
+        return self.bound(constants["lead_sd"] * relative_scale(raw), constants, layout)
 
     def prepare(self, window: Window, layout: Layout, constants: Sites, *, key: Key) -> Guess:
         """The guess once and for all."""
@@ -104,7 +115,7 @@ class AbstractGuess(AbstractPointwise):
         targets = jnp.array(layout.is_target)
         return Guess(guess, window.y, window.mask & targets, window.sd)
 
-    def density(self, ssm: GuessingStateSpace, example: Guess) -> Emission:
+    def density(self, ssm: AbstractGuessing, example: Guess) -> Emission:
         """The guess with its spread, the file's own error included."""
         return Emission(example.guess, ssm.scale, ssm.layout.supports).widened(example.sd)
 

@@ -1,0 +1,18 @@
+"""Linear latent worlds in continuous time."""
+
+from assim.models.koopman.linear import LinearKoopman
+from assim.models.koopman.starts import Anywhere, Stationary
+from assim.models.koopman.vae import KoopmanVAE
+from assim.models.koopman.variety import Mixture
+from assim.nn.kalman import Sequential
+from assim.nn.parallel_kalman import Parallel
+
+__all__ = [
+    "Anywhere",
+    "KoopmanVAE",
+    "LinearKoopman",
+    "Mixture",
+    "Parallel",
+    "Sequential",
+    "Stationary",
+]

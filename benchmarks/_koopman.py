@@ -1,0 +1,86 @@
+"""What the Koopman benchmarks share: series as labelled records, fits with settings fixed beforehand, windows."""
+
+import time
+import warnings
+from pathlib import Path
+
+import jax
+import numpy as np
+import pandas as pd
+import xarray as xr
+from generated_data import LENGTH, NOISE, sines
+from numpyro.infer.autoguide import AutoDelta
+
+import assim
+from assim import inference, models
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "timeseries"
+STEP = np.timedelta64(600, "s")
+START = np.datetime64("2016-01-11", "ns")
+FILES = {"stocks": "stock_data.csv", "energy": "energy_series_19734x28.csv.gz"}
+WORLDS = {
+    "sines": {"pairs": 8, "singles": 0},
+    "stocks": {"pairs": 6, "singles": 6},
+    "energy": {"pairs": 10, "singles": 10},
+}
+NUM_STEPS = {"sines": 3000, "stocks": 3000, "energy": 4000}
+
+
+def rows_of(name: str, *, drop: tuple[str, ...] = ()) -> pd.DataFrame:
+    """The rows of a real series."""
+    return pd.read_csv(SHARED / FILES[name]).drop(columns=list(drop))
+
+
+def record_of(rows: pd.DataFrame) -> xr.Dataset:
+    """A series on a regular clock."""
+    times = START + np.arange(len(rows)) * STEP
+    return xr.Dataset(
+        {str(c): ("time", rows[c].to_numpy(float)) for c in rows}, coords={"time": times}
+    )
+
+
+def windows_of_sines(num: int, seed: int) -> xr.Dataset:
+    """Sines as a record of many short runs."""
+    y = sines(num, key=jax.random.key(seed))
+    times = START + np.arange(LENGTH) * STEP
+    return xr.Dataset(
+        {f"x{c}": (("run", "time"), y[..., c]) for c in range(y.shape[-1])},
+        coords={"time": times, "run": np.arange(num)},
+    )
+
+
+def world_of(name: str, kind: str, **settings) -> assim.model.AbstractModel:
+    """The model of a data set, as fixed before its scores were looked at."""
+    plain = WORLDS[name] | {"window": LENGTH, "normalised": True}
+    plain |= {} if name == "sines" else {"stride": 1}
+    if kind == "linear":
+        return models.LinearKoopman(**(plain | settings))
+    return models.KoopmanVAE(**(plain | settings))
+
+
+def method_of(name: str, batch_size: int = 64, **settings) -> inference.SVI:
+    """Adam for the most probable parameters."""
+    plain = {"num_steps": NUM_STEPS[name], "guide": AutoDelta, "learning_rate": 5e-3}
+    return inference.SVI(
+        **(plain | {"batch_size": batch_size, "ascent": None, "num_draws": 1} | settings)
+    )
+
+
+def fitted(model, ds: xr.Dataset, method, seed: int):
+    """A posterior, and the seconds it took."""
+    began = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        post = assim.infer(model, ds, method, key=jax.random.key(seed), pointwise=0)
+    return post, time.perf_counter() - began
+
+
+def made(post, num: int, seed: int) -> tuple[np.ndarray, float]:
+    """Generated windows (num, time, channel), file units, and the seconds it took."""
+    began = time.perf_counter()
+    told = assim.generate(post, num, key=jax.random.key(1000 + seed))["generated"].to_dataset()
+    y = np.stack([told[n].values for n in told.data_vars], axis=-1).astype(float)
+    return y, time.perf_counter() - began
+
+
+__all__ = ["LENGTH", "NOISE", "fitted", "made", "method_of", "record_of", "rows_of", "world_of"]

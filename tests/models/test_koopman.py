@@ -1,0 +1,262 @@
+"""Linear latent worlds: their bound and evidence, their windows, and what they refuse."""
+
+import dataclasses
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray as xr
+from numpyro import handlers
+from numpyro.infer.autoguide import AutoDelta
+
+import assim
+from assim import inference, models
+from assim.inferring import _posed
+from assim.models.koopman.identified import identified
+from assim.models.koopman.variety import Variety
+from assim.statespace import Context, regular_spans
+
+STEP = 600
+SMALL = {"window": 10, "normalised": False}
+
+
+def record(rows=60, gap=None, seed=0, start="2024-01-01"):
+    rng, t = np.random.default_rng(seed), np.arange(rows)
+    wave = np.exp(-0.01 * t) * np.cos(0.5 * t)
+    y = {"a": wave + 0.05 * rng.normal(size=rows), "b": 2 * wave + 0.1 * rng.normal(size=rows)}
+    times = np.datetime64(start, "ns") + t * np.timedelta64(STEP, "s")
+    ds = xr.Dataset({k: ("time", v) for k, v in y.items()}, coords={"time": times})
+    return ds if gap is None else ds.where(~ds["time"].isin(times[gap]))
+
+
+def posed(model, ds):
+    return _posed(model, ds, None, key=jax.random.key(0))[0]
+
+
+def drawn(problem, seed=0):
+    """A state space of the prior."""
+    with handlers.block(), handlers.seed(rng_seed=seed):
+        return problem.prior()
+
+
+def quiet(ssm, network):
+    """A network that says nothing."""
+    zeros = jax.tree.map(jnp.zeros_like, getattr(ssm, network))
+    return dataclasses.replace(ssm, **{network: zeros})
+
+
+@pytest.fixture(scope="module")
+def worlds():
+    """The same world seen through a matrix and by networks, and a window with a gap."""
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    settings = SMALL | {"hidden": (3,)}
+    problem = posed(models.KoopmanVAE(1, 1, **settings), record(gap=slice(3, 7)))
+    network = drawn(problem)
+    shared = {f.name: getattr(network, f.name) for f in dataclasses.fields(network)}
+    kinds = {k: shared[k] for k in shared if k not in ("variety", "decoder", "encoder")}
+    from assim.models.koopman.linear import LinearWorld
+
+    yield network, LinearWorld(**kinds), problem.example(0)
+    jax.config.update("jax_enable_x64", before)
+
+
+def mean_bound(ssm, record, count=64):
+    keys = jax.random.split(jax.random.key(1), count)
+    told = jax.vmap(lambda k: ssm.bound(record, key=k))(keys)
+    return float(told.mean()), float(told.std() / count**0.5)
+
+
+def evidence(linear, record):
+    return float(linear.believed(record).evidence(linear.readings(record)))
+
+
+def test_with_networks_that_say_nothing_the_bound_is_the_evidence(worlds):
+    network, linear, example = worlds
+    silent = quiet(quiet(network, "decoder"), "encoder")
+    told = jax.vmap(lambda k: silent.bound(example.record, key=k))(
+        jax.random.split(jax.random.key(0), 5)
+    )
+    np.testing.assert_allclose(told, evidence(linear, example.record), atol=1e-6)
+
+
+def test_the_bound_lies_below_the_evidence(worlds):
+    network, linear, example = worlds
+    deaf = quiet(
+        network, "decoder"
+    )  # its evidence is that of the linear world, its encoder is wrong
+    told, error = mean_bound(deaf, example.record)
+    assert told < evidence(linear, example.record) - 3 * error
+    worse = dataclasses.replace(deaf, encoder=jax.tree.map(lambda w: 3 * w, deaf.encoder))
+    assert mean_bound(worse, example.record)[0] < told
+
+
+def test_a_variety_that_is_the_gaussian_changes_no_bound(worlds):
+    network, _, example = worlds
+    size = network.mean.shape[0]
+    one = Variety(network.mean, network.root, *_alike(size, 0.0))
+    far = Variety(network.mean, network.root, *_alike(size, 4.0))
+    key = jax.random.key(0)
+    plain, same, other = (
+        dataclasses.replace(network, variety=v).bound(example.record, key=key)
+        for v in (None, one, far)
+    )
+    np.testing.assert_allclose(same, plain, rtol=1e-10)
+    assert not np.isclose(other, plain)
+
+
+def _alike(size, place):
+    return jnp.log(jnp.full(2, 0.5)), jnp.full((2, size), place), jnp.ones((2, size))
+
+
+def test_a_variety_has_the_moments_that_it_says():
+    rng = np.random.default_rng(0)
+    v = Variety(
+        jnp.asarray(rng.normal(size=2)),
+        jnp.asarray([[1.0, 0.0], [0.5, 2.0]]),
+        jnp.log(jnp.asarray([0.3, 0.7])),
+        jnp.asarray(rng.normal(size=(2, 2))),
+        jnp.asarray(rng.uniform(0.3, 1.0, (2, 2))),
+    )
+    z = jax.vmap(lambda k: v.sample(key=k))(jax.random.split(jax.random.key(0), 20_000))
+    mean, root = v.moments()
+    np.testing.assert_allclose(z.mean(axis=0), mean, atol=0.05)
+    np.testing.assert_allclose(np.cov(z.T), root @ root.T, atol=0.1)
+    grid = np.linspace(-12, 12, 200)
+    at = jnp.asarray(np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2))
+    mass = np.exp(jax.vmap(v.log_prob)(at)).sum() * (grid[1] - grid[0]) ** 2
+    np.testing.assert_allclose(mass, 1.0, atol=1e-3)
+
+
+def test_a_missing_reading_is_one_that_is_not_there(worlds):
+    _, linear, example = worlds
+    whole = example.record
+    holed = dataclasses.replace(whole, mask=whole.mask.at[8, 1].set(False))
+    told = linear.believed(holed)
+    density = jax.scipy.stats.norm.logpdf(whole.y, told.loc, told.scale)
+    rest = jnp.where(holed.mask, density, 0.0).sum()
+    np.testing.assert_allclose(evidence(linear, holed), rest, rtol=1e-10)
+
+
+def test_modes_are_read_off_the_moments_of_a_record():
+    t = np.arange(40)
+    phase = np.random.default_rng(0).uniform(0, 2 * np.pi, (200, 1, 1))
+    y = np.exp(-0.02 * t)[None, :, None] * np.cos(0.7 * t[None, :, None] + phase) * [1.0, 2.0]
+    found = identified(jnp.asarray(y), jnp.ones(y.shape, bool), 1, 0)
+    np.testing.assert_allclose(found["frequency"], 0.7, atol=0.01)
+    np.testing.assert_allclose(found["decay"], 0.02, atol=0.005)
+    shown = np.linalg.norm(found["emission"], axis=1)
+    np.testing.assert_allclose(shown[1] / shown[0], 2.0, rtol=0.05)
+
+
+def test_places_left_over_are_filled_and_show_nothing():
+    y = jnp.asarray(record()["a"].values.reshape(6, 10, 1))
+    found = identified(y, jnp.ones(y.shape, bool), 6, 2)
+    assert found["emission"].shape == (1, 14) and found["decay"].shape == (8,)
+    assert all(np.isfinite(v).all() for v in found.values())
+    assert (found["decay"] > 0).all() and (found["frequency"] > 0).all()
+
+
+def test_stretches_hold_every_reading_once():
+    problem = posed(models.LinearKoopman(1, **SMALL), record(rows=34))
+    assert problem.num_data == 4
+    assert int(problem.examples.record.mask.sum()) == 2 * 34
+    other = posed(models.LinearKoopman(1, stride=3, **SMALL), record(rows=34))
+    assert other.num_data == 12 and other.model.share() == 0.3
+
+
+def test_readings_stand_at_their_own_times():
+    ds = record().isel(time=np.sort(np.random.default_rng(0).choice(60, 30, replace=False)))
+    moved = ds["time"].values + (np.arange(30) % 7) * np.timedelta64(45, "s")
+    ds = ds.assign_coords(time=moved)
+    problem = posed(models.LinearKoopman(1, window=30, normalised=False), ds)
+    dt = np.diff(moved) / np.timedelta64(1, "s")
+    np.testing.assert_allclose(problem.examples.record.dt[0, 1:], dt, rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    model = models.LinearKoopman(1, window=20, start=models.Anywhere(correlated=False))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        method = inference.SVI(600, AutoDelta, 2e-2, num_draws=4, ascent=None)
+        return assim.infer(model, record(120), method, key=jax.random.key(0), pointwise=10)
+
+
+def test_a_fit_finds_the_mode(fitted):
+    post = assim.restore(fitted)
+    draws = {k: v[0] for k, v in post.sites.items()}
+    rate = np.mean(jax.vmap(lambda s: post.state_space(s).modes().rate)(draws)) * STEP
+    assert fitted.attrs["likelihood"] == "marginal"
+    np.testing.assert_allclose(rate.imag, 0.5, atol=0.02)
+    np.testing.assert_allclose(-rate.real, 0.01, atol=0.02)
+
+
+def test_it_goes_on_from_a_record(fitted):
+    ahead = record(144).isel(time=slice(120, None))
+    told = assim.forecast(fitted, None, "4h", key=jax.random.key(1))["predictions"]
+    mean = told["a"].mean(("chain", "draw")).values[0]
+    assert np.sqrt(np.mean((mean - ahead["a"].values) ** 2)) < 0.15
+    assert told["a"].dims == ("chain", "draw", "init_time", "lead_time")
+
+
+def test_coordinates_turn_as_the_modes_say(fitted):
+    post = assim.restore(fitted)
+    ssm = post.state_space({k: v[0, 0] for k, v in post.sites.items()})
+    y = jnp.asarray(np.stack([record(41)[n].values for n in "ab"], axis=-1))
+    frame_of = lambda part: Context(part, part == part, 0 * part, part[:, :0])  # noqa: E731
+    one, two = (ssm.coordinates(frame_of(y[k : k + 40])) for k in (0, 1))
+    turn = jnp.exp(ssm.modes().rate * STEP)
+    assert abs(two - turn * one)[0] < 0.15 * abs(one)[0]
+
+
+def test_series_from_nothing_have_the_moments_of_the_world(worlds):
+    _, linear, _ = worlds
+    spans, none = regular_spans(STEP, 4), jnp.zeros((4, 0))
+    keys = jax.random.split(jax.random.key(0), 4000)
+    y = jax.vmap(lambda k: linear.series(spans, none, key=k))(keys)
+    move, noise = linear.dynamics.over(jnp.asarray(float(STEP)))
+    cov = linear.root @ linear.root.T
+    for t in range(4):
+        seen = linear.weight @ cov @ linear.weight.T + jnp.diag(linear.error**2)
+        np.testing.assert_allclose(
+            np.cov(y[:, t].T), seen, rtol=0.15, atol=0.03 * float(seen.max())
+        )
+        cov = move @ cov @ move.T + jnp.diag(noise**2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "told"),
+    [
+        ("LinearKoopman", {"pairs": 0}, "leave no mode"),
+        ("LinearKoopman", {"window": 1}, "shows no step"),
+        ("LinearKoopman", {"stride": 99}, "give 1 to 48"),
+        ("KoopmanVAE", {"conservative": True, "start": models.Stationary()}, "no long run"),
+        ("KoopmanVAE", {"variety": 1}, "no mixture"),
+    ],
+)
+def test_settings_that_make_no_world_are_refused(kind, settings, told):
+    with pytest.raises(ValueError, match=told):
+        if "variety" in settings:
+            settings = {"variety": models.Mixture(settings["variety"])}
+        getattr(models, kind)(**settings)
+
+
+def test_a_direction_is_refused():
+    ds = record()
+    ds["a"] = ds["a"] * 0 + np.arange(60) % 360
+    ds["a"].attrs = {"standard_name": "wind_from_direction", "units": "degree"}
+    with pytest.raises(ValueError, match="'a' is a direction.*components"):
+        drawn(posed(models.LinearKoopman(1, window=10), ds))
+
+
+@pytest.mark.parametrize("rows", [2, 3])
+def test_the_shortest_record_has_a_density(rows):
+    problem = posed(models.LinearKoopman(1, window=2, normalised=False), record(rows=max(rows, 3)))
+    problem = dataclasses.replace(
+        problem, examples=jax.tree.map(lambda leaf: leaf[:1], problem.examples)
+    )
+    told = problem.model.density(drawn(problem), problem.example(0))
+    assert np.isfinite(told.log_prob(problem.example(0).record.y)).all()
