@@ -25,7 +25,7 @@ from assim.data.selecting import Needs as Needs
 from assim.nn.emission import Shared
 from assim.series import Layout, Series, Stretch, Window, cut, windows
 from assim.statespace import AbstractStateSpace
-from assim.types import Array, Float, Int, Key, PyTree, Sites
+from assim.types import Array, Float, Int, Key, Keys, PyTree, Sites
 
 MAY_CHANGE = {"may_change": True}
 """Marks a setting that may be another when a fit goes on from an earlier one: no parameter hangs on it."""
@@ -105,8 +105,8 @@ class AbstractBounded(AbstractModel):
     """A model whose windows have a lower bound of their log density, by draws of what is latent in them."""
 
     @abstractmethod
-    def bound(self, ssm: AbstractStateSpace, example: PyTree, *, key: Key) -> Float[Array, ""]:
-        """Of one window, by draws; its mean over keys is the bound, nats."""
+    def bounds(self, ssm: AbstractStateSpace, examples: PyTree, keys: Keys) -> Float[Array, " n"]:
+        """Of windows (n, ...), by draws with a key each; the mean over keys is the bound, nats."""
 
     def share(self) -> float:
         """How much of a window counts: less than 1 where windows overlap."""
@@ -117,7 +117,7 @@ class AbstractBounded(AbstractModel):
         count = jax.tree.leaves(examples)[0].shape[0]
         key = numpyro.prng_key()
         keys = jax.random.split(jax.random.key(0) if key is None else key, count)
-        told = jax.vmap(lambda e, k: self.bound(ssm, e, key=k))(examples, keys)
+        told = self.bounds(ssm, examples, keys)
         numpyro.factor("bound", self.share() * num_data / count * told.sum())
 
 

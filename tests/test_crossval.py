@@ -54,7 +54,8 @@ def densities(ds: xr.Dataset, block: np.ndarray) -> tuple[float, float]:
     frame = frame_of(ds, Selection(), like=describe_frame(before))
     rows = np.searchsorted(frame.times, block)
     ahead = jnp.stack([jnp.zeros(len(rows), int), jnp.asarray(rows) - 1], axis=1)
-    e = prepare(model, Series.of(frame), ahead, layout, problem.constants, key=key)
+    constants, needs = problem.constants, model.needs()
+    e = prepare(model, Series.of(frame), ahead, layout, constants, needs, key=key)
     lead_sd = np.asarray(problem.constants["lead_sd"], float)[0]
     x = np.concatenate([np.asarray(e.features, float), np.ones((len(rows), 1))], axis=1)
     target = (np.asarray(e.y, float)[:, 0] - np.asarray(e.level, float)) / lead_sd

@@ -124,7 +124,7 @@ def test_windows_are_prepared_alike_in_chunks_of_any_number(rows, key, monkeypat
     pairs = jnp.asarray(origins_with_truth(series, 3, 1))[:rows]
     posed = pose(model, series, pairs, layout, key=key)
     assert posed.num_data == rows
-    few = prepare(model, series, pairs[:5], layout, posed.constants, key=key)
+    few = prepare(model, series, pairs[:5], layout, posed.constants, model.needs(), key=key)
     for ours, told in zip(jax.tree.leaves(posed.examples), jax.tree.leaves(few), strict=True):
         np.testing.assert_allclose(ours[:5], told, rtol=1e-6)
 

@@ -22,6 +22,10 @@ MODELS = {
     "published-noda": "PublishedNODA",
     "fno": "FNO",
     "dmd": "DMD",
+    "linear-koopman": "LinearKoopman",
+    "koopman-vae": "KoopmanVAE",
+    "hankel-dmd": "HankelDMD",
+    "edmd": "EDMD",
     "field-persistence": "FieldPersistence",
     "field-climatology": "FieldClimatology",
 }

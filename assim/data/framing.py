@@ -44,6 +44,7 @@ class Frame:
         instance: name of the run dimension in the file.
         attrs: CF attributes of each channel and control.
         place: positions and makers of the file, as `place_of` gives.
+        lasting: controls that have no time of their own: they stay as they are.
     """
 
     times: NDArray[np.datetime64]
@@ -60,6 +61,7 @@ class Frame:
     instance: str
     attrs: dict[str, dict] = field(default_factory=dict)
     place: dict = field(default_factory=dict)
+    lasting: tuple[str, ...] = ()
 
     @property
     def num_controls(self) -> int:
@@ -67,12 +69,14 @@ class Frame:
         return self.control_scaling.shape[1]
 
     def extended(self, count: int) -> "Frame":
-        """The frame with `count` empty rows after it, whose calendar is known and whose controls are not."""
+        """The frame with `count` empty rows after it, whose calendar is known; of controls those that last."""
         step = np.timedelta64(round(self.step * 1e9), "ns")
         more = self.times[-1] + np.arange(1, count + 1) * step
         cycles = CalendarFeatures(CalendarFeatures.cycles_of(self.inputs[self.num_controls :]))
         ahead = np.full((self.y.shape[0], count, len(self.inputs)), np.nan)
         ahead[..., self.num_controls :] = cycles(more)
+        for at in [self.inputs.index(name) for name in self.lasting]:
+            ahead[..., at] = self.u[:, -1:, at]
         pad = ((0, 0), (0, count), (0, 0))
         return replace(
             self,
@@ -96,6 +100,7 @@ def frame_of(ds: xr.Dataset, selection: Selection, like: dict | None = None) -> 
             not those of the fit and cannot be converted.
     """
     place = place_of(ds)
+    ds, lasting = _lasting(ds, selection.controls)
     ds, instance, stations = _with_runs(ds, like)
     ds = _in_units_of(ds, like) if like else ds
     columns = _columns(ds, selection, like)
@@ -141,6 +146,7 @@ def frame_of(ds: xr.Dataset, selection: Selection, like: dict | None = None) -> 
         instance=instance,
         attrs=attrs,
         place=place,
+        lasting=lasting,
     )
 
 
@@ -185,6 +191,15 @@ def _with_runs(ds: xr.Dataset, like: dict | None) -> tuple[xr.Dataset, str, tupl
     name = found[0]
     labels = ds[name].values if name in ds.coords else np.arange(ds.sizes[name])
     return ds, name, tuple(str(v) for v in labels)
+
+
+def _lasting(ds: xr.Dataset, controls: tuple[str, ...]) -> tuple[xr.Dataset, tuple[str, ...]]:
+    """The dataset with those controls along its clock that have none, and their names."""
+    names = tuple(n for n in controls if n in ds.data_vars and "time" not in ds[n].dims)
+    if not names or "time" not in ds.dims:
+        return ds, ()
+    along = xr.ones_like(ds["time"], dtype=float)
+    return ds.assign({n: (ds[n] * along).assign_attrs(ds[n].attrs) for n in names}), names
 
 
 def _columns(ds: xr.Dataset, selection: Selection, like: dict | None) -> dict[str, xr.DataArray]:

@@ -152,13 +152,12 @@ def _bounds(
     visit: Array | int,
 ) -> Array:
     """The bounds of windows, each with its weight, by draws that are others at each visit."""
-
-    def score(window: Array) -> Array:
-        k_window = jax.random.fold_in(member.key, window)
-        told = model.bound(ssm, problem.example(window), key=jax.random.fold_in(k_window, visit))
-        return method.randomisation.weight(key=k_window) * told
-
-    return model.share() * jax.vmap(score)(windows)
+    own = jax.vmap(lambda window: jax.random.fold_in(member.key, window))(windows)
+    told = model.bounds(
+        ssm, problem.example(windows), jax.vmap(lambda k: jax.random.fold_in(k, visit))(own)
+    )
+    weight = jax.vmap(lambda k: method.randomisation.weight(key=k))(own)
+    return model.share() * weight * told
 
 
 @eqx.filter_jit
@@ -231,7 +230,8 @@ def _log_posterior(problem: Problem, v: Sites) -> Array:
         def score(window: Array) -> Array:
             example = problem.example(window)
             if isinstance(model, AbstractBounded):
-                return model.bound(ssm, example, key=jax.random.fold_in(jax.random.key(0), window))
+                keys = jax.random.fold_in(jax.random.key(0), window)[None]
+                return model.bounds(ssm, jax.tree.map(lambda leaf: leaf[None], example), keys)[0]
             assert isinstance(model, AbstractPointwise)
             y, mask = model.reading(example)
             return jnp.where(mask, model.density(ssm, example).log_prob(y), 0.0).sum()

@@ -362,3 +362,31 @@ def test_another_step_than_that_of_the_fit_is_refused():
 def test_one_row_is_enough_for_a_model_that_is_fitted():
     like = stored(frame_of(record(), PLAIN))
     assert frame_of(record().isel(time=[7]), PLAIN, like=like).y.shape == (1, 1, 2)
+
+
+def test_a_control_without_a_time_lasts():
+    times = np.datetime64("2024-01-01", "ns") + np.arange(6) * np.timedelta64(1, "h")
+    ds = xr.Dataset(
+        {
+            "a": (("run", "time"), np.arange(12.0).reshape(2, 6)),
+            "depth": ("run", [10.0, 30.0], {"units": "m"}),
+        },
+        coords={"time": times, "run": [0, 1]},
+    )
+    frame = frame_of(ds, Selection(controls=("depth",)))
+    assert frame.lasting == ("depth",)
+    np.testing.assert_allclose(frame.extended(2).u[..., 0], [[-1.0] * 8, [1.0] * 8])
+
+
+def test_rows_may_stand_at_their_own_times():
+    times = np.datetime64("2024-01-01", "ns") + np.array([0, 60, 100, 190, 260]) * np.timedelta64(
+        1, "s"
+    )
+    ds = xr.Dataset({"a": ("time", np.arange(5.0))}, coords={"time": times})
+    frame = frame_of(ds, Selection(own_times=True))
+    np.testing.assert_array_equal(frame.times, times)
+    assert frame.step == 65.0
+    with pytest.raises(ValueError, match="not regular"):
+        frame_of(ds, Selection())
+    even = ds.assign_coords(time=times[0] + np.array([0, 1, 2, 4, 5]) * np.timedelta64(60, "s"))
+    assert len(frame_of(even, Selection(own_times=True)).times) == 6  # a hole keeps its place

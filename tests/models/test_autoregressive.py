@@ -72,7 +72,8 @@ def test_random_outages_hide_the_newest_readings_in_training_alone(key):
     assert np.all(np.diff(flags, axis=1) <= 0)
     assert np.asarray(problem.examples.mask).all()
     pairs = jnp.array([[0, r] for r in range(100, 140)], jnp.int32)
-    judged = prepare(model.undisturbed(), series, pairs, problem.layout, problem.constants, key=key)
+    calm, layout, constants = model.undisturbed(), problem.layout, problem.constants
+    judged = prepare(calm, series, pairs, layout, constants, model.needs(), key=key)
     assert not np.asarray(judged.features)[:, 8:16].any()
 
 

@@ -85,7 +85,8 @@ def test_the_likelihood_scores_what_a_forecast_draws_from(key):
     problem = make_problem(model, series, key=key)
     ssm = problem.bind(prior_draw(problem, key))
     pair = jnp.array([[0, 40]], jnp.int32)
-    example = prepare(model, series, pair, problem.layout, problem.constants, key=key)
+    layout, constants = problem.layout, problem.constants
+    example = prepare(model, series, pair, layout, constants, model.needs(), key=key)
     example = jax.tree.map(lambda leaf: leaf[0], example)
     window = cut(series, 0, 40, context=3, horizon=1, step=600.0)
     x = ssm.init(window.context, key=key).sample(key)

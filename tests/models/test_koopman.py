@@ -56,7 +56,7 @@ def worlds():
     problem = posed(models.KoopmanVAE(1, 1, **settings), record(gap=slice(3, 7)))
     network = drawn(problem)
     shared = {f.name: getattr(network, f.name) for f in dataclasses.fields(network)}
-    kinds = {k: shared[k] for k in shared if k not in ("variety", "decoder", "encoder")}
+    kinds = {k: shared[k] for k in shared if k not in ("variety", "decoder", "encoder", "doubt")}
     from assim.models.koopman.linear import LinearWorld
 
     yield network, LinearWorld(**kinds), problem.example(0)
@@ -75,7 +75,7 @@ def evidence(linear, record):
 
 def test_with_networks_that_say_nothing_the_bound_is_the_evidence(worlds):
     network, linear, example = worlds
-    silent = quiet(quiet(network, "decoder"), "encoder")
+    silent = quiet(quiet(quiet(network, "decoder"), "encoder"), "doubt")
     told = jax.vmap(lambda k: silent.bound(example.record, key=k))(
         jax.random.split(jax.random.key(0), 5)
     )

@@ -66,7 +66,8 @@ def test_the_density_is_wider_where_the_newest_readings_are_missing(noise, key):
     model = settings(noise)
     problem = make_problem(model, series, key=key)
     pairs = jnp.array([[0, 150], [0, 199]], jnp.int32)
-    examples = prepare(model, series, pairs, problem.layout, problem.constants, key=key)
+    layout, constants = problem.layout, problem.constants
+    examples = prepare(model, series, pairs, layout, constants, model.needs(), key=key)
     sites = {k: 0 * v for k, v in prior_draw(problem, key).items()}
     ssm = problem.bind(sites)
     scale = [

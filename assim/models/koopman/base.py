@@ -1,7 +1,7 @@
 r"""What Koopman models have in common: the settings, the windows, and the priors of the latent world.
 
 $$\omega_j \Delta = \pi\,\sigma\big(\sigma^{-1}(\hat\omega_j\Delta/\pi) + 0.3\,a_j\big), \qquad
-\gamma_j = \hat\gamma_j\,e^{b_j}, \qquad q_j = 2\hat\gamma_j\,e^{3 c_j/2}, \qquad a, b, c \sim \mathcal N(0, 1)$$
+\gamma_j = \hat\gamma_j\,e^{2 b_j}, \qquad q_j = 2\hat\gamma_j\,e^{3 c_j}, \qquad a, b, c \sim \mathcal N(0, 1)$$
 
 Hats are of the lagged moments of the record (`identified`): priors are wide around them. What one may read of a
 posterior are the eigenvalues, and what modes show; the coordinates themselves can be turned and stretched.
@@ -25,7 +25,7 @@ from assim.nn.kalman import AbstractSweep, Sequential
 from assim.series import Layout, Window
 from assim.types import Array, Bool, Float, Key, Sites
 
-FREQUENCY, DECAY, NOISE, ERROR = 0.3, 1.0, 1.5, 1.0
+FREQUENCY, DECAY, NOISE, ERROR = 0.3, 2.0, 3.0, 1.0
 """Prior sds, in the space of their logarithms (of frequencies, logits): what a factor is wide."""
 OFFSET, DRIVE = 0.5, 0.3
 """Prior sds of the offset of a channel, and of what an input does to a coordinate in a step."""

@@ -10,12 +10,14 @@ Hankel-DMD, or a dynamic linear model whose eigenvalues are its parameters.
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpyro
+from numpyro import handlers
 
 from assim.model import AbstractPointwise
 from assim.models.koopman.base import AbstractKoopman, Example
 from assim.models.koopman.rotations import Rotations
-from assim.models.koopman.world import AbstractWorld, Record
-from assim.nn.emission import Emission
+from assim.models.koopman.world import AbstractWorld, Record, in_company
+from assim.nn.emission import Emission, Shared
 from assim.nn.kalman import AbstractSweep, Readings
 from assim.series import Layout
 from assim.statespace import AbstractLinearGaussian, AbstractPredictive, Span
@@ -110,6 +112,19 @@ class LinearKoopman(AbstractKoopman, AbstractPointwise):
         """What was read and whether."""
         rows = slice(example.context, None)
         return example.record.y[rows], example.record.mask[rows] & example.targets
+
+    def likelihood(self, ssm: LinearWorld, examples: Example, num_data: int) -> None:
+        """Readings given those before them; stretches that are read alike share their covariances."""
+        y, mask = jax.vmap(self.reading)(examples)
+
+        def told(record: Record) -> tuple[Array, Array]:
+            found = ssm.believed(record)
+            return found.loc[examples.context :], found.scale[examples.context :]
+
+        density = Emission(*in_company(told, examples.record), ssm.layout.supports)
+        with numpyro.plate("window", y.shape[0]), handlers.scale(scale=num_data / y.shape[0]):
+            counted = Shared(density.mask(mask), self.share())
+            numpyro.sample("y", counted.to_event(2), obs=y)
 
     def share(self) -> float:
         """Of a reading in overlapping windows."""

@@ -1,37 +1,40 @@
 r"""The Koopman VAE: a linear latent world, a network that shows it, and a network that straightens what is read.
 
 $$y_t = C z_t + b + g_\theta(z_t) + r\,e^{h_\theta(z_t)} \odot \varepsilon_t, \qquad
-\tilde y_t = y_t + k_\phi(y_t), \quad \tilde r_t = r\,e^{l_\phi(y_t)}$$
+\tilde y_t = y_t + k_\phi(y_t), \quad \tilde r = r\,e^{l}$$
 
-The encoder makes of readings Gaussian ones of the state, $\tilde y_t \sim \mathcal N(C z_t + b, \tilde r_t^2)$, and
+The encoder makes of readings Gaussian ones of the state, $\tilde y_t \sim \mathcal N(C z_t + b, \tilde r^2)$, and
 the belief given those is exact: a posterior that holds together in time, whatever is missing. With Z their
 evidence, the bound is a true one:
 
 $$\log p(y) \ge \sum_t \mathbb E_q \log p(y_t \mid z_t)
-- \sum_t \mathbb E_q \log \mathcal N(\tilde y_t;\ C z_t + b, \tilde r_t^2) + \log Z
+- \sum_t \mathbb E_q \log \mathcal N(\tilde y_t;\ C z_t + b, \tilde r^2) + \log Z
 - \mathbb E_q \log\frac{\mathcal N(z_1;\ m, L L^\top)}{\pi(z_1)}$$
 
 Both networks see one time alone: what lasts is carried by the latent world. With networks that say nothing it is
 the linear world, and the bound is the evidence. The published model is `models.PublishedKoVAE`.
 """
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpyro
 import numpyro.distributions as dist
 
 from assim.model import AbstractBounded
 from assim.models.koopman.base import AbstractKoopman, Example
 from assim.models.koopman.rotations import Rotations
 from assim.models.koopman.variety import Mixture, Variety
-from assim.models.koopman.world import AbstractWorld, Record
+from assim.models.koopman.world import AbstractWorld, Record, in_company
 from assim.nn.emission import Emission
 from assim.nn.kalman import AbstractSweep, Readings
 from assim.nn.mlp import Perceptron
 from assim.nn.priors import network_prior
 from assim.series import Layout
 from assim.statespace import AbstractEncoded, Told
-from assim.types import Array, Float, Key, Sites
+from assim.types import Array, Float, Key, Keys, Sites
 
 SMALL = 0.3
 """Prior scale of what networks add to the linear world."""
@@ -51,7 +54,8 @@ class NetworkWorld(AbstractWorld, AbstractEncoded):
         offset: b, shape (channel,), internal units.
         error: r, shape (channel,), internal units.
         decoder: (state,) to g and h, shape (2 channel,).
-        encoder: readings and whether they are there to k and l, shape (2 channel,).
+        encoder: readings and whether they are there, shape (2 channel,), to k, shape (channel,).
+        doubt: l, shape (channel,).
         sweep: the way through a record.
         layout: what the columns are.
     """
@@ -65,6 +69,7 @@ class NetworkWorld(AbstractWorld, AbstractEncoded):
     error: Float[Array, " channel"]
     decoder: Perceptron
     encoder: Perceptron
+    doubt: Float[Array, " channel"]
     sweep: AbstractSweep
     layout: Layout = eqx.field(static=True)
 
@@ -124,9 +129,8 @@ class NetworkWorld(AbstractWorld, AbstractEncoded):
 
     def _straightened(self, y: Array, mask: Array, sd: Array) -> tuple[Array, Array]:
         there = mask.astype(y.dtype)
-        more, wider = jnp.split(self.encoder(jnp.concatenate([there * y, there])), 2)
-        error = self.error * jnp.exp(_bounded(wider))
-        return y + more, jnp.sqrt(error**2 + sd**2)
+        more = self.encoder(jnp.concatenate([there * y, there]))
+        return y + more, jnp.sqrt((self.error * jnp.exp(self.doubt)) ** 2 + sd**2)
 
 
 class KoopmanVAE(AbstractKoopman, AbstractBounded):
@@ -159,7 +163,9 @@ class KoopmanVAE(AbstractKoopman, AbstractBounded):
         weight, offset, error = self.shown(constants)
         channels, size = weight.shape
         decoder = self._network("decoder", size, 2 * channels)
-        encoder = self._network("encoder", 2 * channels, 2 * channels)
+        encoder = self._network("encoder", 2 * channels, channels)
+        unit = dist.Normal(jnp.zeros(channels), jnp.ones(channels)).to_event(1)
+        doubt = numpyro.sample("doubt", unit)
         return NetworkWorld(
             dynamics=dynamics,
             mean=mean,
@@ -170,6 +176,7 @@ class KoopmanVAE(AbstractKoopman, AbstractBounded):
             error=error,
             decoder=decoder,
             encoder=encoder,
+            doubt=doubt,
             sweep=self.sweep,
             layout=layout,
         )
@@ -180,12 +187,14 @@ class KoopmanVAE(AbstractKoopman, AbstractBounded):
 
         return network_prior(name, build, {"skip": 0.1 * SMALL, "head": SMALL, "": 1.0})
 
-    def bound(self, ssm: NetworkWorld, example: Example, *, key: Key) -> Float[Array, ""]:
-        """Of one window."""
-        record = eqx.tree_at(
-            lambda r: r.mask, example.record, example.record.mask & example.targets
-        )
-        return ssm.bound(record, key=key)
+    def bounds(self, ssm: NetworkWorld, examples: Example, keys: Keys) -> Float[Array, " n"]:
+        """Of windows; those that are read alike share their covariances."""
+
+        def told(record: Record, key: Key) -> Array:
+            mask = record.mask & examples.targets[0]
+            return ssm.bound(replace(record, mask=mask), key=key)
+
+        return in_company(told, examples.record, keys)
 
     def share(self) -> float:
         """Of a reading in overlapping windows."""

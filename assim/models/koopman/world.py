@@ -8,6 +8,8 @@ exact filter. A forecast goes on from its last belief, and the eigenfunctions ar
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
 
 import equinox as eqx
 import jax
@@ -65,6 +67,34 @@ class Record(eqx.Module):
         equal = jnp.full(context.y.shape[:1], step, context.y.dtype)
         dt = equal if context.dt is None else context.dt
         return cls(context.y, context.mask, context.sd, context.u, dt)
+
+
+def in_company[T](tell: Callable[..., T], records: Record, *more: Array) -> T:
+    """What is told of each of many stretches; where all are read alike, their covariances are worked out once.
+
+    Args:
+        tell: of a record, and what else each has.
+        records: stacked on a leading axis.
+        more: stacked on it too.
+
+    Returns:
+        What was told, on that axis.
+    """
+
+    def each() -> T:
+        return jax.vmap(tell)(records, *more)
+
+    def together() -> T:
+        first = jax.tree.map(lambda leaf: leaf[0], records)
+
+        def one(y: Array, u: Array, *own: Array) -> T:
+            return tell(replace(first, y=y, u=u), *own)
+
+        return jax.vmap(one)(records.y, records.u, *more)
+
+    shared = (records.mask, records.sd, records.dt)
+    alike = jnp.stack([(leaf == leaf[:1]).all() for leaf in shared]).all()
+    return jax.lax.cond(alike, together, each)
 
 
 class AbstractWorld(AbstractLatentLinear, AbstractSpectral, AbstractConditional, AbstractNamed):
