@@ -36,12 +36,13 @@ def continued(fitted: Fitted, ds: xr.Dataset | None) -> xr.Dataset:
         return ds
     gap = (ds["time"].values[0] - tail["time"].values[-1]) / np.timedelta64(1, "s")
     step = fitted.frame["step"]
-    on_clock = abs(gap / step - round(gap / step)) < 0.05
+    needs = fitted.model.needs()
+    on_clock = needs.own_times or abs(gap / step - round(gap / step)) < 0.05
     if not 0 < gap <= 1000 * step or not on_clock:
         return ds
     names = [str(n) for n in tail.data_vars]
     readings = {n for n in names if n.removesuffix("_sd") not in names or not n.endswith("_sd")}
-    controls = set(fitted.model.needs().controls)
+    controls = set(needs.controls)
     absent = readings - set(map(str, ds.data_vars))
     if absent and (not controls or absent != readings - controls):
         return ds
@@ -56,9 +57,11 @@ def continued(fitted: Fitted, ds: xr.Dataset | None) -> xr.Dataset:
         if list(ds[instance].values) != here:
             return ds
     shared = [n for n in names if n in ds]
+    lasting = {n: ds[n] for n in shared if "time" not in ds[n].dims}
+    shared = [n for n in shared if n not in lasting]
     tail = _in_units_of(ds, tail, shared)
     plain = ds[shared].drop_vars([c for c in ds.coords if c not in ds[shared].dims])
     joined = xr.concat([tail, plain], "time", join="outer", combine_attrs="override")
     for name in shared:
         joined[name].attrs = ds[name].attrs
-    return joined
+    return joined.assign(lasting)

@@ -78,14 +78,14 @@ def lfo_cv(
     k_full, k_refit = jax.random.split(key)
     given = post_or_model
     model = _scorable(given if isinstance(given, AbstractModel) else restore(given).model)
-    _require_one_step(how, model.needs())
+    _require_one_step(how, model.fitting())
     if isinstance(given, AbstractModel):
         post = infer(model, ds, method, key=k_full, pointwise=0)
     else:
         post = given
     method = made_from(json.loads(post.attrs["method"])) if method is None else method
     full = restore(post, model=model)
-    frame = _frame(ds, model.needs(), full)
+    frame = _frame(ds, model.fitting(), full)
     if fingerprint(frame) != post.attrs["data_fingerprint"]:
         raise ValueError(
             "The tree was fitted on another record than the one given: give the record of the fit, or the model "
@@ -132,7 +132,7 @@ class _Refits:
         key: Key,
         bar: Progress,
     ):
-        self.model, self.needs = _scorable(full.model), full.model.needs()
+        self.model, self.needs = _scorable(full.model), full.model.fitting()
         self.method, self.ds, self.key, self.bar = method, ds, key, bar
         self.length, self.step = len(frame.times), frame.step
         series = Series.of(frame)
@@ -196,7 +196,9 @@ class _Refits:
 
 
 def _pairs(series: Series, needs: Needs) -> np.ndarray:
-    return origins_with_truth(series, needs.context, needs.horizon, overhang=needs.overhang)
+    return origins_with_truth(
+        series, needs.context, needs.horizon, overhang=needs.overhang, stride=needs.stride
+    )
 
 
 def _wrapper(refits: _Refits) -> Any:

@@ -18,7 +18,7 @@ from assim.assimilation.beginning import Begun, begin_of
 from assim.assimilation.labelling import CLOCK
 from assim.continuing import continued
 from assim.data.atomic import replacing
-from assim.data.clockwork import JITTER, stamp
+from assim.data.clockwork import JITTER, stamp, uneven
 from assim.data.framing import Frame, frame_of
 from assim.data.stepping import Steps
 from assim.forecasting_fields import field_parts, planned
@@ -108,6 +108,11 @@ def forecast(
         raise ValueError(
             f"The model was fitted for {needs.horizon} leads and {leads} are asked for: ask for at most "
             f"{_duration(needs.horizon, steps)}, or fit it again for a horizon of {leads} steps."
+        )
+    if frame.inputs and needs.own_times and uneven(frame.times, frame.step):
+        raise ValueError(
+            f"The record stands at times of its own, and {', '.join(frame.inputs)} are asked for at equal steps: "
+            "put it on one clock with assim.align, or fit without inputs."
         )
     if ds is None and origins is None:
         origins = "last"
@@ -331,7 +336,8 @@ def _labelled(
     at = rows[:, None] + np.arange(1, leads + 1)
     inside = at < len(frame.times)
     at = np.minimum(at, len(frame.times) - 1)
-    inside &= np.abs(frame.times[at] - (init[:, None] + lead)) <= JITTER * step
+    if uneven(frame.times, frame.step):  # a row that stands between leads is none of them
+        inside &= np.abs(frame.times[at] - (init[:, None] + lead)) <= JITTER * step
     groups: dict[str, dict] = {"predictions": {}, "uncertainty": {}, "log_score": {}}
     base = (*station, "init_time", "lead_time")
     for c, name in enumerate(frame.channels):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from assim.data.framing import Frame, frame_of
+from assim.data.framing import REPEATED, Frame, frame_of
 from assim.data.scaling import Scaling
 from assim.model import AbstractModel, AbstractWindowless, bind
 from assim.series import Layout, Series, cut
@@ -45,11 +45,11 @@ def generate(
     Args:
         post: the posterior tree, or its path.
         num: how many series.
-        key: all randomness; a series depends on it and on its number alone.
-        length: rows of each; None for as many as the stretches of the fit, or as `plan` has.
+        key: all randomness.
+        length: rows of each; None for as many as the stretches of the fit, or as `plan` has where there are inputs.
         given: a record with gaps, file units. What was read stays; what was not is drawn, together with all that
             surrounds it.
-        plan: inputs along `time`, for a model that has any.
+        plan: inputs along `time`, for a model that has any; its rows are taken a nominal step apart.
         model: the model, where it is of a class of your own.
 
     Returns:
@@ -57,7 +57,8 @@ def generate(
         units. `step` is the time since the first row.
 
     Raises:
-        ValueError: no series or no row asked for, inputs without a plan, a record that the model cannot use.
+        ValueError: no series or no row asked for, inputs without a plan, a record that the model cannot use, a fit
+            of several stations.
         TypeError: a model that begins at no time of its own, or one that cannot be held to what was seen; a seed in
             place of a key.
     """
@@ -72,6 +73,12 @@ def generate(
         raise _unable(type(fitted.model).__name__)
     attrs = model_attrs(fitted.model, fitted.layout, fitted.frame, key)
     attrs |= {"method": tree.attrs.get("method", ""), "num": json.dumps(num)}
+    stations = fitted.frame["stations"] or ()
+    if given is None and len(stations) > 1 and fitted.frame["instance"] not in REPEATED:
+        raise ValueError(
+            f"The model was fitted to {len(stations)} stations, each on a scale of its own, and a new series would "
+            "be of none of them: fit one of them, or give a record by given=."
+        )
     if given is not None:
         return tree_of({"generated": _filled(fitted, given, num, key=key)}, attrs)
     rows = fitted.model.fitting().horizon if length is None else length
@@ -79,7 +86,8 @@ def generate(
     spans = regular_spans(fitted.layout.step, len(inputs))
     made = _made(_anew, fitted, num, (spans, jnp.asarray(inputs)), key=key)
     since = np.arange(len(inputs)) * np.timedelta64(round(fitted.layout.step * 1e9), "ns")
-    return tree_of({"generated": _labelled(fitted, made, "step", since)}, attrs)
+    scaling = Scaling.from_dict(fitted.frame["scaling"])
+    return tree_of({"generated": _labelled(fitted, scaling, made, "step", since)}, attrs)
 
 
 def _anew(ssm: AbstractStateSpace, what: tuple[Span, Array], *, key: Key) -> Array:
@@ -134,11 +142,16 @@ def _filled(fitted: Fitted, given: xr.Dataset, num: int, *, key: Key) -> xr.Data
             f"given= holds {frame.y.shape[0]} {frame.instance}s: give one of them, as "
             f"ds.isel({frame.instance}=0)."
         )
+    if not np.isfinite(frame.u).all():
+        raise ValueError(
+            f"The inputs {', '.join(frame.inputs)} are not known at every row of given=: fill them in, or cut the "
+            "record."
+        )
     rows, zero = len(frame.times), jnp.asarray(0)
     size: dict[str, Any] = {"context": rows, "horizon": 0, "step": frame.step}
     context = cut(Series.of(frame), zero, jnp.asarray(rows - 1), own_times=True, **size).context
     made = _made(_around, fitted, num, (context,), key=key)
-    drawn = _labelled(fitted, made, "time", frame.times)
+    drawn = _labelled(fitted, frame.scaling, made, "time", frame.times)
     for c, name in enumerate(frame.channels):
         seen = np.isfinite(frame.y[0, :, c])
         drawn[name] = drawn[name].where(~seen, frame.y[0, :, c].astype(drawn[name].dtype))
@@ -171,9 +184,10 @@ def _frame(fitted: Fitted, ds: xr.Dataset) -> Frame:
     return frame_of(ds, selection, like=fitted.frame)
 
 
-def _labelled(fitted: Fitted, made: np.ndarray, dim: str, at: np.ndarray) -> xr.Dataset:
+def _labelled(
+    fitted: Fitted, scaling: Scaling, made: np.ndarray, dim: str, at: np.ndarray
+) -> xr.Dataset:
     """Series in file units, by variable."""
-    scaling = Scaling.from_dict(fitted.frame["scaling"])
     y = scaling.inverse(made)
     coords = {"sample": np.arange(len(made)), dim: at}
     names, attrs = fitted.layout.channels, fitted.frame["attrs"]

@@ -204,7 +204,10 @@ def _likelihood(model: AbstractModel) -> str:
         return "marginal"
     if isinstance(model, AbstractGridded):
         return "exact" if model.horizon == 1 else "composite"
-    if model.fitting().context < model.needs().context:  # stretches that begin anew
+    fitting = model.fitting()
+    if fitting.context < model.needs().context:  # stretches that begin anew
+        if fitting.stride < fitting.horizon:
+            return "composite"
         return "marginal" if isinstance(model, AbstractPointwise) else "bound"
     if model.needs().horizon > 1:  # overlapping windows score a reading once for each lead
         return "composite"

@@ -23,7 +23,7 @@ from assim.filters import RTS, EnRTS
 from assim.filters.base import Belief, Cycle
 from assim.filters.smoother import AbstractSmoother
 from assim.inference.progress import Progress
-from assim.model import AbstractModel
+from assim.model import AbstractModel, AbstractWindowless
 from assim.statespace import AbstractLinearGaussian, AbstractStateSpace
 from assim.tree import Fitted, read_tree, require_key, restore
 from assim.types import Key, PyTree
@@ -103,7 +103,9 @@ def _spoken(ways: list["Way"], parts: Iterator[Part], who: str) -> Iterator[Part
 def _default(model: object) -> AbstractSmoother:
     """The smoother where none is given."""
     exact = isinstance(model, AbstractLinearGaussian) or (
-        isinstance(model, Fitted) and is_latent(model)
+        isinstance(model, Fitted)
+        and not isinstance(model.model, AbstractWindowless)
+        and is_latent(model)
     )
     return RTS() if exact else EnRTS(size=MEMBERS)
 

@@ -127,8 +127,8 @@ class Modes(eqx.Module):
     Args:
         rate: continuous-time eigenvalues mu, shape (mode,), complex, per second; the imaginary part 0 or more.
         shape: Phi, what one unit of each coordinate shows, shape (channel, mode), complex, internal units.
-        floor: what the model's own noise leaves of each coordinate in a nominal step, as the residual counts it:
-            root mean square over that of the coordinate, shape (mode,); 0 where the model has no noise.
+        floor: root mean square of what the model's own noise leaves of each coordinate in a nominal step, in units
+            of the coordinate, shape (mode,); 0 where the model has no noise.
     """
 
     rate: Complex[Array, " mode"]

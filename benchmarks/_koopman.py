@@ -19,11 +19,13 @@ STEP = np.timedelta64(600, "s")
 START = np.datetime64("2016-01-11", "ns")
 FILES = {"stocks": "stock_data.csv", "energy": "energy_series_19734x28.csv.gz"}
 WORLDS = {
-    "sines": {"pairs": 8, "singles": 0},
+    "sines": {"pairs": 10, "singles": 10},
     "stocks": {"pairs": 6, "singles": 6},
     "energy": {"pairs": 10, "singles": 10},
 }
-NUM_STEPS = {"sines": 3000, "stocks": 3000, "energy": 4000}
+LARGER = {"pairs": 14, "singles": 24}
+"""For the gaps of Energy, whose rival is a Gaussian of all entries of a window."""
+NUM_STEPS = {"sines": 10_000, "stocks": 3000, "energy": 4000}
 
 
 def rows_of(name: str, *, drop: tuple[str, ...] = ()) -> pd.DataFrame:
@@ -60,7 +62,8 @@ def world_of(name: str, kind: str, **settings) -> assim.model.AbstractModel:
 
 def method_of(name: str, batch_size: int = 64, **settings) -> inference.SVI:
     """Adam for the most probable parameters."""
-    plain = {"num_steps": NUM_STEPS[name], "guide": AutoDelta, "learning_rate": 5e-3}
+    rate = 1e-2 if name == "sines" else 5e-3
+    plain = {"num_steps": NUM_STEPS[name], "guide": AutoDelta, "learning_rate": rate}
     return inference.SVI(
         **(plain | {"batch_size": batch_size, "ascent": None, "num_draws": 1} | settings)
     )
@@ -83,4 +86,14 @@ def made(post, num: int, seed: int) -> tuple[np.ndarray, float]:
     return y, time.perf_counter() - began
 
 
-__all__ = ["LENGTH", "NOISE", "fitted", "made", "method_of", "record_of", "rows_of", "world_of"]
+__all__ = [
+    "LARGER",
+    "LENGTH",
+    "NOISE",
+    "fitted",
+    "made",
+    "method_of",
+    "record_of",
+    "rows_of",
+    "world_of",
+]

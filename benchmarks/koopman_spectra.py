@@ -164,7 +164,7 @@ def main() -> None:
             )
             print(rows[-1], flush=True)
     record(
-        "koopman_spectra",
+        "koopman_spectra" + ("" if asked.kinds == list(KINDS[:1]) else "_more"),
         ["record", "error", "frequency off, %", "decay off, 1/s", "cover (frequency)"]
         + ["cover (decay)", "95 % cover, signal", "95 % cover, readings", "RMSE ahead"]
         + ["BOP-DMD: signal", "readings", "RMSE", "fit, s"],

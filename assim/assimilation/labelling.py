@@ -185,6 +185,8 @@ def _on_cells(score: np.ndarray, scene: Scene, times: np.ndarray, read: np.ndarr
         "variable": (CELLS, np.array(names)[channel // sensors]),
         "sensor": (CELLS, channel if alone else channel % sensors),
     }
+    if scene.station is not None:
+        coords["station"] = (CELLS, np.full(len(time), scene.station))
     return xr.Dataset({"y": ((*DRAWN, CELLS), values)}, coords)
 
 

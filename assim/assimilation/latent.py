@@ -10,7 +10,7 @@ import xarray as xr
 from assim.assimilation.drawing import drawn, side_by_side
 from assim.assimilation.opened import open_record
 from assim.assimilation.scene import AsRead, Scene, Table
-from assim.statespace import AbstractLatentLinear, AbstractStateSpace
+from assim.statespace import AbstractEncoded, AbstractLinearGaussian, AbstractStateSpace
 from assim.tree import Fitted
 
 
@@ -23,7 +23,7 @@ def is_latent(fitted: Fitted) -> bool:
         held.append(fitted.state_space(one))
 
     eqx.filter_eval_shape(look)
-    return isinstance(held[0], AbstractLatentLinear)
+    return isinstance(held[0], AbstractLinearGaussian | AbstractEncoded)
 
 
 def of_latent(fitted: Fitted, ds: xr.Dataset, since: np.datetime64 | None) -> list[Scene]:

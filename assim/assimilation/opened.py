@@ -14,7 +14,7 @@ from assim.data.framing import Frame, frame_of
 from assim.filters.base import Cycle
 from assim.model import Needs
 from assim.series import Layout, Series, cut
-from assim.statespace import Context
+from assim.statespace import Context, Span
 from assim.tree import Fitted
 
 
@@ -83,7 +83,12 @@ class Opened:
             step=frame.step,
             own_times=self.needs.own_times,
         )
-        cycles = Cycle(window.spans, window.y, window.mask, window.sd, window.u)
+        spans = window.spans
+        if (
+            self.start == 0 and self.needs.own_times
+        ):  # nothing came before: the world begins with the first row
+            spans = Span(spans.dt.at[0].set(0.0), spans.phase)
+        cycles = Cycle(spans, window.y, window.mask, window.sd, window.u)
         return window.context, cycles
 
 
@@ -116,8 +121,9 @@ def open_record(fitted: Fitted, ds: xr.Dataset, since: np.datetime64 | None) -> 
 
 def _after(ds: xr.Dataset, since: np.datetime64) -> xr.Dataset:
     """The record with an empty row in front, at the time of the last analysis."""
-    empty = ds.isel(time=[0]).where(False).assign_coords(time=[since])
-    joined = xr.concat([empty, ds], "time", data_vars="minimal", combine_attrs="override")
-    for name in ds.data_vars:
+    moving = ds[[n for n in ds.data_vars if "time" in ds[n].dims]]
+    empty = moving.isel(time=[0]).where(False).assign_coords(time=[since])
+    joined = xr.concat([empty, moving], "time", data_vars="minimal", combine_attrs="override")
+    for name in moving.data_vars:
         joined[name].attrs = ds[name].attrs
-    return joined
+    return joined.assign({n: v for n, v in ds.data_vars.items() if n not in moving})

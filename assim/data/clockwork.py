@@ -88,7 +88,7 @@ def own_clock(
 
     Returns:
         The clock (n,), the row of each stamp on it (time,), and the nominal step in seconds: the usual time between
-        stamps, where the record has no regular clock.
+        stamps to two digits, where the record has no regular clock.
 
     Raises:
         ValueError: too few stamps, or stamps that do not increase.
@@ -100,7 +100,7 @@ def own_clock(
     except ValueError:
         if len(times) < 2 or not (apart > 0).all():
             raise
-    return times, np.arange(len(times)), float(np.median(apart)) if step is None else step
+    return times, np.arange(len(times)), float(f"{np.median(apart):.1e}") if step is None else step
 
 
 def counted_steps(times: NDArray, origin: np.datetime64, step: float) -> tuple[NDArray, NDArray]:
@@ -126,6 +126,17 @@ def counted_steps(times: NDArray, origin: np.datetime64, step: float) -> tuple[N
             f"{np.iinfo(np.int32).max} can be counted: take the first stamp as origin, or a longer step."
         )
     return tick, rest / grain
+
+
+def uneven(times: NDArray[np.datetime64], step: float) -> bool:
+    """Whether some rows are not a step apart, but for jitter.
+
+    Args:
+        times: stamps, shape (time,), datetime64.
+        step: nominal step, seconds.
+    """
+    apart = np.diff(times) / np.timedelta64(1, "s") / step
+    return bool((np.abs(apart - 1.0) > 2 * JITTER).any())
 
 
 def typical_step(steps: NDArray[np.float64]) -> float:

@@ -26,6 +26,8 @@ INTERNAL_BOUNDS = {
 }
 AT_BOUND = 1e-6
 """Readings this near a bound, in units of the scale, are at it."""
+ATOM = 0.01
+"""A channel that rests on a bound more often than this keeps its bound: a point mass has no normal law."""
 INTERMITTENT = 0.1
 """A one-sided channel that rests on its bound more often than this gets a square-root transform."""
 
@@ -53,7 +55,8 @@ class Scaling:
         """The supports that a likelihood sees: without bounds where values are brought to a normal law."""
         if self.warp is None:
             return self.supports
-        return tuple(s if s == "circle" else "real" for s in self.supports)
+        knots = zip(self.supports, self.warp.knots, strict=True)
+        return tuple(s if k is None else "real" for s, k in knots)
 
     def forward(self, y: ArrayLike) -> NDArray[np.float64]:
         """Internal values of `y`, shape (run, time, channel), file units; beyond a bound is clipped to it."""
@@ -87,11 +90,11 @@ class Scaling:
 
     def log_jacobian(self, y: ArrayLike) -> NDArray[np.float64]:
         r"""$\log|dz/dy|$ inside the support and 0 on its bounds; shape (run, time, channel)."""
-        if self.warp is not None:
-            return self.log_slope(y)
         z = self._straight(y)
         lower, upper = self._bounds()
         at = (z <= lower + AT_BOUND) | (z >= upper - AT_BOUND)
+        if self.warp is not None:
+            at &= np.array([k is None for k in self.warp.knots])
         return np.where(at, 0.0, self.log_slope(y))
 
     def log_slope(self, y: ArrayLike) -> NDArray[np.float64]:
@@ -118,9 +121,10 @@ class Scaling:
     @classmethod
     def from_dict(cls, stored: dict) -> "Scaling":
         """The inverse of `to_dict`, exact."""
+        supports = tuple(stored["supports"])
         centre, scale, power = (np.asarray(stored[k], float) for k in ("centre", "scale", "power"))
         warp = None if stored.get("warp") is None else Warp.of(stored["warp"])
-        return cls(tuple(stored["supports"]), centre, scale, power, warp)
+        return cls(supports, centre, scale, power, warp)
 
     def _bent(self, y: ArrayLike) -> NDArray[np.float64]:
         z = self._straight(y)
@@ -186,7 +190,7 @@ def fit_scaling(
 
 
 def normalised(y: ArrayLike, scaling: Scaling) -> Scaling:
-    """The same transforms with a map to a normal law behind them; directions stay as they are.
+    """The same transforms with a map to a normal law behind them, but for directions and what rests on a bound.
 
     Args:
         y: the training record, shape (run, time, channel), file units; NaN where missing.
@@ -194,8 +198,10 @@ def normalised(y: ArrayLike, scaling: Scaling) -> Scaling:
     """
     y = np.asarray(y, float)
     z = np.where(np.isfinite(y), scaling.forward(np.nan_to_num(y)), np.nan)
-    circle = [s == "circle" for s in scaling.supports]
-    return replace(scaling, warp=fit_warp(z, circle))
+    low, high = scaling._bounds()
+    resting = np.nanmean(np.where(np.isfinite(z), (z <= low) | (z >= high), np.nan), axis=(0, 1))
+    circle = np.array([s == "circle" for s in scaling.supports])
+    return replace(scaling, warp=fit_warp(z, circle | (resting > ATOM)))
 
 
 def _spread(row: NDArray, pooled: float) -> float:

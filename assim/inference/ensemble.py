@@ -136,7 +136,8 @@ def _loss(
         fit_of_mean = Emission(density.loc, known.scale, density.supports).log_prob(told)
         fit_of_scale = Emission(known.loc, density.scale, density.supports).log_prob(y)
         counted_twice = known.log_prob(y)
-        fit = jnp.where(mask, fit_of_mean + fit_of_scale - counted_twice, 0.0).sum()
+        fit = fit_of_mean + fit_of_scale - counted_twice
+        fit = jnp.where(mask, model.share() * fit, 0.0).sum()
         return method.randomisation.weight(key=k_weight) * fit
 
     return prior.misfit(v, member.anchor) / problem.num_data - jax.vmap(score)(windows).mean()

@@ -20,7 +20,7 @@ import numpy as np
 import xarray as xr
 
 from assim.continuing import continued
-from assim.data.framing import Frame, Selection, frame_of
+from assim.data.framing import Frame, frame_of
 from assim.model import EVEN, AbstractModel, AbstractWindowless, Needs, bind
 from assim.series import Layout, Series, cut, origins_with_truth
 from assim.statespace import AbstractSpectral, AbstractStateSpace
@@ -90,16 +90,18 @@ def record_of(
         apart: shortest and longest time between the windows of a pair, nominal steps.
 
     Raises:
-        ValueError: too few pairs.
+        ValueError: too few pairs, or modes that inputs drive.
         TypeError: a model without windows.
     """
     if isinstance(fitted.model, AbstractWindowless):
         raise without_spectrum(fitted.model)
+    if ds is not None and fitted.layout.inputs:
+        raise ValueError(
+            f"The modes are driven by {', '.join(fitted.layout.inputs)}, and a residual is of what goes on by "
+            "itself: leave the record out, or fit without inputs."
+        )
     needs = fitted.model.needs()
-    selection = Selection(
-        *(needs.controls, needs.covariates, tuple(fitted.frame["calendar"]), needs.targets),
-        own_times=needs.own_times,
-    )
+    selection = needs.selection(tuple(fitted.frame["calendar"]))
     frame = frame_of(continued(fitted, ds), selection, like=fitted.frame)
     series = Series.of(frame)
     if ds is None:
@@ -200,7 +202,8 @@ def _read(model: AbstractModel, fixed: Fixed, pairs: Pairs, sites: Sites) -> tup
         phi = coordinates(ssm, pairs, model.needs(), fixed[0].step)
         residual = residual_of(phi[pairs.before], phi[pairs.after], modes.rate, pairs.dt)
         power = (jnp.abs(phi) ** 2).mean(axis=0)
-        return modes.rate, modes.shape, modes.floor, power, residual
+        size = jnp.sqrt((jnp.abs(phi[pairs.before]) ** 2).mean(axis=0))
+        return modes.rate, modes.shape, modes.floor / size, power, residual
 
     count = next(iter(sites.values())).shape[0]
     return jax.lax.map(one, sites, batch_size=min(DRAWS_TOGETHER, count))

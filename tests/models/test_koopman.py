@@ -13,12 +13,17 @@ from numpyro.infer.autoguide import AutoDelta
 
 import assim
 from assim import inference, models
+from assim.filters import Kalman
+from assim.filters.base import Cycle, Dynamics, run
+from assim.inference.loop import Watch
 from assim.inferring import _posed
 from assim.models.koopman.identified import identified
 from assim.models.koopman.variety import Variety
-from assim.statespace import Context, regular_spans
+from assim.models.koopman.world import in_company
+from assim.statespace import Context, Span, regular_spans
 
 STEP = 600
+KEY = jax.random.key(0)
 SMALL = {"window": 10, "normalised": False}
 
 
@@ -260,3 +265,79 @@ def test_the_shortest_record_has_a_density(rows):
     )
     told = problem.model.density(drawn(problem), problem.example(0))
     assert np.isfinite(told.log_prob(problem.example(0).record.y)).all()
+
+
+def test_stretches_read_alike_share_their_covariances_and_say_the_same(worlds):
+    _, linear, example = worlds
+    rows = [example.record, dataclasses.replace(example.record, y=example.record.y + 1.0)]
+    alike = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
+    unlike = dataclasses.replace(alike, mask=alike.mask.at[1, 0, 0].set(False))
+    tell = jax.jit(lambda records: in_company(lambda r: linear.believed(r).loc, records))
+    each = jax.jit(jax.vmap(lambda r: linear.believed(r).loc))
+    for records in (alike, unlike):
+        np.testing.assert_allclose(tell(records), each(records), rtol=1e-12)
+
+
+def test_the_kalman_filter_serves_a_network_by_what_it_makes_of_readings(worlds):
+    network, linear, example = worlds
+    silent = quiet(quiet(quiet(network, "decoder"), "encoder"), "doubt")
+    record = example.record
+    told = silent.encoded(record.y[0], record.mask[0], record.sd[0])
+    np.testing.assert_array_equal(told.y, record.y[0])
+    cycles = Cycle(Span(record.dt, record.y[:, :0]), record.y, record.mask, record.sd, record.u)
+    beliefs = [
+        run(
+            Kalman(),
+            Dynamics(ssm),
+            Kalman().start(Dynamics(ssm), first(ssm), key=None),
+            cycles,
+            key=KEY,
+        )
+        for ssm in (silent, linear)
+    ]
+    (one, said), (two, told) = beliefs
+    np.testing.assert_allclose(one.mean, two.mean, rtol=1e-8)
+    np.testing.assert_allclose(said.innovation.log_score, told.innovation.log_score, rtol=1e-8)
+
+
+def first(ssm):
+    return ssm.init(Context(*(jnp.zeros((0, 0)),) * 4), key=KEY)
+
+
+def test_noise_of_readings_is_refused_where_windows_have_a_bound():
+    problem = posed(models.KoopmanVAE(1, hidden=(2,), **SMALL), record(24))
+    with pytest.raises(TypeError, match="bound for each window.*Bootstrap"):
+        inference.EnsembleMAP(2, 3).run(problem, key=KEY, watch=Watch())
+
+
+@pytest.mark.slow
+def test_an_ensemble_of_networks_takes_weights_for_windows():
+    problem = posed(models.KoopmanVAE(1, hidden=(2,), **SMALL), record(24))
+    method = inference.EnsembleMAP(2, 3, randomisation=inference.Bootstrap())
+    draws = method.run(problem, key=KEY, watch=Watch())
+    assert draws.sites["world.frequency"].shape == (1, 2, 1)
+    assert np.isfinite(draws.stats["lp"]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "method",
+    [
+        inference.NUTS(20, 10, 1, max_tree_depth=4, ascent=None),
+        inference.SVI(50, ascent=None, num_draws=10),
+        inference.Laplace(inference.GaussNewton(), inference.Ascent(50), num_draws=10),
+        inference.EnsembleMAP(4, 20),
+        inference.Stein(4, 20),
+        inference.Prior(4),
+    ],
+    ids=lambda m: type(m).__name__,
+)
+def test_every_backend_gives_a_posterior_of_the_spectrum(method):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        post = assim.infer(
+            models.LinearKoopman(1, **SMALL), record(30), method, key=KEY, pointwise=0
+        )
+        told = assim.koopman.spectrum(post)
+    assert np.isfinite(told["frequency_interval"]).all()
+    assert "unverified" in assim.koopman.table(told)["status"].values

@@ -15,8 +15,6 @@ Both networks see one time alone: what lasts is carried by the latent world. Wit
 the linear world, and the bound is the evidence. The published model is `models.PublishedKoVAE`.
 """
 
-from dataclasses import replace
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -75,11 +73,13 @@ class NetworkWorld(AbstractWorld, AbstractEncoded):
 
     def readings(self, record: Record) -> Readings:
         """The readings, straightened."""
-        y, sd = jax.vmap(self._straightened)(record.y, record.mask, record.sd)
-        return Readings(y, record.mask, sd, self.weight, self.offset)
+        mask = record.mask & jnp.array(self.layout.is_target)
+        y, sd = jax.vmap(self._straightened)(record.y, mask, record.sd)
+        return Readings(y, mask, sd, self.weight, self.offset)
 
     def encoded(self, y: Array, mask: Array, sd: Array) -> Told:
         """The readings of a time, straightened."""
+        mask = mask & jnp.array(self.layout.is_target)
         straight, error = self._straightened(y, mask, sd)
         return Told(straight, mask, error, self.weight, self.offset)
 
@@ -121,7 +121,7 @@ class NetworkWorld(AbstractWorld, AbstractEncoded):
         # at the same draw, so that what the encoder says rightly cancels
         straight = z @ readings.h.T + readings.offset
         told = jax.scipy.stats.norm.logpdf(readings.y, straight, readings.sd)
-        total = jnp.where(record.mask, seen - told, 0.0).sum() + filtered.evidence(readings)
+        total = jnp.where(readings.mask, seen - told, 0.0).sum() + filtered.evidence(readings)
         if self.variety is None:
             return total
         base = dist.MultivariateNormal(self.mean, scale_tril=self.root)
@@ -141,6 +141,8 @@ class KoopmanVAE(AbstractKoopman, AbstractBounded):
     Args:
         hidden: widths of the hidden layers of both networks.
         variety: how the first states of stretches are spread: `Mixture(components)`, or None for a Gaussian.
+
+    Covariates are not taken up.
 
     Raises:
         ValueError: a width below 1.
@@ -189,12 +191,7 @@ class KoopmanVAE(AbstractKoopman, AbstractBounded):
 
     def bounds(self, ssm: NetworkWorld, examples: Example, keys: Keys) -> Float[Array, " n"]:
         """Of windows; those that are read alike share their covariances."""
-
-        def told(record: Record, key: Key) -> Array:
-            mask = record.mask & examples.targets[0]
-            return ssm.bound(replace(record, mask=mask), key=key)
-
-        return in_company(told, examples.record, keys)
+        return in_company(lambda record, key: ssm.bound(record, key=key), examples.record, keys)
 
     def share(self) -> float:
         """Of a reading in overlapping windows."""

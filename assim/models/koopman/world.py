@@ -68,6 +68,16 @@ class Record(eqx.Module):
         dt = equal if context.dt is None else context.dt
         return cls(context.y, context.mask, context.sd, context.u, dt)
 
+    def waiting(self) -> "Record":
+        """The same rows, in which no time passes before the first reading: the world begins with that."""
+        return replace(self, dt=jnp.where(_unread(self.mask), 0.0, self.dt))
+
+
+def _unread(mask: Array) -> Array:
+    """The rows up to the first that was read, that one with them."""
+    before = jnp.cumsum(mask.any(axis=-1)) - mask.any(axis=-1)
+    return before == 0
+
 
 def in_company[T](tell: Callable[..., T], records: Record, *more: Array) -> T:
     """What is told of each of many stretches; where all are read alike, their covariances are worked out once.
@@ -150,7 +160,7 @@ class AbstractWorld(AbstractLatentLinear, AbstractSpectral, AbstractConditional,
         """The belief at the end of a context; at its first row where it has none."""
         if context.y.shape[0] == 0:
             return dist.MultivariateNormal(self.mean, scale_tril=self.root)
-        told = self.believed(Record.of(context, self.layout.step))
+        told = self.believed(Record.of(context, self.layout.step).waiting())
         return dist.MultivariateNormal(told.mean[-1], scale_tril=tria(told.root[-1]))
 
     def matrices(self, span: Span, u: Array | None = None) -> tuple[Array, Array, Array]:
@@ -244,14 +254,12 @@ class AbstractWorld(AbstractLatentLinear, AbstractSpectral, AbstractConditional,
         told = self.sweep.filtered(chain, self.readings(still)).root
         before = chain.move[-1] @ told[-2]
         moved = (before**2).sum(axis=1) + chain.noise[-1] ** 2 - (told[-1] ** 2).sum(axis=1)
-        whole = self.mean**2 + (self.root**2).sum(axis=1)
-        moved, whole = self.dynamics.gathered(moved), self.dynamics.gathered(whole)
-        floor = jnp.sqrt(moved / jnp.maximum(whole, 1e-12))
+        floor = jnp.sqrt(jnp.maximum(self.dynamics.gathered(moved), 0.0))
         return Modes(self.dynamics.rates(), self.dynamics.shapes(self.slope()), floor)
 
     def coordinates(self, context: Context) -> Complex[Array, " mode"]:
         """The belief at the end of a context, as complex coordinates."""
-        told = self.believed(Record.of(context, self.layout.step))
+        told = self.believed(Record.of(context, self.layout.step).waiting())
         return self.dynamics.turned(told.mean[-1])
 
     def components(self) -> tuple[str, ...]:

@@ -149,7 +149,9 @@ def hollow(real: Windows) -> list[str]:
 
 
 def _read(given: Given, who: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Values (num, time, channel) and the names of the channels."""
+    """Values (num, time, channel) and the names of the channels; what `generate` makes lies on `step`."""
+    if isinstance(given, xr.Dataset | xr.DataArray) and "step" in given.dims:
+        given = given.rename(step="time")
     if isinstance(given, xr.Dataset):
         lost = {str(n): list(v.dims) for n, v in given.items() if {*v.dims} != {"sample", "time"}}
         if lost or not given.data_vars:
