@@ -66,3 +66,26 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip("the shared folder of real sensor files is not on this machine")
     return path
+
+
+NIGHTLY = (
+    "test_models_x_methods.py::test_a_model_and_a_method[linear-iterated-fixed-LastLayer]",
+    "test_models_x_methods.py::test_a_model_and_a_method[network-direct-normal-EnsembleMAP]",
+    "test_models_x_methods.py::test_a_model_and_a_method[departures-Exact]",
+    "test_models_x_methods.py::test_a_model_and_a_method[climatology-Prior]",
+    "test_missing.py::test_sensors_that_are_never_read_are_as_if_they_were_not_there[LETKF]",
+    "test_missing.py::test_channels_that_are_never_read_are_as_if_the_model_had_none[Particle]",
+    "test_regridding.py::test_readings_are_worth_the_same_on_every_grid[24]",
+    "test_cutting.py::test_a_record_cut_in_two_is_the_whole[Partial]",
+    "test_weak_four_d_var.py::test_the_gradient_is_that_of_finite_differences[3]",
+    "test_semilinear_inputs.py::test_what_stays_is_zero_on_land_and_read_between_places_on_another_grid[periodic1]",
+)
+"""Parametrisations that wait for `make test-all`: near repetitions of others that do not."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark them slow before the choice is made."""
+    for item in items:
+        if item.nodeid.endswith(NIGHTLY):
+            item.add_marker(pytest.mark.slow)

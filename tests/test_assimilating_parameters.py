@@ -62,6 +62,7 @@ def test_names_in_a_list_are_as_the_one_name():
 
 
 @pytest.mark.filterwarnings("ignore:Particle lost the state")
+@pytest.mark.slow
 def test_particles_that_are_drawn_again_take_their_parameters_along():
     """The one draw that can have made the readings is what is left, with its own way of moving."""
     system = OrnsteinUhlenbeck(*(jnp.asarray([v]) for v in (0.0, 1.0, 3.0, 0.01)))

@@ -132,6 +132,7 @@ def test_exact_scores_are_those_of_the_conjugate_predictive(record, key, horizon
     hold_compiled_once(method.noted, len(blocks))
 
 
+@pytest.mark.slow
 def test_weights_between_refits_agree_with_the_exact_scores(record):
     settings = {"min_observations": FIRST}
     found = [

@@ -123,6 +123,7 @@ def test_one_draw_tells_nothing_of_the_draws(post, key):
     assert (parts.sel(component="aleatoric") > 0).all()
 
 
+@pytest.mark.slow
 def test_what_an_analysis_leaves_unknown_is_aleatoric(post, key):
     truth = later(front(8, key=key))
     alike = changed(quiet(post), **{k: first_alone for k in post["posterior"].data_vars})

@@ -74,6 +74,7 @@ def test_what_is_shorter_than_a_month_or_off_its_clock_is_said(post, truth, key)
         assim.forecast(post, truth, 1, key=key, origins=["2005-01-15"])
 
 
+@pytest.mark.slow
 def test_an_analysis_of_one_month_rolls_on_by_months(post, truth, key):
     read = readings(truth.isel(time=slice(0, 5)), key=key)
     first = assim.assimilate(post, read.isel(time=slice(0, 4)), filters.ETKF(6), key=key)
@@ -82,6 +83,7 @@ def test_an_analysis_of_one_month_rolls_on_by_months(post, truth, key):
     np.testing.assert_array_equal(told["valid_time"][0], truth["time"].values[5:7])
 
 
+@pytest.mark.slow
 def test_scores_pairs_and_flat_files_know_when_a_lead_ends(post, truth, tmp_path, key):
     early = assim.forecast(post, truth, 2, key=key, origins=truth["time"].values[[2, 4]])
     late = assim.forecast(post, truth, 2, key=key, origins=truth["time"].values[[4, 6]])

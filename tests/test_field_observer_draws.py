@@ -142,6 +142,7 @@ def test_two_calls_give_what_one_gives(post, told, seen):
         np.testing.assert_array_equal(both, told["analysis"][name])
 
 
+@pytest.mark.slow
 def test_its_analysis_rolls_on_each_member_by_its_own_draw(post, seen, key):
     calm = quiet(post)
     told = assim.assimilate(calm, seen, filters.Observer(), key=key)

@@ -49,6 +49,7 @@ def test_a_comparison_takes_the_clock_of_the_forecasts(slow, run_dir, tmp_path, 
     assert "means over 30min" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_record_on_the_clock_is_left_as_it_is(run_dir, tmp_path, capsys):
     truth, fit = str(run_dir / "truth.nc"), str(run_dir / "ar.nc")
     argv = ["forecast", fit, truth, "-o", str(tmp_path / "fc.nc"), "--horizon", "1h"]

@@ -128,6 +128,7 @@ def test_forecast_to_zarr_and_to_a_flat_file(run_dir, tmp_path, capsys):
         assert "CF" in ds.attrs["Conventions"]
 
 
+@pytest.mark.slow
 def test_forecast_of_what_was_seen_is_one_from_its_end(run_dir, tmp_path, capsys):
     seen = tmp_path / "seen.nc"
     with xr.open_dataset(run_dir / "truth.nc", engine="h5netcdf") as ds:

@@ -113,6 +113,7 @@ def test_where_readings_bend_the_density_is_that_of_the_bootstrap(x64, key):
     assert errors[0] < 0.5 * means[0] and errors[1] < 0.1 * means[1]
 
 
+@pytest.mark.slow
 def test_without_noise_it_is_the_bootstrap(calm, key):
     """Nothing to guide: weights are those of the readings."""
     told = []

@@ -34,6 +34,7 @@ def test_chains_start_at_what_is_given(key):
     assert np.abs(theta - 40).max() < 15
 
 
+@pytest.mark.slow
 def test_settings_of_an_earlier_run_do_not_leak(key):
     problem = on_line(Line(standard(2)), *some_line(size=2))
     deep, shallow = (NUTS(20, 30, 1, ascent=None, max_tree_depth=d) for d in (8, 1))

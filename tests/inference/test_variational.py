@@ -68,6 +68,7 @@ def test_minibatches_are_weighed_as_all_data(key):
     np.testing.assert_allclose(theta.var(), cov[0, 0], rtol=0.2)
 
 
+@pytest.mark.slow
 def test_models_with_other_settings_are_told_apart(key):
     x, y = some_line(size=2)
     method = SVI(500, learning_rate=0.05, batch_size=None, ascent=SEARCH, num_draws=500)
@@ -157,6 +158,7 @@ def test_a_model_may_make_its_own_guide(key, batch_size):
     np.testing.assert_allclose(theta.std(axis=0) / sd, 1, atol=0.15)
 
 
+@pytest.mark.slow
 def test_a_guide_of_its_own_starts_where_it_is_told_and_is_judged(key):
     problem = on_line(Guided(standard(2), 0.5), *some_line(size=2))
     start = {"theta": np.full(2, 40.0)}

@@ -79,6 +79,7 @@ def test_direct_and_iterated_agree_one_step_ahead(noise, key):
     np.testing.assert_allclose(all_leads.scale[0], one.scale, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_likelihood_scores_what_a_forecast_draws_from(key):
     series = make_series(2, 100, 2)
     model = Autoregressive(3, (4,), calendar=(), mask_rate=0.0)

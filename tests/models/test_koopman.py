@@ -190,6 +190,7 @@ def fitted():
         return assim.infer(model, record(120), method, key=jax.random.key(0), pointwise=10)
 
 
+@pytest.mark.slow
 def test_a_fit_finds_the_mode(fitted):
     post = assim.restore(fitted)
     draws = {k: v[0] for k, v in post.sites.items()}
@@ -199,6 +200,7 @@ def test_a_fit_finds_the_mode(fitted):
     np.testing.assert_allclose(-rate.real, 0.01, atol=0.02)
 
 
+@pytest.mark.slow
 def test_it_goes_on_from_a_record(fitted):
     ahead = record(144).isel(time=slice(120, None))
     told = assim.forecast(fitted, None, "4h", key=jax.random.key(1))["predictions"]
@@ -207,6 +209,7 @@ def test_it_goes_on_from_a_record(fitted):
     assert told["a"].dims == ("chain", "draw", "init_time", "lead_time")
 
 
+@pytest.mark.slow
 def test_coordinates_turn_as_the_modes_say(fitted):
     post = assim.restore(fitted)
     ssm = post.state_space({k: v[0, 0] for k, v in post.sites.items()})

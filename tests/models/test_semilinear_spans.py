@@ -118,6 +118,7 @@ def waves(step, times=40):
     return ds.assign_coords(time=START + since)
 
 
+@pytest.mark.slow
 def test_parameters_are_told_in_the_steps_that_they_were_fitted_in(post):
     """A record at twice the step goes on in steps of the first; at three times it is another clock."""
     again = assim.infer(MODEL, waves(0.2), FEW, init=post, key=jax.random.key(1), pointwise=0)

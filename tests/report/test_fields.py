@@ -58,6 +58,7 @@ def test_valid_prediction_times_are_tabled():
     assert fields_by_lead(trees, None) == "" == fields_by_lead(trees, truth.rename(sst="other"))
 
 
+@pytest.mark.slow
 def test_valid_prediction_times_are_told_in_lyapunov_times(tmp_path):
     truth = make_fields(axes=1)
     trees = {"wild": make_field_forecast(truth, error=1.2, seed=1)}
@@ -105,6 +106,7 @@ def test_an_assimilation_of_a_field_is_shown_as_one(axes, no_fans, tmp_path):
     assert bare == ["buoys: sst"] * axes + ["buoys: innovations of each channel"]
 
 
+@pytest.mark.slow
 def test_a_field_without_a_whole_row_has_no_spectrum(tmp_path):
     truth = make_fields(30, axes=1)
     truth["sst"][:, 3] = np.nan

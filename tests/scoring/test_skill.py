@@ -38,6 +38,7 @@ def test_identical_models_have_no_skill():
     assert (skill["lower"] <= 0).all() and (skill["upper"] >= 0).all()
 
 
+@pytest.mark.slow
 def test_interval_holds_zero_about_as_often_as_it_says():
     rng = np.random.default_rng(1)
     assert 0.82 < np.mean([_holds_zero(rng, 25) for _ in range(100)]) < 0.97
