@@ -77,6 +77,7 @@ def test_stretches_and_spills_are_the_whole(twin, chosen, monkeypatch, tmp_path)
     assert bool(spilled) is (chosen.reach is None)
 
 
+@pytest.mark.slow
 def test_a_gap_of_a_fit_is_filled():
     record = mast()[["t"]]
     model = Autoregressive(lags=2, hidden=(), calendar=(), noise=FixedNormal())

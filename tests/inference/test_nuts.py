@@ -8,6 +8,7 @@ from tests.inference.toys import Line, assert_same_draws, interrupt, on_line, so
 from tests.references import coefficients, conjugate, linear_problem
 
 
+@pytest.mark.slow
 def test_the_linear_autoregression_is_sampled_exactly(key):
     problem = linear_problem(key=key)
     exact = conjugate(problem)
