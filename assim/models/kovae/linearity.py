@@ -72,7 +72,7 @@ def one_step_linearity(z: Paths) -> Scalar:
 
 
 class UnitModulus(eqx.Module):
-    r"""Holds the largest eigenvalues of A near the unit circle: $w \,\overline{(|\lambda_j| - 1)^2}$.
+    r"""Holds the largest eigenvalues of A near the unit circle: $w \,\overline{(\lvert\lambda_j\rvert - 1)^2}$.
 
     Modes 2, 3 and 4 of the released code are `count=2`, `count=3` and `count=None`; none of its scripts uses one.
 

@@ -77,7 +77,7 @@ def correlations(windows: np.ndarray) -> np.ndarray:
 
 
 def correlation_distance(one: np.ndarray, other: np.ndarray) -> float:
-    r"""Sum the differences of correlations, $\tfrac{1}{10} \sum_{i > j} |\rho_{ij} - \hat\rho_{ij}|$.
+    r"""Sum the differences of correlations, $\tfrac{1}{10} \sum_{i > j} \lvert\rho_{ij} - \hat\rho_{ij}\rvert$.
 
     Args:
         one: shape (channel, channel).
