@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from assim.data.clockwork import counted_steps
+from assim.data.populating import Population
 from assim.types import Array, Bool, Float, Int
 
 
@@ -17,7 +18,10 @@ class Snapshots(eqx.Module):
         x: positions, shape (snapshot, sample, coordinate), internal units; 0 where missing.
         mask: True where a coordinate was seen, shape (snapshot, sample, coordinate).
         weight: weight of each sample, shape (snapshot, sample); 0 for padding.
-        id: identity of each sample where samples are paired, shape (snapshot, sample), or None.
+        id: identity of each sample where samples are paired, shape (snapshot, sample), -1 where it has none; None
+            where they are not.
+        sd: known standard error of each coordinate, shape (snapshot, sample, coordinate), internal units, 0 where
+            none is known; or None.
     """
 
     tick: Int[Array, " snapshot"]
@@ -26,6 +30,7 @@ class Snapshots(eqx.Module):
     mask: Bool[Array, "snapshot sample coordinate"]
     weight: Float[Array, "snapshot sample"]
     id: Int[Array, "snapshot sample"] | None = None
+    sd: Float[Array, "snapshot sample coordinate"] | None = None
 
     @classmethod
     def of(
@@ -37,6 +42,7 @@ class Snapshots(eqx.Module):
         step: float,
         weight: np.ndarray | None = None,
         id: np.ndarray | None = None,
+        sd: np.ndarray | None = None,
     ) -> "Snapshots":
         """Snapshots at any times, none of them moved.
 
@@ -48,20 +54,23 @@ class Snapshots(eqx.Module):
             weight: weight of each sample, shape (snapshot, sample), 0 or more; None for 1. A sample with no
                 coordinate seen is padding and weighs 0.
             id: identity of each sample where samples are paired, shape (snapshot, sample), whole numbers.
+            sd: known standard errors, shape (snapshot, sample, coordinate), internal units; 0 where none is known.
 
         Raises:
-            ValueError: shapes that do not fit, weights or identities that are none, stamps before the origin or
-                too far from it to count steps.
+            ValueError: shapes that do not fit, weights, errors or identities that are none, stamps before the
+                origin or too far from it to count steps.
         """
         x = np.asarray(x)
+        beside = (("weight", weight), ("id", id), ("sd", sd))
         shapes = {"times": np.shape(times), "x": x.shape}
-        shapes |= {n: np.shape(v) for n, v in (("weight", weight), ("id", id)) if v is not None}
+        shapes |= {n: np.shape(v) for n, v in beside if v is not None}
         fit = {"times": x.shape[:1], "x": x.shape, "weight": x.shape[:2], "id": x.shape[:2]}
+        fit["sd"] = x.shape
         if x.ndim != 3 or any(shape != fit[n] for n, shape in shapes.items()):
             told = ", ".join(f"{n} {shape}" for n, shape in shapes.items())
             raise ValueError(
-                f"The shapes do not fit: {told}; expected times (snapshot,), x (snapshot, sample, coordinate), and "
-                "weight and id (snapshot, sample)."
+                f"The shapes do not fit: {told}; expected times (snapshot,), x (snapshot, sample, coordinate), sd "
+                "like x, and weight and id (snapshot, sample)."
             )
         mask, dtype = np.isfinite(x), jnp.zeros(0).dtype
         weight = np.ones(x.shape[:2]) if weight is None else np.asarray(weight)
@@ -74,6 +83,11 @@ class Snapshots(eqx.Module):
                 f"The identities are of type {np.asarray(id).dtype}, and whole numbers are needed: number them, as "
                 "with np.unique(id, return_inverse=True)[1].reshape(id.shape)."
             )
+        if sd is not None and not (np.isfinite(sd) & (np.asarray(sd) >= 0)).all():
+            raise ValueError(
+                f"The standard errors run from {np.min(sd)} to {np.max(sd)}: each has to be finite and 0 or more, "
+                "and 0 where none is known."
+            )
         tick, frac = counted_steps(times, origin, step)
         return cls(
             tick=jnp.asarray(tick, jnp.int32),
@@ -82,4 +96,31 @@ class Snapshots(eqx.Module):
             mask=jnp.asarray(mask),
             weight=jnp.asarray(np.where(mask.any(axis=-1), weight, 0.0), dtype),
             id=None if id is None else jnp.asarray(id, jnp.int32),
+            sd=None if sd is None else jnp.asarray(sd, dtype),
         )
+
+    @classmethod
+    def from_population(cls, population: Population) -> "Snapshots":
+        """Snapshots of a population: steps are its unit of time, positions stay in file units.
+
+        Args:
+            population: labels and arrays, as `assim.data.populating.population_of` gives; its first stamp or its
+                origin, whichever is earlier, is that of the steps.
+
+        Raises:
+            ValueError: stamps too far apart to count the unit between them.
+        """
+        return cls.of(
+            population.times,
+            population.x,
+            origin=min(population.origin, population.times[0]),
+            step=population.step,
+            weight=population.weight,
+            id=population.id,
+            sd=population.sd if population.sd.any() else None,
+        )
+
+    @property
+    def spans(self) -> Float[Array, " snapshot-1"]:
+        """Steps from each snapshot to the next."""
+        return jnp.diff(self.tick) + jnp.diff(self.frac)

@@ -1,11 +1,12 @@
 """Makes the small CF files of this folder: `python datasets/make.py [folder]`.
 
-Two are real records that installed packages carry (pvanalytics, statsmodels), one is simulated. Same packages,
-same files: nothing depends on the day, the machine's name or the order of a dictionary. See README.md for where
-each comes from and under what licence.
+Two are real records that installed packages carry (pvanalytics, statsmodels), the others are simulated. Same
+packages, same files: nothing depends on the day, the machine's name or the order of a dictionary. See README.md for
+where each comes from and under what licence.
 """
 
 import sys
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,6 +18,8 @@ import xarray as xr
 from statsmodels.datasets import co2
 
 from assim.data.atomic import replacing
+from assim.statespace import Span
+from assim.systems import SHEN2025_POPULATIONS
 from assim.systems.bench import CHANNELS, ThermoacousticBench, plan, simulate_bench
 
 VERSION = "2026-11-25"
@@ -24,6 +27,8 @@ VERSION = "2026-11-25"
 EPOCH = "seconds since 1970-01-01T00:00:00Z"
 SEED = 20
 RUNS, SECONDS = 24, 20.0
+SNAPSHOTS, SAMPLES, HALF = 21, 200, np.timedelta64(500, "ms")
+TAXON = "number_concentration_of_biological_taxon_in_sea_water"
 
 # standard name, long name, unit, and the gross range: below, above which a reading fails; below which it is suspect
 RADIATION = (-4.0, 2000.0, -2.0)
@@ -199,19 +204,31 @@ def test_bench(runs: int = RUNS, seconds: float = SECONDS) -> xr.Dataset:
     )
 
 
+def lotka_volterra() -> xr.Dataset:
+    """Snapshots of prey and predators at whole times, no population seen twice."""
+    return _populations(slice(0, None, 2), "at times 0, 1, ..., 10")
+
+
+def lotka_volterra_held_out() -> xr.Dataset:
+    """Snapshots of the same prey and predators at the half times between."""
+    return _populations(slice(1, None, 2), "at times 0.5, 1.5, ..., 9.5, held out")
+
+
 def write(ds: xr.Dataset, path: Path) -> None:
     """The dataset as a compressed netCDF that holds no date of its making."""
     times = pd.DatetimeIndex(ds["time"].values)
+    version = ds.attrs.get("product_version", VERSION)
+    sampling = {} if "sample" in ds.dims else {"featureType": "timeSeries"}
     fixed = {
         "Conventions": "CF-1.8, ACDD-1.3",
-        "featureType": "timeSeries",
+        **sampling,
         "id": f"assim.{path.stem}",
         "naming_authority": "assim",
-        "history": f"{VERSION}: written by datasets/make.py",
-        "date_created": VERSION,
-        "date_modified": VERSION,
-        "date_issued": VERSION,
-        "date_metadata_modified": VERSION,
+        "history": f"{version}: written by datasets/make.py",
+        "date_created": version,
+        "date_modified": version,
+        "date_issued": version,
+        "date_metadata_modified": version,
         "creator_email": "none",
         "creator_type": "group" if "assim" in ds.attrs["creator_name"] else "institution",
         "creator_institution": ds.attrs["institution"],
@@ -221,7 +238,7 @@ def write(ds: xr.Dataset, path: Path) -> None:
         "publisher_type": "group",
         "publisher_institution": "The assim developers",
         "program": "none",
-        "product_version": VERSION,
+        "product_version": version,
         "keywords_vocabulary": "none",
         "platform_vocabulary": "none",
         "instrument_vocabulary": "none",
@@ -244,6 +261,52 @@ def write(ds: xr.Dataset, path: Path) -> None:
         da.encoding["coordinates"] = " ".join(coords)
     with replacing(path) as temporary:
         ds.to_netcdf(temporary, engine="netcdf4", format="NETCDF4_CLASSIC", encoding=encoding)
+
+
+def _populations(which: slice, when: str) -> xr.Dataset:
+    """Some of the snapshots 0.5 apart, each a batch of populations that were simulated from the start anew."""
+    system = replace(SHEN2025_POPULATIONS, substeps=25)
+    first, later = jax.random.split(jax.random.key(SEED))
+    span = Span(jnp.asarray(0.5), jnp.zeros(0))
+    start = system.init().sample(first, (SNAPSHOTS, SAMPLES))
+
+    def step(x: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        keys = jax.random.split(key, (SNAPSHOTS, SAMPLES))
+        moved = jax.vmap(jax.vmap(lambda x, k: system.transition(x, span, key=k)))(x, keys)
+        return moved, moved
+
+    walked = jax.lax.scan(step, start, jax.random.split(later, SNAPSHOTS - 1))[1]
+    logs = jnp.concatenate([start[None], walked])[np.arange(SNAPSHOTS), np.arange(SNAPSHOTS)]
+    seen = np.exp(np.asarray(logs, np.float64))[which].astype(np.float32)
+    times = np.datetime64("2000-01-01", "ns") + np.arange(SNAPSHOTS)[which] * HALF
+    ds = xr.Dataset(coords={"time": times.astype("datetime64[ns]")})
+    for c, name in enumerate(system.channels()):
+        about = {"cell_methods": "time: point", "coverage_content_type": "modelResult"}
+        attrs = _names(TAXON, f"number of {name}", "m-3") | about
+        ds[name] = (("sample", "time"), seen[..., c].T, attrs)
+    return _placed(ds, None, 0.0, 0.0, 0.0).assign_attrs(
+        title=f"Simulated snapshots of prey and predators {when}",
+        summary=f"{SAMPLES} pairs of prey and predators {when}, each snapshot of populations of its own, by the "
+        "equations of Lotka and Volterra with a = 1, b = c = 0.4, d = 0.1 and multiplicative noise of 0.02, from "
+        "prey in [5, 5.1] and predators in [4, 4.1].",
+        keywords="Lotka-Volterra equations, population dynamics, snapshots, Schroedinger bridge, simulation",
+        institution="The assim developers",
+        creator_name="The assim developers",
+        creator_url="none",
+        source="simulation by assim.systems.LotkaVolterra",
+        references="Shen, Berlinghieri and Broderick 2025, arXiv:2408.06277, for the trial",
+        license="Apache-2.0",
+        comment="A simulation: the model has no dimensions. A second stands for its unit of time, so that rates "
+        "are per second; m-3, the date and the position (0, 0) are nominal.",
+        acknowledgement="none",
+        metadata_link="https://arxiv.org/abs/2408.06277",
+        platform="none",
+        instrument="none",
+        processing_level="simulated",
+        project="assim example data",
+        time_coverage_resolution="PT1S",
+        product_version="2026-11-27",
+    )
 
 
 def _names(standard_name: str, long_name: str, units: str) -> dict:
@@ -321,7 +384,10 @@ def _axis(standard_name: str, units: str) -> dict:
     return {"standard_name": standard_name, "long_name": standard_name, "units": units}
 
 
-MAKERS = {"met_mast": met_mast, "mauna_loa_co2": mauna_loa_co2, "test_bench": test_bench}
+MAKERS = {
+    **{"met_mast": met_mast, "mauna_loa_co2": mauna_loa_co2, "test_bench": test_bench},
+    **{"lotka_volterra": lotka_volterra, "lotka_volterra_held_out": lotka_volterra_held_out},
+}
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent

@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     from assim.data.datasets import load_dataset as load_dataset
     from assim.data.describing import describe as describe
     from assim.data.opening import open_dataset as open_dataset
+    from assim.data.projecting import to_lonlat as to_lonlat
+    from assim.data.snapping import take_snapshots as take_snapshots
     from assim.data.splitting import rolling_origins as rolling_origins
     from assim.data.splitting import split as split
+    from assim.data.stacking import stack_snapshots as stack_snapshots
     from assim.data.writing import to_cf as to_cf
 
 _HOME = {
@@ -22,6 +25,9 @@ _HOME = {
     "align": "assim.data.aligning",
     "split": "assim.data.splitting",
     "rolling_origins": "assim.data.splitting",
+    "take_snapshots": "assim.data.snapping",
+    "stack_snapshots": "assim.data.stacking",
+    "to_lonlat": "assim.data.projecting",
     "load_dataset": "assim.data.datasets",
     "list_datasets": "assim.data.datasets",
     "to_cf": "assim.data.writing",

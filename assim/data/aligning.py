@@ -56,8 +56,8 @@ def align(
     records = list(ds) if not isinstance(ds, xr.Dataset) else [ds]
     if not records:
         raise ValueError("There is no dataset to align: give one, or a list of them.")
-    step_ns = _nanoseconds(step, "step")
-    gap_ns = None if max_gap is None else _nanoseconds(max_gap, "max_gap")
+    step_ns = nanoseconds(step, "step")
+    gap_ns = None if max_gap is None else nanoseconds(max_gap, "max_gap")
     hows = [_methods(record, how) for record in records]
     _refuse_strangers(records, how)
     if gap_ns is not None and not any("interpolate" in h.values() for h in hows):
@@ -65,7 +65,7 @@ def align(
             f"max_gap={max_gap!r} is how far to interpolate, and nothing is interpolated: say "
             "how='interpolate', or leave it out."
         )
-    late = None if tolerance is None else _nanoseconds(tolerance, "tolerance", least=0)
+    late = None if tolerance is None else nanoseconds(tolerance, "tolerance", least=0)
     stamps = [_stamps(record) for record in records]
     forgiven = [_forgiven(s, step_ns, late) for s in stamps]
     points_only = all(set(h.values()) == {"interpolate"} for h in hows)
@@ -319,7 +319,17 @@ def _stamps(ds: xr.Dataset) -> NDArray[np.int64]:
     return stamps
 
 
-def _nanoseconds(given: Duration, name: str, least: int = 1) -> int:
+def nanoseconds(given: Duration, name: str, least: int = 1) -> int:
+    """A duration, nanoseconds.
+
+    Args:
+        given: the duration, as "10min".
+        name: of the argument, for a refusal.
+        least: nanoseconds that it has to have.
+
+    Raises:
+        ValueError: no duration, or too short a one.
+    """
     try:
         span = pd.Timedelta(given).as_unit("ns").value
     except (ValueError, TypeError) as error:

@@ -12,6 +12,8 @@ ROLES = {
     **{"trajectory": "trajectory_id", "profile": "profile_id"},
 }
 ENSEMBLE = ("realization", "quantile")
+SAMPLE = "sample"
+"""The particles of a snapshot; CF wants dimensions that are none of space and time in front of these."""
 
 
 def conformed(ds: xr.Dataset) -> xr.Dataset:
@@ -36,7 +38,7 @@ def conformed(ds: xr.Dataset) -> xr.Dataset:
     known = {str(n) for n in (*ds.variables, *ds.dims)}
     for name in ds.data_vars:
         da = _typed(ds[name])
-        lead = [d for d in (*ENSEMBLE, *INSTANCES) if d in da.dims]
+        lead = [d for d in (*ENSEMBLE, *INSTANCES, SAMPLE) if d in da.dims]
         ds[name] = da.transpose(*lead, ...)
         ds[name].attrs = described(da, known)
     return _coordinates(ds)

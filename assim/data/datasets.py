@@ -17,6 +17,8 @@ DATASETS = {
     "met_mast": "a real met mast: 12 channels of weather and radiation every 5 minutes, 4 days, with gaps",
     "mauna_loa_co2": "real weekly carbon dioxide at Mauna Loa, 1958 to 2001, with 59 gaps",
     "test_bench": "a simulated thermoacoustic test bench: 24 runs of 7 channels and 2 planned controls",
+    "lotka_volterra": "simulated prey and predators: 11 snapshots of 200 unpaired populations",
+    "lotka_volterra_held_out": "the same at the 10 half times between, to judge by",
 }
 
 
@@ -32,8 +34,8 @@ def load_dataset(name: str) -> xr.Dataset:
         name: one of `list_datasets`.
 
     Returns:
-        Readings along (run,) time, or fields along time and a grid, in the units of the file, NaN where missing,
-        with their CF attributes.
+        Readings along (run,) time, fields along time and a grid, or snapshots (time, sample), in the units of the
+        file, NaN where missing, with their CF attributes.
 
     Raises:
         ValueError: no such dataset; one that is fetched, without the package that does so, or another file than it.

@@ -10,9 +10,10 @@ import xarray as xr
 import assim
 from assim.data import datasets
 from assim.data.fetching import REMOTE
+from assim.data.populating import population_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "datasets"
-NAMES = ["met_mast", "mauna_loa_co2", "test_bench"]
+NAMES = ["met_mast", "mauna_loa_co2", "test_bench", "lotka_volterra", "lotka_volterra_held_out"]
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +98,15 @@ def test_the_script_makes_the_start_of_the_shipped_bench(make):
         np.testing.assert_allclose(shipped[name], da, rtol=2e-4, atol=2e-4, err_msg=str(name))
 
 
+def test_the_script_makes_the_shipped_snapshots(make):
+    made = make.lotka_volterra_held_out()
+    with xr.open_dataset(FOLDER / "lotka_volterra_held_out.nc", engine="netcdf4") as shipped:
+        assert made.attrs.items() <= shipped.attrs.items()
+        np.testing.assert_array_equal(made["time"], shipped["time"])
+        for name, da in made.data_vars.items():
+            np.testing.assert_allclose(shipped[name], da, rtol=1e-4, err_msg=str(name))
+
+
 @pytest.mark.slow
 def test_the_script_makes_the_whole_bench(make, tmp_path):
     make.write(make.test_bench(), tmp_path / "test_bench.nc")
@@ -145,6 +155,21 @@ def test_the_bench_has_runs_and_a_plan_that_is_complete():
     assert list(ds["run"].values[:2]) == ["run00", "run01"]
     assert np.diff(ds["time"].values[:2]) == np.timedelta64(50, "ms")
     assert ds[["u1", "u2"]].to_array().notnull().all()
+
+
+def test_the_populations_are_those_of_the_equations_and_none_is_seen_twice():
+    """Without noise d x - c log x + b y - a log y stays; noise of 0.02 moves it a little."""
+    ds = assim.load_dataset("lotka_volterra")
+    assert ds["prey"].dims == ("time", "sample") and ds["prey"].shape == (11, 200)
+    prey, predators = (ds[n].astype(float) for n in ("prey", "predator"))
+    assert 5 <= prey[0].min() and prey[0].max() <= 5.1 and 4 <= predators[0].min()
+    kept = 0.1 * prey - 0.4 * np.log(prey) + 0.4 * predators - np.log(predators)
+    np.testing.assert_allclose(kept.mean("sample"), kept[0].mean(), atol=0.03)
+    assert (np.abs(xr.corr(prey, prey.shift(time=1), dim="sample"))[1:] < 0.3).all()
+    np.testing.assert_allclose(population_of(ds, "1s").t, range(11))
+    later = assim.load_dataset("lotka_volterra_held_out")
+    between = later["time"].values - ds["time"].values[:-1]
+    assert (between == np.timedelta64(500, "ms")).all() and later["time"][-1] < ds["time"][-1]
 
 
 def test_a_name_that_is_none_is_refused_with_those_that_are():
