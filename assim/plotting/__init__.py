@@ -13,6 +13,7 @@ from assim.plotting.assimilation import (
 )
 from assim.plotting.calibration import pit, quantile_curve, ranks, reliability, spread_skill
 from assim.plotting.curves import scores_by_lead, training, variance_split
+from assim.plotting.drift import plot_drift
 from assim.plotting.fan import fan
 from assim.plotting.field_curves import plot_error_by_lead, plot_spectrum
 from assim.plotting.fields import plot_hovmoller, plot_map
@@ -21,6 +22,7 @@ from assim.plotting.generated import (
     plot_generated_pca,
     plot_generated_tsne,
 )
+from assim.plotting.snapshots import plot_marginals, plot_trajectories
 from assim.plotting.spectrum import plot_eigenvalues, plot_modes, plot_pseudospectrum
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "hovmoeller",
     "innovations",
     "pit",
+    "plot_drift",
     "plot_eigenvalues",
     "plot_error_by_lead",
     "plot_generated_density",
@@ -37,9 +40,11 @@ __all__ = [
     "plot_generated_tsne",
     "plot_hovmoller",
     "plot_map",
+    "plot_marginals",
     "plot_modes",
     "plot_pseudospectrum",
     "plot_spectrum",
+    "plot_trajectories",
     "quantile_curve",
     "ranks",
     "reliability",

@@ -4,7 +4,7 @@ Everything takes and gives xarray; members lie on the dimension `member`, and th
 are averaged are named. `assim.compare` and `assim.verify_assimilation` put it together.
 """
 
-from assim.scoring import generated
+from assim.scoring import generated, transported
 from assim.scoring.assimilated import (
     channels,
     difference,
@@ -116,6 +116,7 @@ __all__ = [
     "stages",
     "steps_apart",
     "trained_on",
+    "transported",
     "truth_histogram",
     "truth_of",
     "valid_prediction_time",
