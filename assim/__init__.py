@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from assim.data import open_dataset as open_dataset
     from assim.data import rolling_origins as rolling_origins
     from assim.data import split as split
+    from assim.data import stack_snapshots as stack_snapshots
+    from assim.data import take_snapshots as take_snapshots
     from assim.data import to_cf as to_cf
     from assim.forecasting import forecast as forecast
     from assim.generating import generate as generate
@@ -69,6 +71,8 @@ _HOME = {
     "describe": "assim.data",
     "align": "assim.data",
     "split": "assim.data",
+    "take_snapshots": "assim.data",
+    "stack_snapshots": "assim.data",
     "rolling_origins": "assim.data",
     "to_cf": "assim.data",
 }

@@ -25,8 +25,9 @@ from assim.inference import AbstractMethod
 from assim.inference.loop import Watch
 from assim.inference.progress import Progress
 from assim.inferring import infer
-from assim.model import AbstractModel, AbstractPointwise, Needs, Problem, pose
+from assim.model import AbstractModel, AbstractPointwise, Needs
 from assim.pointwise import Cells, judge, newest_cells
+from assim.problem import Problem, pose
 from assim.registry import made_from
 from assim.series import Layout, Series, origins_with_truth
 from assim.tree import Fitted, fingerprint, require_key, restore, sites_dataset, tree_of

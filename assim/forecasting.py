@@ -22,8 +22,9 @@ from assim.data.clockwork import JITTER, stamp, uneven
 from assim.data.framing import Frame, frame_of
 from assim.data.stepping import Steps
 from assim.forecasting_fields import field_parts, planned
+from assim.forecasting_populations import Origins, population_forecast
 from assim.inference.progress import Progress
-from assim.model import AbstractGridded, AbstractModel
+from assim.model import AbstractGridded, AbstractModel, AbstractPopulation
 from assim.rollout import Rolled, roll
 from assim.series import Layout, Series
 from assim.tree import Fitted, model_attrs, read_tree, require_key, restore, tree_of
@@ -36,8 +37,6 @@ CHUNK_VALUES = 8_000_000
 
 ORIGINS = 16
 """Origins rolled out at once, or the next power of two where there are fewer: so few shapes are ever compiled."""
-
-type Origins = str | list | np.ndarray | None
 
 
 def forecast(
@@ -59,7 +58,7 @@ def forecast(
         post: the posterior tree, or its path.
         ds: the record up to (and past) the origins, file units; it may hold the plan of the controls alone.
             None to go on from the end of the training record. For a model of fields: complete fields, or the
-            tree that `assimilate` gave, whose members are rolled out.
+            tree that `assimilate` gave, whose members are rolled out. For a model of populations: snapshots.
         horizon: how far ahead, as a duration ("24h") or a number of steps; of fields on the first (or another one
             day) of every month in calendar months, which `valid_time` tells exactly.
         key: all randomness; a path depends on it and on its origin alone, not on which others are asked for.
@@ -89,6 +88,8 @@ def forecast(
     if isinstance(fitted.model, AbstractGridded):
         begun = begin_of(fitted, ds, plan)
         return _of_fields(fitted, tree, begun, horizon, origins, num_draws, to, key, progress)
+    if isinstance(fitted.model, AbstractPopulation):
+        return population_forecast(fitted, tree, ds, horizon, origins, num_draws, key=key)
     if plan is not None:
         raise ValueError(
             f"plan= is of models of fields: a {type(fitted.model).__name__} reads it in the record, so add its "

@@ -13,7 +13,9 @@ import xarray as xr
 
 from assim.data.framing import REPEATED, Frame, frame_of
 from assim.data.scaling import Scaling
-from assim.model import AbstractModel, AbstractWindowless, bind
+from assim.model import AbstractModel, AbstractPopulation, AbstractWindowless
+from assim.populations import paths_through, snapshots_of
+from assim.problem import bind
 from assim.series import Layout, Series, cut
 from assim.statespace import (
     AbstractConditional,
@@ -28,6 +30,8 @@ from assim.types import Array, Key, Sites
 
 TOGETHER = 256
 """Series that are made at once."""
+BETWEEN = 8
+"""Times between two snapshots at which a path is told, where none are asked for."""
 
 
 def generate(
@@ -38,6 +42,7 @@ def generate(
     length: int | None = None,
     given: xr.Dataset | None = None,
     plan: xr.Dataset | None = None,
+    times: np.ndarray | list | int | None = None,
     model: AbstractModel | None = None,
 ) -> xr.DataTree:
     r"""New series, $y \sim p(y \mid D)$, one draw of the parameters each; or $y \sim p(y \mid y_{\text{seen}}, D)$.
@@ -48,13 +53,15 @@ def generate(
         key: all randomness.
         length: rows of each; None for as many as the stretches of the fit, or as `plan` has where there are inputs.
         given: a record with gaps, file units. What was read stays; what was not is drawn, together with all that
-            surrounds it.
+            surrounds it. For a model of populations the snapshots that paths go through; None for those of the fit.
         plan: inputs along `time`, for a model that has any; its rows are taken a nominal step apart.
+        times: of a model of populations, stamps between the first snapshot and the last at which paths are wanted
+            beside those of the snapshots, or how many in each interval, evenly; None for 8.
         model: the model, where it is of a class of your own.
 
     Returns:
-        A tree with `generated`: every variable on (sample, step), or (sample, time) where a record is given; file
-        units. `step` is the time since the first row.
+        A tree with `generated`: every variable on (sample, step), or (sample, time) where a record or snapshots are
+        given; file units. `step` is the time since the first row, `draw` that of the parameters of a path.
 
     Raises:
         ValueError: no series or no row asked for, inputs without a plan, a record that the model cannot use, a fit
@@ -69,10 +76,22 @@ def generate(
         )
     tree = read_tree(post) if isinstance(post, str | Path) else post
     fitted = restore(tree, model=model)
-    if isinstance(fitted.model, AbstractWindowless):
+    population = isinstance(fitted.model, AbstractPopulation)
+    if times is not None and not population:
+        raise ValueError(
+            f"times= is of models of populations, and a {type(fitted.model).__name__} makes whole series: ask for "
+            "a length= instead."
+        )
+    if isinstance(fitted.model, AbstractWindowless) and not population:
         raise _unable(type(fitted.model).__name__)
     attrs = model_attrs(fitted.model, fitted.layout, fitted.frame, key)
     attrs |= {"method": tree.attrs.get("method", ""), "num": json.dumps(num)}
+    if population:
+        if length is not None or plan is not None:
+            raise ValueError(
+                "length= and plan= are of series: paths go from the first snapshot to the last, at times=."
+            )
+        return tree_of({"generated": _through(fitted, given, num, times, key=key)}, attrs)
     stations = fitted.frame["stations"] or ()
     if given is None and len(stations) > 1 and fitted.frame["instance"] not in REPEATED:
         raise ValueError(
@@ -88,6 +107,33 @@ def generate(
     since = np.arange(len(inputs)) * np.timedelta64(round(fitted.layout.step * 1e9), "ns")
     scaling = Scaling.from_dict(fitted.frame["scaling"])
     return tree_of({"generated": _labelled(fitted, scaling, made, "step", since)}, attrs)
+
+
+def _through(
+    fitted: Fitted,
+    given: xr.Dataset | None,
+    num: int,
+    times: np.ndarray | list | int | None,
+    *,
+    key: Key,
+) -> xr.Dataset:
+    """Paths through snapshots, (sample, time), file units."""
+    population = snapshots_of(fitted, given)
+    asked = BETWEEN if times is None else times if isinstance(times, int) else np.asarray(times)
+    told = paths_through(fitted, population, num, asked, key=key)
+    coords = {
+        "sample": np.arange(num),
+        "time": told.times,
+        "draw": ("sample", told.draw, {"long_name": "draw of the parameters, over all chains"}),
+    }
+    attrs = fitted.frame["attrs"]
+    return xr.Dataset(
+        {
+            n: (("sample", "time"), told.x[..., c], attrs.get(n, {}))
+            for c, n in enumerate(population.names)
+        },
+        coords=coords,
+    )
 
 
 def _anew(ssm: AbstractStateSpace, what: tuple[Span, Array], *, key: Key) -> Array:
@@ -201,5 +247,5 @@ def _labelled(
 def _unable(who: str) -> TypeError:
     return TypeError(
         f"{who} goes on from a record and begins at no time of its own: use assim.forecast, or generate from a "
-        "KoopmanVAE, a LinearKoopman or a PublishedKoVAE."
+        "KoopmanVAE, a LinearKoopman, a PublishedKoVAE or a SchrodingerBridge."
     )

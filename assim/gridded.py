@@ -20,8 +20,9 @@ from assim.data.driving import Controls, controls_of, static_of
 from assim.data.framing import Frame
 from assim.data.gridding import Fields, fields_of, in_units_of
 from assim.data.scaling import Scaling
-from assim.model import AbstractDriven, AbstractGridded, Problem
+from assim.model import AbstractDriven, AbstractGridded
 from assim.pointwise import Cells, Judged, judged
+from assim.problem import Problem
 from assim.series import Layout, Stretch
 from assim.statespace import AbstractStateSpace, Span
 from assim.tree import Fitted

@@ -17,6 +17,7 @@ from assim.data.framing import Frame, describe_frame, frame_of
 from assim.data.spreading import INSTANCES
 from assim.gridded import judge_fields, newest_places, pose_fields, with_places
 from assim.inference import (
+    NUTS,
     SVI,
     AbstractMethod,
     Ascent,
@@ -27,6 +28,7 @@ from assim.inference import (
     Laplace,
     Prior,
 )
+from assim.inference.annealing import annealed
 from assim.inference.holding import begun_at_centre, begun_from, with_held
 from assim.inference.loop import Watch
 from assim.model import (
@@ -35,19 +37,20 @@ from assim.model import (
     AbstractGridded,
     AbstractModel,
     AbstractPointwise,
+    AbstractPopulation,
     AbstractSequential,
+    AbstractStretched,
     Needs,
-    Problem,
-    count_parameters,
     named,
-    pose,
-    prepare,
 )
 from assim.pointwise import Cells, Judged, judge, newest_cells, on_cells
+from assim.populations import pose_population, unidentified
+from assim.problem import Problem, count_parameters, pose, prepare
 from assim.registry import settings_of
 from assim.scoring import trained_on
 from assim.sequential import judge_record, newest_readings, pose_record, with_sensors
 from assim.series import Layout, Series, origins_with_truth
+from assim.stretched import cautions_on
 from assim.tree import (
     Fitted,
     arrays_dataset,
@@ -65,6 +68,12 @@ from assim.types import Key, Sites
 FEW_PARAMETERS = 1500
 FEW_SIZES = 20
 """A model of fields with no more parameters has no network: they are sizes of its noise."""
+KEPT = 0.8
+"""A parameter that keeps this share of its prior sd is not told by the snapshots."""
+UNTOLD = (
+    "The snapshots do not tell '{}': its posterior is {:.2f} as wide as its prior; give a prior that you can stand "
+    "by, or a reference without it."
+)
 MOST_WINDOWS = 500_000
 """More than this many windows are not fitted: a random part of a long record tells the parameters as well."""
 
@@ -109,15 +118,19 @@ def infer(
     watch = Watch(progress, None if checkpoint is None else _writable(checkpoint))
     earlier = None if init is None else _earlier(init, model)
     k_pose, k_run, k_judge = jax.random.split(key, 3)
+    stored_of = None
     if isinstance(model, AbstractSequential):
         _require_one_record(method)
         problem, frame = pose_record(model, ds)
     elif isinstance(model, AbstractGridded):
         problem, frame = pose_fields(model, ds, earlier)
+    elif isinstance(model, AbstractPopulation):
+        problem, frame, stored_of = pose_population(model, ds, earlier)
     else:
         problem, frame = _posed(model, ds, earlier, key=k_pose)
     method = _default(problem) if method is None else method
-    attrs: dict[str, Any] = model_attrs(model, problem.layout, describe_frame(frame), key) | {
+    told = describe_frame(frame) if stored_of is None else stored_of
+    attrs: dict[str, Any] = model_attrs(model, problem.layout, told, key) | {
         "method": json.dumps(settings_of(method)),
         "likelihood": _likelihood(model),
         "data_fingerprint": fingerprint(frame),
@@ -132,6 +145,8 @@ def infer(
     if earlier is not None:
         start, held = begun_from(earlier.sites, problem, named(hold) or (), key=k_run)
         problem = replace(problem, held=held)
+    elif isinstance(model, AbstractPopulation) and not isinstance(method, Prior):
+        start = annealed(problem, key=k_run, watch=watch)
     elif hold:
         raise ValueError(f"hold={hold!r} keeps values of an earlier posterior: give it by init=.")
     draws = with_held(method.run(problem, key=k_run, watch=watch, start=start), problem.held)
@@ -140,6 +155,9 @@ def infer(
     if isinstance(model, AbstractPointwise) and pointwise > 0:
         cells, judged = _judged(model, problem, frame, draws, pointwise, key=k_judge)
         convergence = _convergence(judged, advice)
+    if isinstance(model, AbstractPopulation) and not isinstance(method, Prior):
+        kept = unidentified(problem, dict(draws.sites), key=k_judge)
+        advice += [UNTOLD.format(k, v) for k, v in kept.items() if v >= KEPT]
     convergence["advice"] = "\n".join(advice)
     for sentence in advice:
         warnings.warn(sentence, UserWarning, stacklevel=2)
@@ -149,7 +167,9 @@ def infer(
     if isinstance(model, AbstractGridded) and cells is not None:
         groups = {name: with_places(group, cells, problem.layout) for name, group in groups.items()}
     groups["sample_stats"].attrs = {k: v for k, v in convergence.items() if v}
-    if not isinstance(model, AbstractSequential | AbstractGridded):
+    if isinstance(model, AbstractPopulation):
+        groups["belief"] = ds.load().drop_encoding()
+    elif not isinstance(model, AbstractSequential | AbstractGridded):
         groups["belief"] = _tail_of(ds, model.needs().context, frame)
     if isinstance(method, Prior):
         groups["prior"] = groups["posterior"]
@@ -168,10 +188,17 @@ def _posed(
         raise ValueError(
             "Every variable is a control or a covariate, so there is none to forecast: leave one out of them."
         )
-    layout, series = Layout.of(frame), Series.of(frame)
+    layout, series, sentences = Layout.of(frame), Series.of(frame), list[str]()
+    if isinstance(model, AbstractStretched):
+        sentences += cautions_on(model, series, frame, anew=earlier is None)
     pairs = _pairs(series, needs, frame, key=key)
     if earlier is None:
-        return pose(model, series, pairs, layout, key=key), frame
+        problem = pose(model, series, pairs, layout, key=key)
+        sentences += model.cautions(problem.constants)
+    for sentence in sentences:
+        warnings.warn(sentence, UserWarning, stacklevel=3)
+    if earlier is None:
+        return problem, frame
     examples = prepare(model, series, pairs, layout, earlier.constants, needs, key=key)
     return Problem(model, earlier.constants, examples, layout), frame
 
@@ -204,6 +231,8 @@ def _likelihood(model: AbstractModel) -> str:
         return "marginal"
     if isinstance(model, AbstractGridded):
         return "exact" if model.horizon == 1 else "composite"
+    if isinstance(model, AbstractPopulation):
+        return "composite"
     fitting = model.fitting()
     if fitting.context < model.needs().context:  # stretches that begin anew
         if fitting.stride < fitting.horizon:
@@ -274,6 +303,8 @@ def _default(problem: Problem) -> AbstractMethod:
     if isinstance(problem.model, AbstractConjugate):
         return Exact()
     few = count_parameters(problem)
+    if isinstance(problem.model, AbstractPopulation):
+        return NUTS() if few <= FEW_SIZES else SVI()
     if isinstance(problem.model, AbstractGridded):
         if few <= FEW_SIZES and not problem.model.at_random():
             return Laplace(GaussNewton(), Ascent(300, 2e-2, 32, polish=30), num_draws=50)

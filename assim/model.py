@@ -10,11 +10,10 @@ window, without parameters; what is learned by counting (scales of increments, c
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpyro
 from numpyro import handlers
@@ -23,16 +22,18 @@ from numpyro.distributions import Distribution
 from assim.data.gridding import Grid
 from assim.data.selecting import Needs as Needs
 from assim.nn.emission import Shared
-from assim.series import Layout, Series, Stretch, Window, cut, windows
+from assim.series import Layout, Stretch, Window
+from assim.snapshots import Snapshots
 from assim.statespace import AbstractStateSpace
-from assim.types import Array, Float, Int, Key, Keys, PyTree, Sites
+from assim.types import Array, Float, Key, Keys, PyTree, Sites
+
+if TYPE_CHECKING:
+    from assim.problem import Problem
 
 MAY_CHANGE = {"may_change": True}
 """Marks a setting that may be another when a fit goes on from an earlier one: no parameter hangs on it."""
 EVEN = (1.0 / 1.5, 1.5)
 """Between these spans, nominal steps, a record is nearly even."""
-COUNTED = 4096
-"""Constants are counted on this many windows, chosen at random; windows are prepared this many at a time."""
 
 
 def named(given: str | Iterable[str] | None) -> tuple[str, ...] | None:
@@ -59,6 +60,10 @@ class AbstractModel(eqx.Module):
     def constants(self, windows: Window, layout: Layout) -> Sites:
         """Numbers found by counting in the training windows (n, ...), internal units; never fitted again."""
 
+    def cautions(self, constants: Sites) -> Iterable[str]:
+        """What a user has to know of what was counted, a sentence each; none by default."""
+        return ()
+
     @abstractmethod
     def prior(self, layout: Layout, constants: Sites) -> AbstractStateSpace:
         """NumPyro sample statements; returns the bound state-space model."""
@@ -70,6 +75,12 @@ class AbstractModel(eqx.Module):
     @abstractmethod
     def likelihood(self, ssm: AbstractStateSpace, examples: PyTree, num_data: int) -> None:
         """NumPyro statements that score examples (n, ...) drawn from `num_data`."""
+
+
+class AbstractStretched(AbstractModel):
+    """A model of stretches of record, each begun anew, in which all channels foretell one another."""
+
+    window: eqx.AbstractVar[int]
 
 
 class AbstractPointwise(AbstractModel):
@@ -129,8 +140,8 @@ class AbstractConjugate(AbstractPointwise):
         """Independent draws of all sites given the examples of a problem, each shape (draw, ...)."""
 
 
-class AbstractWindowless(AbstractPointwise):
-    """A pointwise model that is told by something else than windows of channels: none is cut for it."""
+class AbstractWindowless(AbstractModel):
+    """A model that is told by something else than windows of channels: none is cut for it."""
 
     told_by: eqx.AbstractClassVar[str]
     """What that is, and which verbs take it, behind "is told by"."""
@@ -152,7 +163,7 @@ class AbstractWindowless(AbstractPointwise):
         return self.needs()
 
 
-class AbstractSequential(AbstractWindowless):
+class AbstractSequential(AbstractWindowless, AbstractPointwise):
     """A pointwise model of whole records at their own times: one example is a record, and no window is cut.
 
     Its readings lie on (time, channel) in the units of its own system; none of them is scaled.
@@ -171,7 +182,7 @@ class AbstractSequential(AbstractWindowless):
         """A draw of each reading given those of earlier times, all channels of a time together."""
 
 
-class AbstractGridded(AbstractWindowless):
+class AbstractGridded(AbstractWindowless, AbstractPointwise):
     """A pointwise model of fields on a grid: one example is a stretch of them, at their own times.
 
     Its readings are the fields at every place, in file units; no channel is scaled by itself.
@@ -204,6 +215,67 @@ class AbstractGridded(AbstractWindowless):
     def trusted(self) -> tuple[float, float]:
         """Shortest and longest span that it can be asked for, nominal steps; a longer one is a gap in a record."""
         return EVEN
+
+
+class AbstractPaths(AbstractStateSpace):
+    """A model that makes paths between snapshots of a population, and on from one of them."""
+
+    @abstractmethod
+    def paths(
+        self, snapshots: Snapshots, since: Float[Array, "interval time"], count: int, *, key: Key
+    ) -> Float[Array, "path row coordinate"]:
+        """Draws of paths through the snapshots: their first place, then those at the times of each interval.
+
+        `since` is told in units of time from the start of each interval, and ends with its end.
+        """
+
+    @abstractmethod
+    def onward(
+        self, snapshots: Snapshots, row: Array, leads: int, *, key: Key
+    ) -> Float[Array, "sample lead coordinate"]:
+        """Where each sample of the snapshot `row` is after each of so many units of time, a draw each."""
+
+
+class AbstractPopulation(AbstractWindowless):
+    """A model of populations of which there are only snapshots: one example is all of them, in file units.
+
+    Its likelihood is composite: of how snapshots match one another, not of each reading by itself.
+    """
+
+    unit: eqx.AbstractVar[str]
+    told_by = (
+        "snapshots of a population and has no windows: use assim.infer, assim.generate, assim.forecast and "
+        "assim.assimilate, which take a dataset on (time, sample)"
+    )
+
+    @abstractmethod
+    def counted(self, snapshots: Snapshots) -> Sites:
+        """Numbers found by counting in the snapshots, file units; never fitted again."""
+
+    @abstractmethod
+    def blurred(self, snapshots: Snapshots, constants: Sites, share: Float[Array, ""]) -> Snapshots:
+        """The snapshots read with an error of more, `share` of the variance that there is."""
+
+    @abstractmethod
+    def matched(self, ssm: AbstractStateSpace, snapshots: Snapshots) -> Float[Array, ""]:
+        """The composite log likelihood, nats."""
+
+    def require(self, ssm: AbstractStateSpace, snapshots: Snapshots) -> None:
+        """Refuse a state space that says nothing where the samples are; none by default.
+
+        Raises:
+            ValueError: it names the place.
+        """
+        return
+
+    def opening(self) -> "AbstractPopulation":
+        """The model with the same sites whose likelihood a search begins with: itself by default."""
+        return self
+
+    def likelihood(self, ssm: AbstractStateSpace, examples: Snapshots, num_data: int) -> None:
+        """How well all snapshots match."""
+        matched = jax.vmap(lambda snapshots: self.matched(ssm, snapshots))(examples)
+        numpyro.factor("snapshots", matched.sum())
 
 
 class AbstractResolving(AbstractGridded):
@@ -250,138 +322,3 @@ class AbstractGuided(AbstractModel):
 
         A parameter `{site}_loc` starts at the unconstrained value of a warm start, where there is one.
         """
-
-
-class Problem(eqx.Module):
-    """A model before its data: the NumPyro model that every backend calls.
-
-    Args:
-        model: the family with its settings.
-        constants: what was counted.
-        examples: prepared windows, stacked on a leading axis.
-        layout: what the columns are.
-        held: sites that keep their values, unseen by any backend.
-    """
-
-    model: AbstractModel
-    constants: Sites
-    examples: PyTree
-    layout: Layout = eqx.field(static=True)
-    held: Sites = eqx.field(default_factory=dict)
-
-    @property
-    def num_data(self) -> int:
-        """Number of prepared windows."""
-        return jax.tree.leaves(self.examples)[0].shape[0]
-
-    def example(self, at: Array) -> PyTree:
-        """One prepared window."""
-        return jax.tree.map(lambda leaf: leaf[at], self.examples)
-
-    def anew(self, visit: Array | int) -> "Problem":
-        """The same problem at a visit: stretches have other numbers, so that what is drawn for them is another."""
-        if not isinstance(self.examples, Stretch):
-            return self
-        number = self.examples.number + self.num_data * visit
-        return replace(self, examples=replace(self.examples, number=number))
-
-    def __call__(self, batch_size: int | None = None) -> None:
-        """Prior and likelihood; with `batch_size`, of a random part of the windows in each call."""
-        self.model.likelihood(self.prior(), self._part(batch_size), self.num_data)
-
-    def prior(self) -> AbstractStateSpace:
-        """The prior's sample statements but those of the sites that are held."""
-        with handlers.block(hide=list(self.held)), handlers.substitute(data=self.held):
-            return self.model.prior(self.layout, self.constants)
-
-    def guide(self, batch_size: int | None = None) -> None:
-        """The guide that the model makes, on the windows that `__call__` looks at."""
-        assert isinstance(self.model, AbstractGuided)
-        self.model.guide(self.layout, self.constants, self._part(batch_size), self.num_data)
-
-    def _part(self, batch_size: int | None) -> PyTree:
-        if batch_size is None or batch_size >= self.num_data:
-            return self.examples
-        with numpyro.plate("minibatch", self.num_data, subsample_size=batch_size) as chosen:
-            return jax.tree.map(lambda leaf: leaf[chosen], self.examples)
-
-    def bind(self, sites: Sites, centre: Sites | None = None) -> AbstractStateSpace:
-        """The state-space model at given values of the sample sites; linearised at `centre` where given."""
-        centre = None if centre is None else centre | self.held
-        return bind(self.model, sites | self.held, self.layout, self.constants, centre)
-
-
-def bind(
-    model: AbstractModel,
-    sites: Sites,
-    layout: Layout,
-    constants: Sites,
-    centre: Sites | None = None,
-) -> AbstractStateSpace:
-    """The state-space model of a family at given values of its sample sites.
-
-    Args:
-        model: the family.
-        sites: values of its sample sites.
-        layout: what the columns are.
-        constants: what was counted at the fit.
-        centre: sites at which the network is linearised, or None to take the network itself.
-    """
-    with handlers.block(), handlers.seed(rng_seed=0), handlers.substitute(data=sites):
-        ssm = model.prior(layout, constants)
-    if centre is None or not isinstance(model, AbstractTangent):
-        return ssm
-    return model.tangent(bind(model, centre, layout, constants), ssm)
-
-
-@eqx.filter_jit
-def pose(
-    model: AbstractModel, series: Series, pairs: Int[Array, "n 2"], layout: Layout, *, key: Key
-) -> Problem:
-    """The problem of fitting `model` to the windows of a record that end at the (run, origin) `pairs`."""
-    needs = model.fitting()
-    count = pairs.shape[0]
-    k_count = jax.random.fold_in(key, count)  # windows take the numbers below
-    at = jax.random.choice(k_count, count, (min(count, COUNTED),), replace=False)
-    cut_out = windows(series, pairs[jnp.sort(at)], step=layout.step, **needs.size)
-    constants = model.constants(cut_out, layout)
-    examples = prepare(model, series, pairs, layout, constants, needs, key=key)
-    return Problem(model, constants, examples, layout)
-
-
-@eqx.filter_jit
-def prepare(
-    model: AbstractModel,
-    series: Series,
-    pairs: Int[Array, "n 2"],
-    layout: Layout,
-    constants: Sites,
-    needs: Needs,
-    *,
-    key: Key,
-) -> PyTree:
-    """What the likelihood needs of each window, stacked on a leading axis; contexts do not outlive their chunk."""
-
-    def example(numbered: tuple[Array, Array]) -> PyTree:
-        number, pair = numbered
-        window = cut(series, pair[0], pair[1], step=layout.step, **needs.size)
-        return model.prepare(window, layout, constants, key=jax.random.fold_in(key, number))
-
-    count, chunk = pairs.shape[0], min(COUNTED, pairs.shape[0])
-    at = jnp.arange(-(-count // chunk) * chunk) % count
-    numbered = (at.reshape(-1, chunk), pairs[at].reshape(-1, chunk, 2))
-    stacked = jax.lax.map(jax.vmap(example), numbered)
-    return jax.tree.map(lambda leaf: leaf.reshape(at.size, *leaf.shape[2:])[:count], stacked)
-
-
-def count_parameters(problem: Problem) -> int:
-    """Number of scalar parameters that the prior samples."""
-    trace = handlers.trace(handlers.seed(problem, 0)).get_trace
-    shapes = jax.eval_shape(
-        lambda: {
-            k: v["value"]
-            for k, v in trace().items()
-            if v["type"] == "sample" and not v["is_observed"]
-        }
-    )
-    return sum(int(jnp.prod(jnp.array(s.shape))) if s.shape else 1 for s in shapes.values())

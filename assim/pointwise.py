@@ -16,7 +16,8 @@ import numpy as np
 import xarray as xr
 
 from assim.data.framing import Frame
-from assim.model import AbstractPointwise, Problem, bind, prepare
+from assim.model import AbstractPointwise
+from assim.problem import Problem, bind, prepare
 from assim.series import Layout, Series, origins_with_truth
 from assim.statespace import AbstractStateSpace
 from assim.types import Array, Key, PyTree, Sites

@@ -22,9 +22,10 @@ HOMES = {
     "assim.models.departures": ("Departures",),
     "assim.models.kovae": ("PublishedKoVAE", "UnitModulus"),
     "assim.models.koopman": (
-        *("KoopmanVAE", "LinearKoopman", "Anywhere", "Stationary", "Mixture"),
+        *("KoopmanVAE", "LinearKoopman", "Anywhere", "Stationary", "Mixture", "Flow"),
         *("Sequential", "Parallel"),
     ),
+    "assim.models.bridge": ("SchrodingerBridge", "FirstSnapshot", "Adjacent", "Bridge"),
     "assim.models.mechanistic": ("Mechanistic",),
     "assim.models.semilinear": ("SemilinearOperator", "Gain", "Readings", "PublishedNODA"),
     "assim.inference": (
@@ -40,7 +41,7 @@ HOMES = {
     "assim.systems": (
         *("Lorenz63", "Lorenz96", "TwoScaleLorenz96", "KuramotoSivashinsky", "KortewegDeVries"),
         *("NavierStokes2D", "LotkaVolterra", "Repressilator", "VanDerPol"),
-        *("OrnsteinUhlenbeck", "LinearGaussian"),
+        *("OrnsteinUhlenbeck", "LinearGaussian", "Pendulum"),
     ),
     "numpyro.infer.autoguide": (
         *("AutoNormal", "AutoDiagonalNormal", "AutoMultivariateNormal"),
@@ -49,6 +50,21 @@ HOMES = {
     ),
 }
 WHERE = {name: module for module, names in HOMES.items() for name in names}
+ROOMS = {
+    "assim.models.bridge.references": (
+        *("Brownian", "Linear", "LotkaVolterra", "Repressilator", "Vortex"),
+        *("Potential", "RandomFeatures", "Neural", "Sum"),
+    ),
+    "assim.models.bridge.volatilities": (
+        *("Constant", "Diagonal", "Multiplicative", "Mixed", "Given"),
+    ),
+    "assim.models.bridge.errors": ("Exact", "Given", "Learned"),
+    "assim.models.bridge.survival": ("NoHazard", "ConstantHazard", "LinearHazard"),
+}
+"""Modules whose names others have too: a file tells them with the last word of the module, as `errors.Exact`."""
+WITHIN = {
+    f"{room.rpartition('.')[2]}.{name}": room for room, names in ROOMS.items() for name in names
+}
 DISTRIBUTIONS = {
     **dict.fromkeys(("Normal", "LogNormal", "Cauchy", "Laplace", "Logistic"), ("loc", "scale")),
     **dict.fromkeys(("Gumbel", "SoftLaplace"), ("loc", "scale")),
@@ -92,13 +108,13 @@ def settings_of(thing: object, *, own: bool = False) -> Any:
 
     kind = type(thing)
     if isinstance(thing, type):
-        return {"class": thing.__name__}
+        return {"class": _called(thing)}
     if kind.__name__ in DISTRIBUTIONS and kind.__module__.startswith("numpyro.distributions."):
         given = {name: part(getattr(thing, name)) for name in DISTRIBUTIONS[kind.__name__]}
         return {"distribution": kind.__name__, **given}
     if dataclasses.is_dataclass(thing):
         given = {f.name: part(getattr(thing, f.name)) for f in dataclasses.fields(thing) if f.init}
-        return {"type": kind.__name__, **given}
+        return {"type": _called(kind), **given}
     if isinstance(thing, tuple | list):
         return [part(inner) for inner in thing]
     if isinstance(thing, dict):
@@ -150,10 +166,16 @@ def _made(kind: Callable, settings: dict, tag: str) -> Any:
         ) from error
 
 
+def _called(kind: type) -> str:
+    """The name that a file tells, with the room where the class stands in one."""
+    room = next((r for r in ROOMS if f"{kind.__module__}.".startswith(f"{r}.")), None)
+    return kind.__name__ if room is None else f"{room.rpartition('.')[2]}.{kind.__name__}"
+
+
 def _named(name: Any) -> Any:
-    if not isinstance(name, str) or name not in WHERE:
+    if not isinstance(name, str) or name not in WHERE | WITHIN:
         raise _unknown(name)
-    return getattr(import_module(WHERE[name]), name)
+    return getattr(import_module((WHERE | WITHIN)[name]), name.rpartition(".")[2])
 
 
 def _distribution(name: Any) -> Any:

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import Normal
 
-from assim.model import AbstractModel, bind
+from assim.model import AbstractModel
+from assim.problem import bind
 from assim.series import Layout, Series, Window, on_the_clock, windows
 from assim.statespace import (
     AbstractAdditiveNoise,

@@ -16,9 +16,10 @@ import xarray as xr
 
 from assim.data.framing import Frame
 from assim.data.scaling import Scaling
-from assim.model import AbstractSequential, Problem
+from assim.model import AbstractSequential
 from assim.observing import Observed, observe_system
 from assim.pointwise import Cells, Judged, judged
+from assim.problem import Problem
 from assim.series import Layout
 from assim.statespace import AbstractStateSpace
 from assim.types import Array, Key, PyTree, Sites

@@ -29,10 +29,11 @@ from assim.data.scaling import Scaling
 from assim.model import (
     AbstractModel,
     AbstractPointwise,
+    AbstractPopulation,
     AbstractSequential,
     AbstractWindowless,
-    bind,
 )
+from assim.problem import bind
 from assim.registry import made_from, settings_of
 from assim.series import Layout, Series, Stream, windows
 from assim.statespace import AbstractStateSpace
@@ -95,7 +96,9 @@ def tree_of(groups: dict[str, xr.Dataset], attrs: dict[str, str]) -> xr.DataTree
 def model_attrs(model: AbstractModel, layout: Layout, frame: dict, key: Key) -> dict[str, str]:
     """The root attributes from which `restore` makes the model again."""
     return {
-        "model": json.dumps(settings_of(model, own=isinstance(model, AbstractSequential))),
+        "model": json.dumps(
+            settings_of(model, own=isinstance(model, AbstractSequential | AbstractPopulation))
+        ),
         "layout": json.dumps(layout.to_dict()),
         "scaling": json.dumps(frame),
         "key": json.dumps(np.asarray(jax.random.key_data(key)).tolist()),
@@ -273,7 +276,7 @@ def _require_whole(tree: xr.DataTree, fitted: Fitted, *, given: bool) -> None:
     """Refuse arrays that are not those the model counts and samples on such a layout."""
     model, layout, constants, sites = fitted.model, fitted.layout, fitted.constants, fitted.sites
     with _damage(tree, "group 'constant_parameters'", given=given):
-        whole = isinstance(model, AbstractSequential)  # counts nothing, and is no key of a cache
+        whole = isinstance(model, AbstractSequential | AbstractPopulation)  # is no key of a cache
         windowed = not isinstance(model, AbstractWindowless)
         _require(constants, dict.fromkeys(_counted(model, layout)) if windowed else {})
         shapes = tuple((name, v.shape, str(v.dtype)) for name, v in constants.items())

@@ -25,7 +25,7 @@ from _recording import record
 
 import assim
 from assim.data.scaling import Scaling
-from assim.model import bind
+from assim.problem import bind
 from assim.statespace import Context
 
 EVERY = {"stocks": 2, "energy": 12}

@@ -25,7 +25,7 @@ from _recording import record
 import assim
 from assim import inference, models
 from assim.data.framing import Selection, frame_of
-from assim.model import bind
+from assim.problem import bind
 from assim.series import Series, cut
 from assim.statespace import Context, regular_spans
 

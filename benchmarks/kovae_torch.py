@@ -24,9 +24,9 @@ from numpyro.infer.autoguide import AutoDelta
 
 from assim.inference import SVI
 from assim.inference.loop import Watch
-from assim.model import Problem, count_parameters
 from assim.models import PublishedKoVAE
 from assim.models.kovae.model import Shares
+from assim.problem import Problem, count_parameters
 from assim.series import Layout
 from assim.statespace import regular_spans
 

@@ -32,8 +32,8 @@ from assim import models
 from assim.data.gridding import Grid
 from assim.filters import ETKF, LETKF, EnKF, Observer, Straight
 from assim.filters.base import AbstractFilter, Cycle, Dynamics, run
-from assim.model import bind
 from assim.nn.spectral import FourierOperator
+from assim.problem import bind
 from assim.series import Layout, Stretch
 from assim.statespace import AbstractStateSpace, Span, regular_spans, simulate
 from assim.systems.kuramoto_sivashinsky import BOCQUET2019, BOCQUET2019_STEP

@@ -26,8 +26,8 @@ from assim.data.framing import Selection, frame_of
 from assim.inference import NUTS, SVI, Ascent, GaussNewton, Laplace, nuts
 from assim.inference.density import draw_start
 from assim.inference.loop import Watch
-from assim.model import Problem, pose
 from assim.models import Autoregressive
+from assim.problem import Problem, pose
 from assim.series import Layout, Series, origins_with_truth
 
 REPEATS, STEPS, BATCH, DRAWS = 5, 1000, 512, 1000

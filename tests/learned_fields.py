@@ -9,7 +9,7 @@ import numpy as np
 from numpyro import handlers
 
 from assim.data.gridding import Grid
-from assim.model import bind
+from assim.problem import bind
 from assim.series import Layout, Stretch
 from assim.statespace import Span
 

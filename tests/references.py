@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from assim.model import Problem, pose
 from assim.models import Autoregressive, FixedNormal
 from assim.models.autoregressive.noise import AbstractNoise
+from assim.problem import Problem, pose
 from assim.series import Layout, Series, Stream, origins_with_truth
 
 

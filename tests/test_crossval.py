@@ -12,8 +12,8 @@ from scipy.stats import multivariate_normal
 import assim
 from assim.data.framing import Selection, describe_frame, frame_of
 from assim.inference import AbstractMethod, Ascent, GaussNewton, Laplace, Prior
-from assim.model import pose, prepare
 from assim.models import Autoregressive, Direct
+from assim.problem import pose, prepare
 from assim.series import Layout, Series, origins_with_truth
 from tests.references import Conjugate, conjugate, linear_model
 

@@ -11,8 +11,8 @@ from assim.assimilation.augmenting import sites_of
 from assim.assimilation.drawing import drawn, spread_draws
 from assim.data.gridding import Grid
 from assim.filters.base import Cycle
-from assim.model import bind
 from assim.observing import NOTHING
+from assim.problem import bind
 from assim.series import Layout
 from assim.statespace import Span
 

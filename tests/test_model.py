@@ -11,8 +11,8 @@ from numpyro import handlers
 from numpyro.infer.util import log_density
 
 from assim import model as floor
-from assim.model import bind, count_parameters, pose, prepare
 from assim.models import Autoregressive, FixedNormal
+from assim.problem import bind, count_parameters, pose, prepare
 from assim.series import Layout, Series, Stream, origins_with_truth
 from tests.references import linear_model, linear_problem, make_series
 

@@ -8,9 +8,9 @@ import xarray as xr
 from scipy import stats
 
 from assim.data.framing import Selection, frame_of
-from assim.model import pose
 from assim.models import Autoregressive, FixedNormal
 from assim.pointwise import judge, newest_cells, on_cells, to_file_units
+from assim.problem import pose
 from assim.series import Layout, Series, cut, origins_with_truth
 
 MODEL = Autoregressive(2, (), noise=FixedNormal(0.7), calendar=(), mask_rate=0.4)

@@ -16,7 +16,7 @@ import xarray as xr
 from assim import models
 from assim.data.framing import Selection, describe_frame, frame_of
 from assim.inference.density import prior_draw
-from assim.model import pose
+from assim.problem import pose
 from assim.series import Layout, Series
 from assim.tree import (
     SCHEMA,

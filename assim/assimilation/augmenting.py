@@ -16,7 +16,8 @@ import numpyro.distributions as dist
 from numpyro import handlers
 from numpyro.distributions import Distribution, constraints
 
-from assim.model import AbstractModel, bind
+from assim.model import AbstractModel
+from assim.problem import bind
 from assim.series import Layout
 from assim.statespace import (
     AbstractConstrained,

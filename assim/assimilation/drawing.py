@@ -10,7 +10,8 @@ import numpy as np
 
 from assim.assimilation.augmenting import Augmented, Flat, Varying
 from assim.filters.base import Dynamics
-from assim.model import AbstractModel, bind
+from assim.model import AbstractModel
+from assim.problem import bind
 from assim.series import Layout
 from assim.statespace import AbstractStateSpace, Context
 from assim.tree import Fitted

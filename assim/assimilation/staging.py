@@ -22,8 +22,9 @@ from assim.assimilation.opened import open_record
 from assim.assimilation.scene import AbstractShown, AsItIs, AsRead, Scene, Table, Units
 from assim.data.columns import Columns
 from assim.filters.base import Dynamics
-from assim.model import AbstractGridded, AbstractModel, AbstractSequential, bind
+from assim.model import AbstractGridded, AbstractModel, AbstractSequential
 from assim.observing import NOTHING, observe_system, state_columns
+from assim.problem import bind
 from assim.series import Layout
 from assim.statespace import AbstractCorrelated, AbstractStateSpace, Context, regular_spans
 from assim.tree import Fitted, restore

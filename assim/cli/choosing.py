@@ -63,6 +63,7 @@ SYSTEMS = {
     "lotka-volterra": "LotkaVolterra",
     "repressilator": "Repressilator",
     "van-der-pol": "VanDerPol",
+    "pendulum": "Pendulum",
     "ornstein-uhlenbeck": "OrnsteinUhlenbeck",
 }
 MOST_MEMBERS = 100

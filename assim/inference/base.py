@@ -7,7 +7,7 @@ import equinox as eqx
 import numpy as np
 
 from assim.inference.loop import Watch
-from assim.model import Problem
+from assim.problem import Problem
 from assim.types import Key, Sites
 
 

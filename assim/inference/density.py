@@ -8,7 +8,8 @@ import jax
 from numpyro import handlers
 from numpyro.infer.util import constrain_fn, potential_energy, unconstrain_fn
 
-from assim.model import AbstractGridded, Problem
+from assim.model import AbstractGridded
+from assim.problem import Problem
 from assim.types import Array, Key, Sites
 
 OFTEN = "EnsembleMAP, SVI or Stein"

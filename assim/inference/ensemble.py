@@ -27,8 +27,9 @@ from assim.inference.gaussian import (
 from assim.inference.loop import Watch, run_chunks
 from assim.inference.optimise import CHUNK, adam, descend, require_finite, still_falling
 from assim.inference.randomisation import AbstractRandomisation, TargetNoise
-from assim.model import AbstractBounded, AbstractPointwise, Problem
+from assim.model import AbstractBounded, AbstractPointwise
 from assim.nn.emission import Emission
+from assim.problem import Problem
 from assim.statespace import AbstractStateSpace
 from assim.types import Array, Key, Keys, PyTree, Sites
 

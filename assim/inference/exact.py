@@ -5,7 +5,8 @@ import numpy as np
 
 from assim.inference.base import AbstractMethod, Draws
 from assim.inference.loop import Watch
-from assim.model import AbstractConjugate, Problem
+from assim.model import AbstractConjugate
+from assim.problem import Problem
 from assim.types import Key, Sites
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import numpyro.distributions as dist
 from numpyro import handlers
 
-from assim.model import AbstractPointwise, Problem
+from assim.model import AbstractPointwise
 from assim.nn.emission import Emission
+from assim.problem import Problem
 from assim.statespace import AbstractStateSpace
 from assim.types import Array, Key, PyTree, Sites
 

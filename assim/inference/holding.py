@@ -10,7 +10,7 @@ import numpy as np
 from assim.inference.base import Draws
 from assim.inference.density import prior_draw
 from assim.inference.gaussian import gaussian_prior
-from assim.model import Problem
+from assim.problem import Problem
 from assim.types import Key, Sites
 
 

@@ -33,8 +33,9 @@ from assim.inference.gaussian import emission, require_pointwise
 from assim.inference.loop import Watch
 from assim.inference.optimise import Ascent, most_probable
 from assim.inference.progress import Progress
-from assim.model import AbstractHeaded, AbstractTangent, Problem
+from assim.model import AbstractHeaded, AbstractTangent
 from assim.nn.emission import Emission
+from assim.problem import Problem
 from assim.types import Array, Float, Int, Key, Sites
 
 MOST_PARAMETERS = 6000

@@ -23,7 +23,7 @@ from assim.inference.density import (
 )
 from assim.inference.loop import Watch, run_chunks
 from assim.inference.optimise import Ascent, most_probable
-from assim.model import Problem
+from assim.problem import Problem
 from assim.types import Array, Key, Keys, PyTree, Sites
 
 CHUNK = 25

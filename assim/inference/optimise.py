@@ -13,7 +13,7 @@ import optax
 
 from assim.inference.density import potential, require_one
 from assim.inference.loop import Watch, run_chunks
-from assim.model import Problem
+from assim.problem import Problem
 from assim.types import Array, Key, PyTree, Sites
 
 CHUNK = 200

@@ -7,7 +7,7 @@ import numpy as np
 from assim.inference.base import AbstractMethod, Draws
 from assim.inference.density import prior_draw
 from assim.inference.loop import Watch
-from assim.model import Problem
+from assim.problem import Problem
 from assim.types import Key, Keys, Sites
 
 

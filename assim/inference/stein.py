@@ -25,7 +25,7 @@ from assim.inference.density import (
 )
 from assim.inference.loop import Watch, run_chunks
 from assim.inference.optimise import CHUNK, require_finite, still_falling
-from assim.model import Problem
+from assim.problem import Problem
 from assim.types import Array, Float, Key, PyTree, Sites
 
 

@@ -29,7 +29,8 @@ from assim.inference.base import AbstractMethod, Draws
 from assim.inference.density import draw_start, to_unconstrained
 from assim.inference.loop import Watch, run_chunks
 from assim.inference.optimise import Ascent, most_probable, require_finite, still_falling
-from assim.model import AbstractGuided, Problem
+from assim.model import AbstractGuided
+from assim.problem import Problem
 from assim.types import Array, Key, PyTree, Sites
 
 CHUNK = 200

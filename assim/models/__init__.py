@@ -22,9 +22,20 @@ from assim.models.baselines import (
     Persistence,
     SeasonalNaive,
 )
+from assim.models.bridge import (
+    Adjacent,
+    Bridge,
+    FirstSnapshot,
+    SchrodingerBridge,
+    errors,
+    references,
+    survival,
+    volatilities,
+)
 from assim.models.departures import Departures
 from assim.models.koopman import (
     Anywhere,
+    Flow,
     KoopmanVAE,
     LinearKoopman,
     Mixture,
@@ -39,7 +50,11 @@ from assim.nn.dictionary import Delays, Monomials, RadialBasis
 
 __all__ = [
     "DMD",
+    "Adjacent",
     "Anywhere",
+    "Bridge",
+    "FirstSnapshot",
+    "Flow",
     "KoopmanVAE",
     "LinearKoopman",
     "Mixture",
@@ -71,7 +86,12 @@ __all__ = [
     "RadialBasis",
     "Readings",
     "SeasonalNaive",
+    "SchrodingerBridge",
     "SemilinearOperator",
     "StudentT",
     "UnitModulus",
+    "errors",
+    "references",
+    "survival",
+    "volatilities",
 ]

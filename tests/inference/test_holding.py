@@ -10,7 +10,8 @@ from assim.inference.base import Draws
 from assim.inference.density import potential, prior_potential
 from assim.inference.gaussian import gaussian_prior
 from assim.inference.holding import begun_from, with_held
-from assim.model import AbstractModel, Problem
+from assim.model import AbstractModel
+from assim.problem import Problem
 from assim.series import Layout
 
 LAYOUT = Layout(("y",), ("real",), (True,), (), 0, 1.0)

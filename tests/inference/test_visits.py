@@ -9,9 +9,9 @@ from numpyro.infer.autoguide import AutoDelta
 from assim.inference import NUTS, SVI, Ascent, EnsembleMAP, GaussNewton, Laplace, Stein
 from assim.inference.loop import Watch
 from assim.inference.optimise import most_probable
-from assim.model import Problem
 from assim.models import Gain, PublishedNODA, SemilinearOperator
 from assim.nn.emission import Emission
+from assim.problem import Problem
 from tests.inference.toys import LAYOUT, Line, standard
 from tests.learned_fields import stretch
 

@@ -14,8 +14,9 @@ import numpyro.distributions as dist
 import pytest
 
 from assim.inference.loop import run_chunks
-from assim.model import AbstractPointwise, Needs, Problem
+from assim.model import AbstractPointwise, Needs
 from assim.nn.emission import Emission
+from assim.problem import Problem
 from assim.series import Layout
 
 LAYOUT = Layout(("y",), ("real",), (True,), (), 0, 1.0)

@@ -8,8 +8,8 @@ import pytest
 from numpyro.infer.util import log_density
 
 from assim.inference.density import prior_draw
-from assim.model import prepare
 from assim.models import VAR, Autoregressive, Direct, Normal, StudentT
+from assim.problem import prepare
 from assim.registry import made_from, settings_of
 from assim.series import Stream
 from tests.references import linear_model, make_problem, make_series

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from assim.inference.density import prior_draw
-from assim.model import prepare
 from assim.models import Autoregressive, Direct, FixedNormal, Normal, StudentT
+from assim.problem import prepare
 from assim.rollout import rolled_path
 from assim.series import cut
 from tests.references import make_problem, make_series

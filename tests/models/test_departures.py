@@ -13,9 +13,9 @@ import assim
 from assim.inference import Exact
 from assim.inference.laplace import curvature
 from assim.inference.loop import Watch
-from assim.model import pose
 from assim.models import Departures
 from assim.models.departures.recent import Look
+from assim.problem import pose
 from assim.registry import made_from, settings_of
 from assim.series import Layout, cut, origins_with_truth
 from assim.statespace import Context

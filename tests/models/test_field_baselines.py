@@ -11,10 +11,10 @@ from numpyro import handlers
 
 from assim.data.calendar import CalendarFeatures
 from assim.data.gridding import Grid
-from assim.model import bind
 from assim.models import DMD, FNO, FieldClimatology, FieldPersistence
 from assim.models.baselines.fields.reduction import modes_of, smooth_root
 from assim.models.baselines.fields.season import Season, season_of, turned_back
+from assim.problem import bind
 from assim.series import Layout, Stretch
 from assim.statespace import Span
 

@@ -15,11 +15,11 @@ from numpyro.infer.autoguide import AutoDelta
 from assim.inference import SVI
 from assim.inference.density import potential
 from assim.inference.loop import Watch
-from assim.model import count_parameters
 from assim.models import PublishedKoVAE, UnitModulus
 from assim.models.kovae import linear_map, one_step_linearity, spectrum
 from assim.models.kovae.autoencoder import LEAST, Gaussians
 from assim.models.kovae.model import Terms, divergence
+from assim.problem import count_parameters
 from assim.registry import made_from, settings_of
 from assim.statespace import Context, regular_spans
 from tests.nn.test_recurrent import along, sigmoid

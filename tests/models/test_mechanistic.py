@@ -17,9 +17,9 @@ from assim.filters.base import Cycle, Dynamics, run
 from assim.inference import NUTS, Ascent, GaussNewton, Laplace, LastLayer
 from assim.inference.loop import Watch
 from assim.linalg import tria
-from assim.model import Problem
 from assim.models import Mechanistic
 from assim.models.foreseen import along, foreseen, one_by_one
+from assim.problem import Problem
 from assim.series import Layout
 from assim.statespace import (
     AbstractAdditiveNoise,

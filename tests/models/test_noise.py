@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from assim.inference.density import prior_draw
-from assim.model import prepare
 from assim.models import Autoregressive, FixedNormal, Normal, StudentT
 from assim.models.autoregressive.regression import scale_unit
+from assim.problem import prepare
 from tests.references import make_problem, make_series
 
 PHI = 0.8

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpyro import handlers
 
-from assim.model import bind
 from assim.models import Gain, SemilinearOperator
+from assim.problem import bind
 from assim.series import Layout
 from tests.learned_fields import grid, one, stretch
 

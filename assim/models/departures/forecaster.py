@@ -28,11 +28,12 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
-from assim.model import AbstractConjugate, Needs, Problem, named
+from assim.model import AbstractConjugate, Needs, named
 from assim.models.departures.leads import Departing
 from assim.models.departures.recent import Look, Recent
 from assim.nn.conjugate import regressed
 from assim.nn.emission import Emission
+from assim.problem import Problem
 from assim.series import Layout, Window
 from assim.types import Array, Bool, Float, Key, Sites
 

@@ -1,0 +1,118 @@
+"""What becomes of a population after a snapshot, by the refined reference alone."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from assim.data.populating import Population
+from assim.populations import paths_beyond, snapshots_of
+from assim.tree import Fitted, model_attrs, tree_of
+from assim.types import Key
+
+type Origins = str | list | np.ndarray | None
+
+
+def population_forecast(
+    fitted: Fitted,
+    tree: xr.DataTree,
+    ds: xr.Dataset | xr.DataTree | None,
+    horizon: str | int,
+    origins: Origins,
+    num_draws: int | None,
+    *,
+    key: Key,
+) -> xr.DataTree:
+    """The forecast of every sample of a snapshot, a draw of its path for each draw of the parameters.
+
+    Args:
+        fitted: the model.
+        tree: the posterior.
+        ds: snapshots, file units; None for those of the fit.
+        horizon: how far ahead, as a duration or a number of units of time.
+        origins: "last", "first", or stamps of snapshots; None for the last.
+        num_draws: posterior draws used; None for all.
+        key: all randomness.
+
+    Returns:
+        A tree with `predictions` (chain, draw, init_time, lead_time, sample).
+
+    Raises:
+        ValueError: a horizon of no whole number of units, or an origin that is no snapshot with samples.
+    """
+    if isinstance(ds, xr.DataTree):
+        raise ValueError(
+            "A population starts from snapshots, and a tree is given: give the dataset of them."
+        )
+    population = snapshots_of(fitted, ds)
+    leads = _leads(horizon, population)
+    rows = _rows(population, origins)
+    made = [paths_beyond(fitted, population, row, leads, num_draws, key=key)[0] for row in rows]
+    most = max(x.shape[2] for x in made)
+    pad = [np.pad(x, _short(most - x.shape[2]), constant_values=np.nan) for x in made]
+    x = np.stack(pad, axis=2)  # chain, draw, origin, sample, lead, coordinate
+    dims = ("chain", "draw", "init_time", "sample", "lead_time")
+    unit = np.timedelta64(round(population.step * 1e9), "ns")
+    attrs = model_attrs(fitted.model, fitted.layout, fitted.frame, key) | {
+        "method": tree.attrs.get("method", ""),
+        "likelihood": tree.attrs.get("likelihood", ""),
+        "horizon": str(pd.Timedelta(leads * unit)),
+        "num_draws": json.dumps(num_draws),
+    }
+    predictions = xr.Dataset(
+        {
+            n: (dims, x[..., c], fitted.frame["attrs"].get(n, {}))
+            for c, n in enumerate(population.names)
+        },
+        coords={
+            "chain": np.arange(x.shape[0]),
+            "draw": np.arange(x.shape[1]),
+            "init_time": population.times[rows],
+            "sample": np.arange(most),
+            "lead_time": np.arange(1, leads + 1) * unit,
+        },
+    )
+    order = ("chain", "draw", "init_time", "lead_time", "sample")
+    return tree_of({"predictions": predictions.transpose(*order)}, attrs)
+
+
+def _leads(horizon: str | int, population: Population) -> int:
+    """How many units of time a horizon is."""
+    if isinstance(horizon, int):
+        count = float(horizon)
+    else:
+        count = pd.Timedelta(horizon).total_seconds() / population.step
+    if count < 1 or abs(count - round(count)) > 1e-6:
+        raise ValueError(
+            f"horizon={horizon!r} is {count:g} units of time ({population.unit}), and paths are told at whole "
+            "ones: ask for one or more of them."
+        )
+    return round(count)
+
+
+def _rows(population: Population, origins: Origins) -> list[int]:
+    """Which snapshots to start from."""
+    some = np.flatnonzero(population.counts > 0)
+    if origins is None or isinstance(origins, str):
+        ends = {"last": some[-1], "first": some[0]}
+        word = "last" if origins is None else origins
+        if word not in ends:
+            raise ValueError(
+                f"origins={origins!r}: a population starts from the 'last' snapshot, the 'first', or a list of "
+                "their stamps."
+            )
+        return [int(ends[word])]
+    asked = np.asarray(origins, "datetime64[ns]")
+    clock = population.times.astype("datetime64[ns]")
+    strange = asked[~np.isin(asked, clock[some])]
+    if strange.size:
+        raise ValueError(
+            f"There is no snapshot with samples at {strange[0]}: they stand at "
+            f"{', '.join(str(t)[:19] for t in clock[some][:5])}{', ...' if some.size > 5 else ''}."
+        )
+    return [int(np.flatnonzero(clock == t)[0]) for t in asked]
+
+
+def _short(count: int) -> list[tuple[int, int]]:
+    return [(0, 0), (0, 0), (0, count), (0, 0), (0, 0)]

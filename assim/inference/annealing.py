@@ -1,0 +1,103 @@
+r"""Where a fit to snapshots starts: the most probable parameters of blurred ones, while the blur is taken away.
+
+$$\hat v_k = \hat v_{k-1} + \text{a step of Adam up}\ \log p(\theta \mid D + \mathcal N(0, \beta_k s^2)), \qquad
+\beta_k = \beta_0\,(\beta_K / \beta_0)^{k/K}$$
+
+Sharp snapshots say nothing to parameters that lead past them; blurred as wide as the population they say in which
+direction to go, and the optima that a bad start would be caught in are not there yet.
+"""
+
+from dataclasses import replace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from assim.inference.density import constrain, draw_start, potential
+from assim.inference.loop import Watch, run_chunks
+from assim.inference.optimise import adam
+from assim.model import AbstractPopulation
+from assim.problem import Problem
+from assim.types import Array, Key, PyTree, Sites
+
+STEPS, RATE, CHUNK = 400, 5e-2, 100
+WIDEST, NARROWEST = 1.0, 1e-6
+"""Shares of the variance of all samples that the blur starts and ends with."""
+STARTS = 4
+"""Draws of the prior, of which the best under the first blur is where it begins."""
+
+
+def annealed(problem: Problem, *, key: Key, watch: Watch, start: Sites | None = None) -> Sites:
+    """Parameters near the most probable ones, constrained.
+
+    Args:
+        problem: of a model of populations.
+        key: of where it begins.
+        watch: progress and checkpoint.
+        start: unconstrained start; None for the best of a few draws of the prior.
+
+    Returns:
+        The sites.
+    """
+    assert isinstance(problem.model, AbstractPopulation)
+    problem = replace(problem, model=problem.model.opening())
+    if start is None:
+        start = _best(problem, draw_start(problem, key, STARTS))
+    carry = (start, adam(RATE, STEPS).init(start))
+
+    def chunk(carry: PyTree, first: Array, count: Array) -> tuple[PyTree, dict[str, Array]]:
+        return _steps(problem, carry, first, count)
+
+    (v, _), _ = run_chunks(chunk, carry, STEPS, CHUNK, watch, label="annealing")
+    return eqx.filter_jit(constrain)(problem, v)
+
+
+def blurred(problem: Problem, share: Array | float) -> Problem:
+    """The problem with its snapshots read less sharply.
+
+    Args:
+        problem: of a model of populations.
+        share: of the variance of all samples.
+
+    Returns:
+        The same prior, and the likelihood of the blurred snapshots.
+    """
+    model = problem.model
+    assert isinstance(model, AbstractPopulation)
+    share = jnp.asarray(share)
+    told = jax.vmap(lambda s: model.blurred(s, problem.constants, share))(problem.examples)
+    return Problem(model, problem.constants, told, problem.layout, problem.held)
+
+
+@eqx.filter_jit
+def _best(problem: Problem, starts: Sites) -> Sites:
+    wide = blurred(problem, WIDEST)
+    energy = jax.lax.map(lambda v: potential(wide, v), starts)
+    best = jnp.argmin(jnp.where(jnp.isfinite(energy), energy, jnp.inf))
+    return jax.tree.map(lambda leaf: leaf[best], starts)
+
+
+@eqx.filter_jit
+def _steps(
+    problem: Problem, carry: PyTree, first: Array, count: Array
+) -> tuple[PyTree, dict[str, Array]]:
+    optimiser, ratio = adam(RATE, STEPS), np.log(NARROWEST / WIDEST)
+
+    def step(number: Array, held: tuple) -> tuple:
+        v, state, loss = held
+        # three quarters of the way down the blur is gone, and the rest is spent on the snapshots as they are
+        share = WIDEST * jnp.exp(ratio * jnp.minimum(number / (0.75 * STEPS), 1.0))
+        energy, slope = jax.value_and_grad(lambda v: potential(blurred(problem, share), v))(v)
+        fine = jnp.isfinite(energy)
+        slope = jax.tree.map(lambda g: jnp.where(fine & jnp.isfinite(g), g, 0.0), slope)
+        moves, state = optimiser.update(slope, state, v)
+        v = jax.tree.map(jnp.add, v, moves)
+        return v, state, loss.at[number - first].set(jnp.where(fine, energy, most))
+
+    v, state = carry
+    dtype = jax.tree.leaves(v)[0].dtype
+    most = jnp.finfo(dtype).max  # of snapshots that are led past: not the end of the run
+    held = (v, state, jnp.zeros(CHUNK, dtype))
+    v, state, loss = jax.lax.fori_loop(first, first + count, step, held)
+    return (v, state), {"loss": loss}

@@ -1,0 +1,111 @@
+r"""Schrödinger bridges between snapshots of a population, with a reference that is inferred.
+
+$$dX = b_\theta(X)\,dt + g_\theta(X)\,dW, \qquad \min_{\theta,\ q \in D} \operatorname{KL}(q \,\|\, p_\theta),
+\qquad D = \{q:\ q_{t_k} = \mu_k\}$$
+
+(Shen, Berlinghieri and Broderick 2025, arXiv:2408.06277.) Given the reference, the bridge has its conditional
+paths, so that the divergence collapses to the couplings of neighbours: the alternation of the paper is EM on
+`Bridge()`. In it the volatility and the errors of reading can be learned, as densities over a span of time are
+never singular to one another. Which likelihood the parameters get is a choice of its own: `FirstSnapshot()`, whose
+posterior covers where the family is right, `Adjacent()`, or `Bridge()`; paths are bridged whichever it was.
+"""
+
+import dataclasses
+
+import equinox as eqx
+import jax.numpy as jnp
+import pandas as pd
+
+from assim.model import AbstractPopulation
+from assim.models.bridge.errors import AbstractError, Exact
+from assim.models.bridge.matching import AbstractMatching, Adjacent, FirstSnapshot
+from assim.models.bridge.references import AbstractReference, require_finite
+from assim.models.bridge.region import Region
+from assim.models.bridge.survival import AbstractHazard, NoHazard
+from assim.models.bridge.volatilities import AbstractVolatility, Constant
+from assim.models.bridge.walking import Diffusion
+from assim.series import Layout
+from assim.snapshots import Snapshots
+from assim.types import Array, Float, Sites
+
+
+class SchrodingerBridge(AbstractPopulation):
+    """A population between snapshots, moved by a reference that is refined within its class.
+
+    Positions are in the units of the file, and rates per `unit` of time, as in the literature of a known system.
+
+    Args:
+        reference: the class of drifts, from `assim.models.references`, as `Sum(Vortex(), RandomFeatures(60))`.
+        volatility: how much chance moves a particle, from `assim.models.volatilities`.
+        error: how far a sample may lie from its particle, from `assim.models.errors`.
+        matching: what the parameters are told by: `FirstSnapshot()`, `Adjacent()` or `Bridge()`.
+        hazard: how particles are lost, from `assim.models.hazards`.
+        unit: of time, as "1s" or "1D".
+        steps: of a walk from one snapshot to the next.
+        reach: of soft marginals of the couplings that paths follow, nats; None for hard ones.
+
+    Raises:
+        ValueError: a unit that is no duration, fewer than one step, a reach that is not positive.
+    """
+
+    reference: AbstractReference
+    volatility: AbstractVolatility = Constant()
+    error: AbstractError = Exact()
+    matching: AbstractMatching = FirstSnapshot()
+    hazard: AbstractHazard = NoHazard()
+    unit: str = eqx.field(static=True, default="1s", kw_only=True)
+    steps: int = eqx.field(static=True, default=16, kw_only=True)
+    reach: float | None = eqx.field(static=True, default=None, kw_only=True)
+
+    def __check_init__(self) -> None:
+        try:
+            length = pd.Timedelta(self.unit)
+        except ValueError:
+            length = pd.Timedelta(0)
+        if not length > pd.Timedelta(0):
+            raise ValueError(f"unit={self.unit!r} is no duration: give one, as '1s', '1h' or '1D'.")
+        if self.steps < 1:
+            raise ValueError(f"steps={self.steps} goes nowhere: give 1 or more, 16 by default.")
+        if self.reach is not None and not self.reach > 0:
+            raise ValueError(
+                f"reach={self.reach} lets all mass go: give reach > 0, or None to hold to it."
+            )
+
+    def counted(self, snapshots: Snapshots) -> Sites:
+        """Where the snapshots lie, which priors are scaled by."""
+        region = Region.of(snapshots)
+        return {f.name: getattr(region, f.name) for f in dataclasses.fields(region)}
+
+    def blurred(self, snapshots: Snapshots, constants: Sites, share: Float[Array, ""]) -> Snapshots:
+        """The snapshots read with an error of more, `share` of the variance of all samples."""
+        own = jnp.zeros_like(snapshots.x) if snapshots.sd is None else snapshots.sd
+        sd = jnp.sqrt(own**2 + share * constants["spread"] ** 2)
+        return dataclasses.replace(snapshots, sd=sd)
+
+    def prior(self, layout: Layout, constants: Sites) -> Diffusion:
+        """The priors of reference, volatility, loss and error."""
+        region = Region(**constants)
+        return Diffusion(
+            drift=self.reference.prior(region, layout.channels),
+            volatility=self.volatility.prior(region),
+            hazard=self.hazard.prior(region),
+            error=self.error.prior(region),
+            region=region,
+            names=layout.channels,
+            unit=layout.step,
+            steps=self.steps,
+            reach=self.reach,
+        )
+
+    def matched(self, ssm: Diffusion, snapshots: Snapshots) -> Float[Array, ""]:
+        """The composite log likelihood, nats."""
+        return self.matching.score(ssm, snapshots)
+
+    def require(self, ssm: Diffusion, snapshots: Snapshots) -> None:
+        """Refuse a drift that is not finite where the samples are."""
+        seen = snapshots.mask.all(axis=-1) & (snapshots.weight > 0)
+        require_finite(ssm.drift, snapshots.x[seen], ssm.names)
+
+    def opening(self) -> "SchrodingerBridge":
+        """Matched from each snapshot to the next: over many of them a search is caught by turns too many."""
+        return dataclasses.replace(self, matching=Adjacent())

@@ -1,0 +1,5 @@
+"""The published multi-marginal Schrödinger bridge with a reference that is refined in turns."""
+
+from assim.models.bridge.published.alternation import Alternated, Alternation, alternated
+
+__all__ = ["Alternated", "Alternation", "alternated"]

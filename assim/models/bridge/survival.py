@@ -1,0 +1,131 @@
+r"""Particles are lost at the rate $\lambda(x)$ where they are, and last with probability $e^{-\int\lambda}$.
+
+$$\lambda = \lambda_0, \qquad \log\lambda(x) = \log\lambda_0 + \sum_i \beta_i\,\frac{x_i - c_i}{s_i}$$
+
+with the centre c and the spread s of the region (the second is a proportional hazard, Cox 1972). With its span T
+
+$$\lambda_0 \sim \mathrm{LogNormal}(\log T^{-1},\ 1.5), \qquad \beta_i \sim \mathcal N(0, 1).$$
+"""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from numpyro.distributions import Distribution
+
+from assim.models.bridge.priors import around, require_priors, sampled
+from assim.models.bridge.region import Region
+from assim.types import Array, Float
+
+WIDE = 1.5
+"""Prior sd of the logarithm of a rate of loss around one in the whole span."""
+
+
+class Rate(eqx.Module):
+    """A hazard in place.
+
+    Args:
+        rate: lambda_0, shape (), per unit of time.
+        slope: beta, shape (coordinate,), without unit.
+        centre: c, shape (coordinate,).
+        spread: s, shape (coordinate,).
+    """
+
+    rate: Float[Array, ""]
+    slope: Float[Array, " coordinate"]
+    centre: Float[Array, " coordinate"]
+    spread: Float[Array, " coordinate"]
+
+    def __call__(self, x: Float[Array, " coordinate"]) -> Float[Array, ""]:
+        """The rate of loss at x.
+
+        Args:
+            x: shape (coordinate,), units of the coordinates.
+
+        Returns:
+            Shape (), per unit of time.
+        """
+        return self.rate * jnp.exp(self.slope @ ((x - self.centre) / self.spread))
+
+
+class AbstractHazard(eqx.Module):
+    """How particles are lost, with its settings."""
+
+    @abstractmethod
+    def prior(self, region: Region) -> Rate | None:
+        """NumPyro sample statements.
+
+        Args:
+            region: what priors are scaled by.
+
+        Returns:
+            A rate of loss, or None where none is lost.
+
+        Raises:
+            ValueError: a prior of another shape.
+        """
+
+
+class NoHazard(AbstractHazard):
+    """None is lost: however many a snapshot has, it tells nothing. It has no sites."""
+
+    def prior(self, region: Region) -> None:
+        """Nothing is sampled."""
+        return
+
+
+class ConstantHazard(AbstractHazard):
+    """Lost at the same rate everywhere.
+
+    Site: `hazard.rate` lambda_0, shape (), per unit of time.
+
+    Args:
+        priors: a distribution instead of the default one, by the name `rate`.
+
+    Raises:
+        ValueError: a name that it does not have, or a discrete distribution.
+        TypeError: what is no distribution.
+    """
+
+    priors: dict[str, Distribution] = eqx.field(converter=dict, default_factory=dict)
+
+    def __check_init__(self) -> None:
+        require_priors("ConstantHazard", self.priors, ("rate",))
+
+    def prior(self, region: Region) -> Rate:
+        """One in the whole span, to a factor."""
+        defaults = {"rate": around(1.0 / region.span, WIDE)}
+        drawn = sampled("hazard", defaults, self.priors)
+        still = jnp.zeros_like(region.centre)
+        return Rate(**drawn, slope=still, centre=region.centre, spread=region.spread)
+
+
+class LinearHazard(AbstractHazard):
+    """Lost at a rate whose logarithm is linear in the place.
+
+    Sites: `hazard.rate` lambda_0, the rate at the region's centre, shape (), per unit of time; `hazard.slope` beta,
+    of its logarithm in a spread, shape (coordinate,).
+
+    Args:
+        priors: distributions instead of the default ones, by the names `rate` and `slope`.
+
+    Raises:
+        ValueError: a name that it does not have, or a discrete distribution.
+        TypeError: what is no distribution.
+    """
+
+    priors: dict[str, Distribution] = eqx.field(converter=dict, default_factory=dict)
+
+    def __check_init__(self) -> None:
+        require_priors("LinearHazard", self.priors, ("rate", "slope"))
+
+    def prior(self, region: Region) -> Rate:
+        """One in the whole span at the centre, to a factor, more or less of them in a spread."""
+        still = jnp.zeros_like(region.centre)
+        defaults = {
+            "rate": around(1.0 / region.span, WIDE),
+            "slope": dist.Normal(still, jnp.ones_like(still)),
+        }
+        drawn = sampled("hazard", defaults, self.priors)
+        return Rate(**drawn, centre=region.centre, spread=region.spread)

@@ -1,0 +1,141 @@
+"""Matchings against what they are in the plain cases: sums over all pairs, transitions, couplings."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.scipy.stats import multivariate_normal
+from scipy.linalg import expm
+
+from assim.models.bridge.matching import Adjacent, Bridge, FirstSnapshot
+from assim.models.bridge.references.linear import LinearDrift
+from assim.models.bridge.region import Region
+from assim.models.bridge.volatilities import AdditiveRoot
+from assim.models.bridge.walking import Diffusion
+from assim.snapshots import Snapshots
+
+MATRIX = np.array([[-0.5, 0.4], [-0.3, -0.2]])
+SIGMA, ERROR, TIMES = np.array([0.3, 0.2]), np.array([0.01, 0.02]), np.array([0.0, 0.7, 2.0])
+COUNT = 6
+
+
+def snapshots(seed: int = 0, *, id: np.ndarray | None = None, missing: bool = False) -> Snapshots:
+    x = np.random.default_rng(seed).normal(size=(3, COUNT, 2))
+    if missing:
+        x[1, 2, 0] = np.nan
+        x[2, -1] = np.nan
+    stamps = np.datetime64("2000-01-01", "ns") + (TIMES * 1e9).astype("timedelta64[ns]")
+    return Snapshots.of(stamps, x, origin=stamps[0], step=1.0, id=id)
+
+
+@pytest.fixture
+def diffusion(x64: None) -> Diffusion:
+    ones, one = jnp.ones(2), jnp.ones(())
+    region = Region(0 * ones, ones, -ones, ones, 2 * one, one, ones)
+    return Diffusion(
+        drift=LinearDrift(jnp.asarray(MATRIX), jnp.zeros(2), jnp.zeros(2)),
+        volatility=AdditiveRoot(jnp.asarray(SIGMA)),
+        hazard=None,
+        error=jnp.asarray(ERROR),
+        region=region,
+        names=("a", "b"),
+        unit=1.0,
+        steps=40,
+    )
+
+
+def over(dt: float) -> tuple[np.ndarray, np.ndarray]:
+    """What a span multiplies by, and the covariance that it adds (Van Loan 1978)."""
+    zero = np.zeros((2, 2))
+    whole = expm(np.block([[-MATRIX, np.diag(SIGMA**2)], [zero, MATRIX.T]]) * dt)
+    move = whole[2:, 2:].T
+    return move, move @ whole[:2, 2:]
+
+
+def densities(x: np.ndarray, y: np.ndarray, dt: float) -> np.ndarray:
+    """log p(y_j | x_i) with errors of reading on both sides, by the closed form."""
+    move, gained = over(dt)
+    cov = move @ np.diag(ERROR) @ move.T + gained + np.diag(ERROR)
+    return np.array([[multivariate_normal.logpdf(b, move @ a, cov) for b in y] for a in x])
+
+
+def mixture(x: np.ndarray, y: np.ndarray, dt: float) -> float:
+    told = densities(x, y, dt)
+    return float(np.log(np.exp(told).mean(axis=0)).sum())
+
+
+def test_adjacent_is_the_mixture_from_the_snapshot_before(diffusion: Diffusion) -> None:
+    record = snapshots()
+    x = np.asarray(record.x)
+    expected = mixture(x[0], x[1], 0.7) + mixture(x[1], x[2], 1.3)
+    assert np.isclose(Adjacent().score(diffusion, record), expected, rtol=1e-6)
+
+
+def test_first_snapshot_is_the_mixture_from_the_first(diffusion: Diffusion) -> None:
+    record = snapshots()
+    x = np.asarray(record.x)
+    expected = mixture(x[0], x[1], 0.7) + mixture(x[0], x[2], 2.0)
+    assert np.isclose(FirstSnapshot().score(diffusion, record), expected, rtol=1e-6)
+
+
+def test_known_particles_are_told_by_their_own_transitions(diffusion: Diffusion) -> None:
+    id = np.tile(np.arange(COUNT), (3, 1))
+    id[1] = id[1, ::-1]
+    record = snapshots(id=id)
+    x = np.asarray(record.x)
+    first, second = densities(x[0], x[1], 0.7), densities(x[1], x[2], 1.3)
+    expected = sum(first[i, COUNT - 1 - i] + second[COUNT - 1 - i, i] for i in range(COUNT))
+    for matching in (Adjacent(), FirstSnapshot()):
+        assert np.isclose(matching.score(diffusion, record), expected, rtol=1e-6)
+
+
+def test_both_ends_pinned_lose_the_coupling(diffusion: Diffusion) -> None:
+    record = snapshots()
+    x = np.asarray(record.x)
+    total = 0.0
+    for a, b, dt in ((x[0], x[1], 0.7), (x[1], x[2], 1.3)):
+        k = densities(a, b, dt)
+        f, g = np.zeros(COUNT), np.zeros(COUNT)
+        for _ in range(3000):
+            f = -np.log((np.exp(k + g) / COUNT).sum(axis=1))
+            g = -np.log((np.exp(k + f[:, None]) / COUNT).sum(axis=0))
+        total -= COUNT * (f.mean() + g.mean())
+    assert np.isclose(Bridge().score(diffusion, record), total, rtol=1e-5)
+
+
+@pytest.mark.parametrize("matching", [Adjacent(), FirstSnapshot(), Bridge()], ids=str)
+def test_the_order_of_samples_and_padding_change_nothing(
+    matching: Adjacent, diffusion: Diffusion
+) -> None:
+    record = snapshots(missing=True)
+    mixed = jax.tree.map(lambda leaf: leaf[:, ::-1] if leaf.ndim > 1 else leaf, record)
+    pad = dataclasses.replace(
+        record,
+        x=jnp.pad(record.x, ((0, 0), (0, 3), (0, 0))),
+        mask=jnp.pad(record.mask, ((0, 0), (0, 3), (0, 0))),
+        weight=jnp.pad(record.weight, ((0, 0), (0, 3))),
+    )
+    told, slope = jax.value_and_grad(
+        lambda error, s: matching.score(dataclasses.replace(diffusion, error=error), s)
+    )(diffusion.error, record)
+    assert np.isfinite(slope).all()
+    assert np.isclose(matching.score(diffusion, mixed), told, rtol=1e-6)
+    padded, slope = jax.value_and_grad(
+        lambda error, s: matching.score(dataclasses.replace(diffusion, error=error), s)
+    )(diffusion.error, pad)
+    assert np.isclose(padded, told, rtol=1e-6) and np.isfinite(slope).all()
+
+
+def test_a_missing_coordinate_is_integrated_out(diffusion: Diffusion) -> None:
+    record = snapshots(missing=True)
+    x = np.asarray(record.x)
+    move, gained = over(0.7)
+    cov = move @ np.diag(ERROR) @ move.T + gained + np.diag(ERROR)
+    sample = x[1, 2, 1]
+    seen = [multivariate_normal.logpdf(sample, (move @ a)[1], cov[1, 1]) for a in x[0]]
+    told = densities(x[0], np.delete(x[1], 2, axis=0), 0.7)
+    alone = jax.tree.map(lambda leaf: leaf[:2], record)
+    expected = np.log(np.exp(told).mean(axis=0)).sum() + np.log(np.exp(np.array(seen)).mean())
+    assert np.isclose(Adjacent().score(diffusion, alone), expected, rtol=1e-6)
