@@ -11,6 +11,7 @@ from dataclasses import replace
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpyro
 from numpyro import handlers
 
 from assim.model import AbstractGuided, AbstractModel, AbstractTangent, Needs
