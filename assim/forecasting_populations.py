@@ -1,17 +1,21 @@
 """What becomes of a population after a snapshot, by the refined reference alone."""
 
 import json
+from numbers import Integral
+from zlib import crc32
 
+import jax
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from assim.data.clockwork import stamp
 from assim.data.populating import Population
-from assim.populations import paths_beyond, snapshots_of
+from assim.populations import paths_beyond, snapshots_of, stamps_in
 from assim.tree import Fitted, model_attrs, tree_of
 from assim.types import Key
 
-type Origins = str | list | np.ndarray | None
+type Origins = str | list | np.ndarray | np.datetime64 | None
 
 
 def population_forecast(
@@ -48,12 +52,18 @@ def population_forecast(
     population = snapshots_of(fitted, ds)
     leads = _leads(horizon, population)
     rows = _rows(population, origins)
-    made = [paths_beyond(fitted, population, row, leads, num_draws, key=key)[0] for row in rows]
+    names = [crc32(str(t).encode()) for t in population.times[rows]]  # wherever a record starts
+    keys = [jax.random.fold_in(key, name) for name in names]
+    made = [
+        paths_beyond(fitted, population, row, leads, num_draws, key=k)[0]
+        for row, k in zip(rows, keys, strict=True)
+    ]
     most = max(x.shape[2] for x in made)
     pad = [np.pad(x, _short(most - x.shape[2]), constant_values=np.nan) for x in made]
     x = np.stack(pad, axis=2)  # chain, draw, origin, sample, lead, coordinate
     dims = ("chain", "draw", "init_time", "sample", "lead_time")
     unit = np.timedelta64(round(population.step * 1e9), "ns")
+    init, lead = population.times[rows], np.arange(1, leads + 1) * unit
     attrs = model_attrs(fitted.model, fitted.layout, fitted.frame, key) | {
         "method": tree.attrs.get("method", ""),
         "likelihood": tree.attrs.get("likelihood", ""),
@@ -68,9 +78,10 @@ def population_forecast(
         coords={
             "chain": np.arange(x.shape[0]),
             "draw": np.arange(x.shape[1]),
-            "init_time": population.times[rows],
+            "init_time": init,
             "sample": np.arange(most),
-            "lead_time": np.arange(1, leads + 1) * unit,
+            "lead_time": lead,
+            "valid_time": (("init_time", "lead_time"), init[:, None] + lead),
         },
     )
     order = ("chain", "draw", "init_time", "lead_time", "sample")
@@ -79,11 +90,16 @@ def population_forecast(
 
 def _leads(horizon: str | int, population: Population) -> int:
     """How many units of time a horizon is."""
-    if isinstance(horizon, int):
+    if isinstance(horizon, Integral):
         count = float(horizon)
     else:
-        count = pd.Timedelta(horizon).total_seconds() / population.step
-    if count < 1 or abs(count - round(count)) > 1e-6:
+        try:
+            count = pd.Timedelta(horizon).total_seconds() / population.step
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"horizon={horizon!r} is not a duration: write it as '6h' or '30min'."
+            ) from error
+    if not count >= 1 or abs(count - round(count)) > 1e-6:
         raise ValueError(
             f"horizon={horizon!r} is {count:g} units of time ({population.unit}), and paths are told at whole "
             "ones: ask for one or more of them."
@@ -92,8 +108,8 @@ def _leads(horizon: str | int, population: Population) -> int:
 
 
 def _rows(population: Population, origins: Origins) -> list[int]:
-    """Which snapshots to start from."""
-    some = np.flatnonzero(population.counts > 0)
+    """Which snapshots to start from, oldest first."""
+    some = np.flatnonzero((population.weight > 0).any(axis=1))
     if origins is None or isinstance(origins, str):
         ends = {"last": some[-1], "first": some[0]}
         word = "last" if origins is None else origins
@@ -103,15 +119,16 @@ def _rows(population: Population, origins: Origins) -> list[int]:
                 "their stamps."
             )
         return [int(ends[word])]
-    asked = np.asarray(origins, "datetime64[ns]")
-    clock = population.times.astype("datetime64[ns]")
+    asked, clock = stamps_in(origins, "origins"), population.times
+    if asked.size == 0:
+        raise ValueError("origins=[] asks for no forecast: name a stamp, or 'last'.")
     strange = asked[~np.isin(asked, clock[some])]
     if strange.size:
+        known = ", ".join(stamp(t) for t in clock[some][:5]) + (", ..." if some.size > 5 else "")
         raise ValueError(
-            f"There is no snapshot with samples at {strange[0]}: they stand at "
-            f"{', '.join(str(t)[:19] for t in clock[some][:5])}{', ...' if some.size > 5 else ''}."
+            f"There is no snapshot with samples at {stamp(strange[0])}: they stand at {known}."
         )
-    return [int(np.flatnonzero(clock == t)[0]) for t in asked]
+    return [int(row) for row in np.flatnonzero(np.isin(clock, asked))]
 
 
 def _short(count: int) -> list[tuple[int, int]]:

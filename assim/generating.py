@@ -119,8 +119,7 @@ def _through(
 ) -> xr.Dataset:
     """Paths through snapshots, (sample, time), file units."""
     population = snapshots_of(fitted, given)
-    asked = BETWEEN if times is None else times if isinstance(times, int) else np.asarray(times)
-    told = paths_through(fitted, population, num, asked, key=key)
+    told = paths_through(fitted, population, num, BETWEEN if times is None else times, key=key)
     coords = {
         "sample": np.arange(num),
         "time": told.times,

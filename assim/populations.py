@@ -8,7 +8,8 @@ goes from sample to sample as they say, and between two of them as the reference
 """
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import equinox as eqx
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from assim.data.clockwork import stamp
 from assim.data.framing import Frame, describe_frame
 from assim.data.populating import Population, describe_population, population_of
 from assim.data.scaling import Scaling
@@ -50,7 +52,7 @@ def pose_population(
         ValueError: snapshots that cannot be fitted, and why.
     """
     like = None if earlier is None else earlier.frame[POPULATION]
-    population = population_of(ds, model.unit, like=like)
+    population = _populated(population_of(ds, model.unit, like=like))
     frame = _frame(population)
     layout = Layout.of(frame)
     snapshots = Snapshots.from_population(population)
@@ -58,7 +60,14 @@ def pose_population(
     examples = jax.tree.map(lambda leaf: leaf[None], snapshots)
     told = describe_frame(frame) | {POPULATION: describe_population(population)}
     problem = Problem(model, constants, examples, layout)
-    model.require(problem.bind(prior_draw(problem, jax.random.key(0))), snapshots)
+    drawn = prior_draw(problem, jax.random.key(0))
+    if not drawn:
+        raise ValueError(
+            f"Nothing is unknown in this {type(model).__name__}, and a posterior is of something: learn the "
+            "volatility, by a prior as narrow as it is known, as volatilities.Constant({'sd': "
+            "numpyro.distributions.LogNormal(-2.3, 0.01)})."
+        )
+    model.require(problem.bind(drawn), snapshots)
     _say_paired(population)
     return problem, frame, told
 
@@ -74,8 +83,9 @@ def unidentified(problem: Problem, sites: dict[str, Any], *, key: Key) -> dict[s
     Returns:
         The largest ratio of each site of few entries; families of weights are meant to be known but in part.
     """
-    few = {k for k, v in sites.items() if np.prod(np.shape(v)[2:]) <= FEW}
-    flat = {k: jnp.asarray(v).reshape(-1, *np.shape(v)[2:]) for k, v in sites.items()}
+    free = {k: v for k, v in sites.items() if k not in problem.held}
+    few = {k for k, v in free.items() if np.prod(np.shape(v)[2:]) <= FEW}
+    flat = {k: jnp.asarray(v).reshape(-1, *np.shape(v)[2:]) for k, v in free.items()}
     count = next(iter(flat.values())).shape[0]
     if count < ENOUGH:
         return {}
@@ -107,6 +117,18 @@ def _say_paired(population: Population) -> None:
     )
 
 
+def _populated(population: Population) -> Population:
+    """The snapshots that hold samples: nothing is foreseen from one that holds none, nor does it tell anything."""
+    some = (population.weight > 0).any(axis=1)
+    if some.sum() < 2:
+        raise ValueError(
+            f"{some.sum()} of the snapshots hold samples, and what happens between two takes two: give more."
+        )
+    rows = {k: getattr(population, k)[some] for k in ("times", "t", "x", "sd", "weight")}
+    id = None if population.id is None else population.id[some]
+    return replace(population, **rows, id=id)
+
+
 def snapshots_of(fitted: Fitted, ds: xr.Dataset | None) -> Population:
     """The snapshots that paths are made between: those of the fit, or others of the same coordinates."""
     ds = fitted.tail if ds is None else ds
@@ -131,7 +153,7 @@ class Paths:
 
 
 def paths_through(
-    fitted: Fitted, population: Population, num: int, times: np.ndarray | int, *, key: Key
+    fitted: Fitted, population: Population, num: int, times: np.ndarray | list | int, *, key: Key
 ) -> Paths:
     """Paths through snapshots.
 
@@ -144,9 +166,11 @@ def paths_through(
         key: all randomness.
 
     Raises:
-        ValueError: a stamp before the first snapshot or after the last.
+        ValueError: fewer than two snapshots with samples, what is no stamp, or one before the first snapshot or
+            after the last.
     """
-    between = _between(population, times)
+    whole, population = population.times, _populated(population)
+    between = np.union1d(_between(population, times), _within(population, whole))
     k_draw, k_path = jax.random.split(key)
     sites, numbers = _thinned(fitted, min(num, DRAWS))
     each = -(-num // len(numbers))
@@ -238,29 +262,58 @@ def _thinned(fitted: Fitted, count: int) -> tuple[Sites, np.ndarray]:
     return {k: jnp.asarray(v[at]) for k, v in flat.items()}, at
 
 
-def _between(population: Population, times: np.ndarray | int) -> np.ndarray:
+def _between(population: Population, times: np.ndarray | list | int) -> np.ndarray:
     """Stamps that are asked for, each once and not those of the snapshots."""
-    clock = population.times.astype("datetime64[ns]")
-    if isinstance(times, int):
+    clock = population.times
+    if isinstance(times, Integral):
         if times < 0:
             raise ValueError(f"times={times}: ask for 0 or more in each interval, or for stamps.")
         share = np.arange(1, times + 1) / (times + 1)
         steps = (clock[1:] - clock[:-1]).astype(np.int64)
         return (clock[:-1, None] + (steps[:, None] * share).astype("timedelta64[ns]")).ravel()
-    asked = np.unique(np.asarray(times, "datetime64[ns]"))
-    outside = asked[(asked < clock[0]) | (asked > clock[-1])]
+    asked = stamps_in(times, "times")
+    outside = np.setdiff1d(asked, np.append(_within(population, asked), clock))
     if outside.size:
         raise ValueError(
-            f"{outside[0]} lies outside the snapshots ({clock[0]} to {clock[-1]}): ask for stamps between them, "
-            "and for what comes after by assim.forecast."
+            f"{stamp(outside[0])} lies outside the snapshots ({stamp(clock[0])} to {stamp(clock[-1])}): ask for "
+            "stamps between them, and for what comes after by assim.forecast."
         )
-    return np.setdiff1d(asked, clock)
+    return _within(population, asked)
+
+
+def _within(population: Population, stamps: np.ndarray) -> np.ndarray:
+    """Those of some stamps that lie between two snapshots, each once."""
+    clock = population.times
+    return np.setdiff1d(stamps[(stamps > clock[0]) & (stamps < clock[-1])], clock)
+
+
+def stamps_in(given: Any, name: str) -> np.ndarray:
+    """Stamps as dates, each once and in order.
+
+    Args:
+        given: one or several.
+        name: of the argument, for the message.
+
+    Raises:
+        ValueError: what is no date.
+    """
+    told = np.atleast_1d(np.asarray(given))
+    try:
+        if told.size and told.dtype.kind not in "MUSO":
+            raise ValueError
+        stamps = told.astype("datetime64[ns]")
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name}={given!r} are no stamps: give dates, as '2020-06-01T12:00'."
+        ) from error
+    if np.isnat(stamps).any():
+        raise ValueError(f"{name}= holds a stamp that is no time (NaT): leave it out.")
+    return np.unique(stamps)
 
 
 def _since(population: Population, between: np.ndarray) -> np.ndarray:
     """Times in each interval since its start, shape (interval, time), units; what is left over is its end."""
-    clock = population.times.astype("datetime64[ns]")
-    unit = population.step * 1e9
+    clock, unit = population.times, population.step * 1e9
     which = np.searchsorted(clock, between) - 1
     spans = np.diff(population.t)
     most = np.bincount(which, minlength=len(spans)).max(initial=0)
@@ -273,7 +326,7 @@ def _since(population: Population, between: np.ndarray) -> np.ndarray:
 
 def _stamps(population: Population, between: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The stamps of all rows that are kept, and which rows of the padded ones those are."""
-    clock = population.times.astype("datetime64[ns]")
+    clock = population.times
     which = np.searchsorted(clock, between) - 1
     counts = np.bincount(which, minlength=len(clock) - 1)
     most = counts.max(initial=0)

@@ -10,7 +10,7 @@ import numpyro
 import numpyro.distributions as dist
 import xarray as xr
 
-from assim.data.framing import Selection, describe_frame, frame_of
+from assim.data.framing import describe_frame, frame_of
 from assim.model import AbstractModel, Needs
 from assim.scoring import trained_on
 from assim.series import Layout
@@ -27,6 +27,8 @@ READER = np.array([[1, 0, 0, 0, 0], [0, 1, 1j, 0, 0], [0, 0, 0, 1, 1j]])
 SHAPE = np.array([[1, 0, 0], [0, 1, 0], [0, -1j, 0], [0, 0, 1], [0, 0, -1j]])
 CHANNELS = ("level", "east", "north", "up", "down")
 LINEAR = (1.0,) * len(CHANNELS)
+PUSH = 0.5
+"""What a unit of an input adds to each coordinate in a step."""
 traces: list[int] = []
 """Grows whenever a spectrum is traced."""
 
@@ -51,6 +53,7 @@ class Given(Plain, AbstractSpectral):
     shape: jax.Array
     reader: jax.Array
     floor: jax.Array
+    drive: jax.Array
 
     def modes(self):
         traces.append(1)
@@ -59,6 +62,9 @@ class Given(Plain, AbstractSpectral):
     def coordinates(self, context):
         return self.reader @ context.y[-1]
 
+    def pushed(self, span, u):
+        return self.drive @ u
+
 
 class GivenModes(AbstractModel):
     """The modes are sample sites, real and imaginary parts on a last axis."""
@@ -66,9 +72,12 @@ class GivenModes(AbstractModel):
     modes: int = eqx.field(static=True, default=3)
     spectral: bool = eqx.field(static=True, default=True)
     own_times: bool = eqx.field(static=True, default=False)
+    controls: tuple[str, ...] = eqx.field(static=True, default=())
+    whole: bool = eqx.field(static=True, default=False)
 
     def needs(self):
-        return Needs(context=2, own_times=self.own_times)
+        settings = {k: getattr(self, k) for k in ("own_times", "controls", "whole")}
+        return Needs(context=2, **settings)
 
     def constants(self, windows, layout):
         return {}
@@ -82,7 +91,8 @@ class GivenModes(AbstractModel):
             value = numpyro.sample(name, unit)
             parts[name] = value[..., 0] + 1j * value[..., 1]
         floor = numpyro.sample("floor", dist.HalfNormal(jnp.ones(count)).to_event(1))
-        return Given(**parts, floor=floor) if self.spectral else Plain()
+        drive = jnp.full((count, len(layout.inputs)), PUSH)
+        return Given(**parts, floor=floor, drive=drive) if self.spectral else Plain()
 
     def prepare(self, window, layout, constants, *, key):
         return window
@@ -91,10 +101,20 @@ class GivenModes(AbstractModel):
         raise AssertionError
 
 
-def make_record(rows=80, first=0, noise=0.0, stations=(), rate=RATE, reader=READER, late=0.0):
-    """What the modes show at `rows` times from row number `first` on, file units; `late` are shares of a step."""
+def make_record(
+    rows=80, first=0, noise=0.0, stations=(), rate=RATE, reader=READER, late=0.0, pump=None
+):
+    """What the modes show at `rows` times from row number `first` on, file units; `late` are shares of a step.
+
+    An input `pump`, a number for each row, pushes all modes from the second row on, and stands beside the channels.
+    """
     row = first + np.arange(rows) + late
     phi = FIRST[:, None] * np.exp(rate[:, None] * STEP * row)
+    if pump is not None:
+        added = np.zeros_like(phi)
+        for k in range(1, rows):
+            added[:, k] = np.exp(rate * STEP) * added[:, k - 1] + PUSH * pump[k]
+        phi = phi + added
     seen = np.zeros((len(CHANNELS), rows))
     for one, left in zip(phi, reader, strict=True):
         seen += np.outer(left.real, one.real) + np.outer(left.imag, one.imag)
@@ -106,7 +126,8 @@ def make_record(rows=80, first=0, noise=0.0, stations=(), rate=RATE, reader=READ
         seen = np.stack([seen * (1 + k) for k in range(len(stations))], axis=1)
         dims, coords = ("station", "time"), coords | {"station": list(stations)}
     units = {"units": "m"}
-    return xr.Dataset({n: (dims, v, units) for n, v in zip(CHANNELS, seen, strict=True)}, coords)
+    ds = xr.Dataset({n: (dims, v, units) for n, v in zip(CHANNELS, seen, strict=True)}, coords)
+    return ds if pump is None else ds.assign(pump=("time", pump))
 
 
 def make_modes(draws=1, rate=None, shape=SHAPE, reader=READER, floor=0.0, **changed):
@@ -119,12 +140,13 @@ def make_modes(draws=1, rate=None, shape=SHAPE, reader=READER, floor=0.0, **chan
         whole = np.broadcast_to(value, (draws, *np.shape(value)[-dims:]))
         sites[name] = np.stack([whole.real, whole.imag], axis=-1)[None].astype(np.float32)
     sites["floor"] = np.broadcast_to(floor, (1, draws, sites["rate"].shape[2])).astype(np.float32)
-    return tree_around(model, sites, make_record(40))
+    pump = (-1.0) ** np.arange(40) if model.controls else None  # of mean 0 and variance 1
+    return tree_around(model, sites, make_record(40, pump=pump))
 
 
 def tree_around(model, sites, train, powers=LINEAR):
     """A tree of given draws, whose scaling is that of the synthetic record."""
-    frame = frame_of(train, Selection())
+    frame = frame_of(train, model.needs().selection())
     runs = 1 + np.arange(frame.y.shape[0])[:, None]
     told = describe_frame(frame)
     told["scaling"] |= {

@@ -16,10 +16,12 @@ import numpyro.distributions as dist
 from numpyro import handlers
 from numpyro.distributions import Distribution, constraints
 
+from assim.filters.gaussian import root_of
 from assim.model import AbstractModel
 from assim.problem import bind
 from assim.series import Layout
 from assim.statespace import (
+    AbstractAdditiveNoise,
     AbstractConstrained,
     AbstractStateSpace,
     AbstractTurning,
@@ -153,6 +155,26 @@ class Augmented(AbstractTurning, AbstractWrapped):
     def _at(self, theta: Array) -> Flat:
         sites = {**self.fixed, **self.varying.sites(theta)}
         return Flat(bind(self.model, sites, self.layout, self.constants, self.centre), self.shape)
+
+
+class AugmentedFlow(Augmented, AbstractAdditiveNoise):
+    """The same of a flow and additive noise, of which parameters get none."""
+
+    def flow(self, x: Array, span: Span, u: Array | None = None) -> Array:
+        """The state moved by its own parameters without noise, and the parameters."""
+        state, theta = self._parts(x)
+        flat = self._at(theta)
+        assert isinstance(flat.ssm, AbstractAdditiveNoise)
+        return jnp.concatenate([flat.ssm.flow(flat.own(state), span, u).ravel(), theta])
+
+    def process_noise(self, x: Array, span: Span) -> Distribution:
+        """What is added to the state, and 0 to the parameters."""
+        state, theta = self._parts(x)
+        flat = self._at(theta)
+        assert isinstance(flat.ssm, AbstractAdditiveNoise)
+        root = root_of(flat.ssm.process_noise(flat.own(state), span))
+        whole = jnp.zeros((x.size, x.size), x.dtype).at[: state.size, : state.size].set(root)
+        return dist.MultivariateNormal(jnp.zeros_like(x), scale_tril=whole)
 
 
 class Varying(eqx.Module):

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from assim.assimilation.augmenting import Augmented, Flat, Varying
+from assim.assimilation.augmenting import Augmented, AugmentedFlow, Flat, Varying
 from assim.filters.base import Dynamics
 from assim.model import AbstractModel
 from assim.problem import bind
 from assim.series import Layout
-from assim.statespace import AbstractStateSpace, Context
+from assim.statespace import AbstractAdditiveNoise, AbstractStateSpace, Context
 from assim.tree import Fitted
 from assim.types import Array, Key, Sites
 
@@ -55,7 +55,8 @@ def drawn(
         if shape is not None and varying is None:
             return Flat(ssm, shape)
         if shape is not None and varying is not None:
-            return Augmented(model, constants, centre, theta, varying, shape, layout)
+            kind = AugmentedFlow if isinstance(ssm, AbstractAdditiveNoise) else Augmented
+            return kind(model, constants, centre, theta, varying, shape, layout)
         return ssm
 
     one = made({k: v[0] for k, v in sites.items()})

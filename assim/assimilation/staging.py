@@ -22,11 +22,17 @@ from assim.assimilation.opened import open_record
 from assim.assimilation.scene import AbstractShown, AsItIs, AsRead, Scene, Table, Units
 from assim.data.columns import Columns
 from assim.filters.base import Dynamics
-from assim.model import AbstractGridded, AbstractModel, AbstractSequential
+from assim.model import AbstractGridded, AbstractModel, AbstractPopulation, AbstractSequential
 from assim.observing import NOTHING, observe_system, state_columns
 from assim.problem import bind
 from assim.series import Layout
-from assim.statespace import AbstractCorrelated, AbstractStateSpace, Context, regular_spans
+from assim.statespace import (
+    AbstractAdditiveNoise,
+    AbstractCorrelated,
+    AbstractStateSpace,
+    Context,
+    regular_spans,
+)
 from assim.tree import Fitted, restore
 from assim.types import Array, Key, Sites
 
@@ -87,7 +93,7 @@ def staged(
             )
         return [of_fields(fitted, ds, size, since=since, whole=whole, key=key)]
     names = _named(fitted, update)
-    if isinstance(fitted.model, AbstractSequential):
+    if isinstance(fitted.model, AbstractSequential | AbstractPopulation):
         return [_of_known(fitted, ds, size, names, since, whole=whole, key=key)]
     if since is not None and not resumed:
         raise ValueError(
@@ -182,9 +188,8 @@ def _of_known(
     whole: bool,
     key: Key,
 ) -> Scene:
-    """A known system at every draw of its parameters: members of one filter, or a filter for each."""
+    """A system at every draw of its parameters: members of one filter, or a filter for each."""
     model = fitted.model
-    assert isinstance(model, AbstractSequential)
     if size is None:
         if update:
             raise ValueError(
@@ -195,16 +200,21 @@ def _of_known(
         several, sites = None, spread_draws(fitted.sites, size)
     varying = _varying(fitted, update, size, whole=whole) if size and update else None
     carried = _carried(fitted) if whole else varying
+    one = {name: value[0] for name, value in sites.items()}
+    system = model.system if isinstance(model, AbstractSequential) else fitted.state_space(one)
     if carried is not None:
-        _require_apart(model.system)
-    state = model.system.init(NOTHING, key=key).shape()
+        _require_apart(system)
+    state = system.init(NOTHING, key=key).shape()
     fixed = (fitted.constants, fitted.centre)
     shape = None if carried is None else state
     dynamics, first = drawn(model, fitted.layout, *fixed, sites, carried, shape, NOTHING, key)
     dynamics = replace(dynamics, each=several is None)
+    if whole and isinstance(dynamics.ssm, AbstractAdditiveNoise):
+        # all parameters stand in the state, so that one model moves every member
+        dynamics = Dynamics(dynamics.one)
     begun = Drawn(first)
     return _observed(
-        model.system, dynamics, begun, ds, since, state[0], AsItIs(varying, size=state[0]), several
+        system, dynamics, begun, ds, since, state[0], AsItIs(varying, size=state[0]), several
     )
 
 

@@ -122,7 +122,7 @@ def assimilate(
         fit, files = (None, inputs) if system is not None else fit_and_files(inputs)
         begin = None if since is None else _moment(since)
         from assim.assimilating import assimilate as run
-        from assim.model import AbstractGridded, AbstractSequential
+        from assim.model import AbstractGridded, AbstractPopulation, AbstractSequential
         from assim.tree import restore
 
         fitted = None if fit is None else restore(fit)
@@ -131,7 +131,8 @@ def assimilate(
         draws = 0 if fitted is None or fields else _draws(fitted)
         chosen, known = chosen_filter(name, settings or [], system=system, draws=draws)
         seen = None if truth is None else open_record([truth], qc=Quality.none, quiet=True)
-        if fit is None or fitted is None or isinstance(fitted.model, AbstractSequential):
+        timeless = AbstractSequential | AbstractPopulation
+        if fit is None or fitted is None or isinstance(fitted.model, timeless):
             ds = readings(files, qc=qc, step=step, quiet=quiet)
         elif begin is not None:
             raise ValueError("--since is for known systems: a fit begins where its record does.")

@@ -26,6 +26,7 @@ MODELS = {
     "koopman-vae": "KoopmanVAE",
     "hankel-dmd": "HankelDMD",
     "edmd": "EDMD",
+    "schrodinger-bridge": "SchrodingerBridge",
     "field-persistence": "FieldPersistence",
     "field-climatology": "FieldClimatology",
 }

@@ -8,7 +8,7 @@ import typer
 from assim.cli.asking import Files, Quiet, Screen, Step, Variables
 from assim.cli.choosing import METHODS, MODELS, chosen
 from assim.cli.kinds import read
-from assim.cli.opening import Quality, names_in, open_record, without_useless
+from assim.cli.opening import Quality, names_in, open_record, open_snapshots, without_useless
 from assim.cli.speaking import note, say, watched
 from assim.cli.stopping import Interrupted
 from assim.cli.writing import save, written
@@ -64,7 +64,7 @@ def fit(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Fit a model to a record.
+    """Fit a model to a record, or to snapshots of a population.
 
     Draws, settings and scaling go into one file, the posterior tree. All stations of a file are fitted in one call.
     What is constant or missing throughout is left out; places of a grid stay where they are.
@@ -75,13 +75,16 @@ def fit(
         earlier = None if init is None else read(init, "a fit")
         named = names_in(variables)
         wanted = (*named, *known) if named else ()
-        ds = open_record(files, variables=wanted, qc=qc, step=step, quiet=quiet)
-        from assim.model import AbstractGridded
+        from assim.model import AbstractGridded, AbstractPopulation
 
-        whole = isinstance(family, AbstractGridded)
-        ds, left_out = without_useless(ds, asked_for=(*named, *known), whole=whole)
-        for sentence in left_out:
-            note(sentence, quiet=quiet)
+        if isinstance(family, AbstractPopulation):
+            ds = open_snapshots(files, variables=wanted, qc=qc, step=step, quiet=quiet)
+        else:
+            ds = open_record(files, variables=wanted, qc=qc, step=step, quiet=quiet)
+            whole = isinstance(family, AbstractGridded)
+            ds, left_out = without_useless(ds, asked_for=(*named, *known), whole=whole)
+            for sentence in left_out:
+                note(sentence, quiet=quiet)
         import jax
 
         from assim import data

@@ -10,7 +10,7 @@ import typer
 from assim.cli.asking import Quiet, Screen, Step
 from assim.cli.fitting import Output, Seed
 from assim.cli.kinds import read
-from assim.cli.opening import Quality, open_record
+from assim.cli.opening import Quality, open_record, open_snapshots
 from assim.cli.recording import analysis_in, seen_until
 from assim.cli.speaking import note, say, watched
 from assim.cli.writing import require_place_of_file, save, written
@@ -38,7 +38,8 @@ def forecast(
         str | None,
         typer.Option(
             metavar="last|6h",
-            help="The last time, or the duration between origins; one every horizon by default.",
+            help="The last time, or the duration between origins; one every horizon by default. Of a population "
+            "'last', as by default, or 'first'.",
         ),
     ] = None,
     draws: Annotated[int, typer.Option(min=1, help="Posterior draws, one path each.")] = 500,
@@ -66,7 +67,7 @@ def forecast(
     from assim import data
     from assim.data.clockwork import stamp
     from assim.forecasting import forecast as forecast_from
-    from assim.model import AbstractGridded
+    from assim.model import AbstractGridded, AbstractPopulation
     from assim.tree import restore
 
     store = output.suffix == ".zarr"
@@ -80,6 +81,9 @@ def forecast(
         analysis = analysis_in(files) if files and fields else None
         if analysis is not None:
             ds = analysis
+        elif files and isinstance(fitted.model, AbstractPopulation):
+            named = fitted.layout.channels
+            ds = open_snapshots(files, variables=named, qc=qc, step=step, quiet=quiet)
         elif files:
             needed = {n.partition("@")[0] for n in fitted.layout.channels}
             needed |= set(() if plan else fitted.layout.inputs[: fitted.layout.num_controls])

@@ -66,6 +66,37 @@ def open_record(
     return ds if like is None else _on_the_clock_of(ds, *like, quiet=quiet)
 
 
+def open_snapshots(
+    files: Sequence[str],
+    *,
+    variables: Iterable[str] = (),
+    qc: Quality = Quality.bad,
+    step: str | None = None,
+    quiet: bool = False,
+) -> xr.Dataset:
+    """Snapshots of a population from one or several files.
+
+    Args:
+        files: of snapshots on (time, sample), or of particles in any layout that `assim.take_snapshots` reads.
+        variables: coordinates; nothing for what it finds.
+        qc: which flagged readings become missing.
+        step: width of the windows that snapshots are cut by; None where each stamp is a snapshot.
+        quiet: whether to keep mends to oneself.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it cannot be read, or not like this; it is a result and no record.
+    """
+    from assim import data
+
+    refuse_results(files)
+    chosen = list(dict.fromkeys(variables)) or None
+    ds = data.take_snapshots(list(files), every=step, variables=chosen, qc=qc.value)
+    for sentence in filter(None, str(ds.attrs.get("repairs", "")).splitlines()):
+        note(sentence, quiet=quiet)
+    return ds
+
+
 def _on_the_clock_of(
     ds: xr.Dataset,
     whose: str,

@@ -155,8 +155,11 @@ def _array(text: str, kind: Any) -> Any:
 
 
 def _made(text: str, kind: Any) -> Any:
-    """An object of this package by name, as `StudentT(df=5)`; or a class, where a class is wanted."""
-    parsed = re.fullmatch(r"([\w-]+)(?:\((.*)\))?", text)
+    """An object of this package by name, as `StudentT(df=5)`; or a class, where a class is wanted.
+
+    The word of its module may stand before it, as in Python: `errors.Given(0.1)`.
+    """
+    parsed = re.fullmatch(r"(?:\w+\.)?([\w-]+)(?:\((.*)\))?", text)
     base = get_args(kind)[0] if get_origin(kind) is type else kind
     plain = "" if parsed is None else parsed[1].lower().replace("-", "")
     found = next((c for c in _subclasses(base) if c.__name__.lower() == plain), None)
@@ -166,6 +169,9 @@ def _made(text: str, kind: Any) -> Any:
         return found
     takes, values = arguments(found), {}
     parts = _outer_parts(parsed[2] or "")
+    many = next((p for p in takes.values() if p.kind is Parameter.VAR_POSITIONAL), None)
+    if many is not None:
+        return found(*(_value(many.name, part.strip(), many.annotation) for part in parts))
     only = next(iter(takes.values())) if len(takes) == 1 else None
     if only is not None and get_origin(only.annotation) is tuple and "=" not in (parsed[2] or ""):
         parts = [parsed[2]] if parsed[2] else []  # all of it is one tuple
@@ -186,9 +192,12 @@ def _made(text: str, kind: Any) -> Any:
 
 
 def _subclasses(base: type) -> list[type]:
-    from assim.registry import WHERE
+    from assim.registry import WHERE, WITHIN
 
-    named = (getattr(import_module(home), name) for name, home in WHERE.items())
+    if not isclass(base):
+        return []
+    homes = (WHERE | WITHIN).items()
+    named = (getattr(import_module(home), name.rpartition(".")[2]) for name, home in homes)
     return [c for c in named if isclass(c) and issubclass(c, base)]
 
 
@@ -208,4 +217,5 @@ def _words(kind: Any) -> str:
     if _is_array(kind):
         return "numbers with commas" if kind.dim_str else "a number"
     base = get_args(kind)[0] if get_origin(kind) is type else kind
-    return f"one of {', '.join(c.__name__ for c in _subclasses(base))}"
+    names = ", ".join(c.__name__ for c in _subclasses(base))
+    return f"one of {names}" if names else "what Python alone can give"

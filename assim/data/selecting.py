@@ -58,6 +58,7 @@ class Needs:
         fewest: windows without which there is no fit.
         normalised: whether channels are brought to a normal law by their own quantiles.
         own_times: whether rows may stand at any times, none of them moved.
+        whole: whether a window in which an entry is missing tells nothing of the dynamics.
     """
 
     context: int
@@ -71,6 +72,7 @@ class Needs:
     fewest: int = 10
     normalised: bool = False
     own_times: bool = False
+    whole: bool = False
 
     @property
     def size(self) -> dict[str, Any]:

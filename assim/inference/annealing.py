@@ -24,8 +24,9 @@ from assim.types import Array, Key, PyTree, Sites
 STEPS, RATE, CHUNK = 400, 5e-2, 100
 WIDEST, NARROWEST = 1.0, 1e-6
 """Shares of the variance of all samples that the blur starts and ends with."""
-STARTS = 4
-"""Draws of the prior, of which the best under the first blur is where it begins."""
+STARTS, TRIES = 16, 3
+"""Draws of the prior, the best of which under the first blur is where it begins; and how many of the best are tried
+as long as paths run away."""
 
 
 def annealed(problem: Problem, *, key: Key, watch: Watch, start: Sites | None = None) -> Sites:
@@ -39,18 +40,33 @@ def annealed(problem: Problem, *, key: Key, watch: Watch, start: Sites | None = 
 
     Returns:
         The sites.
+
+    Raises:
+        FloatingPointError: every search leads to parameters under which paths run away.
     """
     assert isinstance(problem.model, AbstractPopulation)
     problem = replace(problem, model=problem.model.opening())
-    if start is None:
-        start = _best(problem, draw_start(problem, key, STARTS))
-    carry = (start, adam(RATE, STEPS).init(start))
+    starts = [start] if start is not None else _best(problem, draw_start(problem, key, STARTS))
+    for number, v in enumerate(starts):
+        label = "annealing" if number == 0 else f"annealing {number + 1}"
+        v, loss = _down(problem, v, watch, label)
+        if loss < np.finfo(loss.dtype).max:
+            return eqx.filter_jit(constrain)(problem, v)
+    raise FloatingPointError(
+        f"Paths ran away in {len(starts)} searches, each from another draw of the prior: give priors that tell "
+        "more, or more steps= from one snapshot to the next."
+    )
+
+
+def _down(problem: Problem, v: Sites, watch: Watch, label: str) -> tuple[Sites, np.ndarray]:
+    """Where the search ends, and its last loss."""
+    carry = (v, adam(RATE, STEPS).init(v))
 
     def chunk(carry: PyTree, first: Array, count: Array) -> tuple[PyTree, dict[str, Array]]:
         return _steps(problem, carry, first, count)
 
-    (v, _), _ = run_chunks(chunk, carry, STEPS, CHUNK, watch, label="annealing")
-    return eqx.filter_jit(constrain)(problem, v)
+    (v, _), rows = run_chunks(chunk, carry, STEPS, CHUNK, watch, label=label)
+    return v, rows["loss"][-1]
 
 
 def blurred(problem: Problem, share: Array | float) -> Problem:
@@ -70,12 +86,17 @@ def blurred(problem: Problem, share: Array | float) -> Problem:
     return Problem(model, problem.constants, told, problem.layout, problem.held)
 
 
+def _best(problem: Problem, starts: Sites) -> list[Sites]:
+    """The best of them, first the very best."""
+    energy = np.asarray(_energies(problem, starts))
+    order = np.argsort(np.where(np.isfinite(energy), energy, np.inf))[:TRIES]
+    return [jax.tree.map(lambda leaf, at=at: leaf[at], starts) for at in order]
+
+
 @eqx.filter_jit
-def _best(problem: Problem, starts: Sites) -> Sites:
+def _energies(problem: Problem, starts: Sites) -> Array:
     wide = blurred(problem, WIDEST)
-    energy = jax.lax.map(lambda v: potential(wide, v), starts)
-    best = jnp.argmin(jnp.where(jnp.isfinite(energy), energy, jnp.inf))
-    return jax.tree.map(lambda leaf: leaf[best], starts)
+    return jax.lax.map(lambda v: potential(wide, v), starts)
 
 
 @eqx.filter_jit

@@ -22,11 +22,11 @@ from jax.flatten_util import ravel_pytree
 from numpyro import handlers
 from numpyro.infer import SVI as Engine
 from numpyro.infer import Trace_ELBO
-from numpyro.infer.autoguide import AutoContinuous, AutoGuide, AutoNormal
+from numpyro.infer.autoguide import AutoContinuous, AutoDelta, AutoGuide, AutoNormal
 from numpyro.infer.initialization import init_to_median
 
 from assim.inference.base import AbstractMethod, Draws
-from assim.inference.density import draw_start, to_unconstrained
+from assim.inference.density import constrain, draw_start, to_unconstrained
 from assim.inference.loop import Watch, run_chunks
 from assim.inference.optimise import Ascent, most_probable, require_finite, still_falling
 from assim.model import AbstractGuided
@@ -151,7 +151,9 @@ class _Machine:
         problem = eqx.combine(arrays, self.static)
         first = self.engine.init(key, problem, self.batch_size)
         params = self.engine.get_params(first)
-        moved = params | _located(self.guide, params, v)
+        # a point tells values of the sites, every other guide those of unconstrained space
+        at = constrain(problem, v) if isinstance(self.guide, AutoDelta) else v
+        moved = params | _located(self.guide, params, at)
         return self.engine.init(key, problem, self.batch_size, init_params=moved)
 
     def _steps(

@@ -16,7 +16,15 @@ import numpy as np
 import xarray as xr
 
 from assim.data.clockwork import JITTER
-from assim.koopman.reading import Fixed, Pairs, coordinates, flat_draws, record_of, spectral_at
+from assim.koopman.reading import (
+    Fixed,
+    Pairs,
+    coordinates,
+    flat_draws,
+    paired,
+    record_of,
+    spectral_at,
+)
 from assim.model import AbstractModel
 from assim.nn import resdmd
 from assim.tree import read_tree, restore
@@ -89,7 +97,7 @@ def _tau(
     def one(theta: Sites) -> Array:
         ssm = spectral_at(model, fixed, theta)
         phi = coordinates(ssm, pairs, model.needs(), fixed[0].step)
-        psi = jnp.concatenate([phi.real, phi.imag], axis=1)
-        return resdmd.pseudospectrum(resdmd.gram(psi[pairs.before], psi[pairs.after]), z)
+        parts = (jnp.concatenate([x.real, x.imag], axis=1) for x in paired(ssm, pairs, phi))
+        return resdmd.pseudospectrum(resdmd.gram(*parts), z)
 
     return jax.lax.map(one, sites)

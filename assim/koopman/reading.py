@@ -1,11 +1,12 @@
 r"""What each draw of a posterior says of its modes, and how consecutive windows of a record bear it out.
 
-$$r_j = \frac{\operatorname{rms}_t |\varphi_j(x_{t+1}) - e^{\mu_j \Delta_t} \varphi_j(x_t)|}
+$$r_j = \frac{\operatorname{rms}_t |\varphi_j(x_{t+1}) - e^{\mu_j \Delta_t} \varphi_j(x_t) - f_j(u_{t+1})|}
 {\operatorname{rms}_t |\varphi_j(x_t)|}$$
 
 The relative residual of an eigenpair (Colbrook, Ayton and Szőke 2023, J. Fluid Mech. 955) on pairs of windows, one
-of which ends a row later, $\Delta_t$ after the other: about a nominal step. It counts pairs alone whose newest rows
-were both read, the later not in training.
+of which ends a row later, $\Delta_t$ after the other: about a nominal step; what inputs u add in it, f, is taken
+off. It counts pairs alone whose newest rows were both read, the later not in training, and in which all inputs are
+known; of a model that fills the gaps of its window, those without a gap.
 """
 
 import json
@@ -21,9 +22,10 @@ import xarray as xr
 
 from assim.continuing import continued
 from assim.data.framing import Frame, frame_of
-from assim.model import EVEN, AbstractModel, AbstractWindowless, Needs, bind
+from assim.model import EVEN, AbstractModel, AbstractWindowless, Needs
+from assim.problem import bind
 from assim.series import Layout, Series, cut, origins_with_truth
-from assim.statespace import AbstractSpectral, AbstractStateSpace
+from assim.statespace import AbstractSpectral, AbstractStateSpace, Span
 from assim.tree import Fitted
 from assim.types import Array, Complex, Float, Int, Sites
 
@@ -90,16 +92,11 @@ def record_of(
         apart: shortest and longest time between the windows of a pair, nominal steps.
 
     Raises:
-        ValueError: too few pairs, or modes that inputs drive.
+        ValueError: too few pairs.
         TypeError: a model without windows.
     """
     if isinstance(fitted.model, AbstractWindowless):
         raise without_spectrum(fitted.model)
-    if ds is not None and fitted.layout.inputs:
-        raise ValueError(
-            f"The modes are driven by {', '.join(fitted.layout.inputs)}, and a residual is of what goes on by "
-            "itself: leave the record out, or fit without inputs."
-        )
     needs = fitted.model.needs()
     selection = needs.selection(tuple(fitted.frame["calendar"]))
     frame = frame_of(continued(fitted, ds), selection, like=fitted.frame)
@@ -112,14 +109,18 @@ def record_of(
     pairs = origins_with_truth(series, needs.context, 1)
     dt = np.asarray(series.main.spans(frame.step))
     near = (dt >= apart[0] * frame.step) & (dt <= apart[1] * frame.step)
-    read = np.isfinite(frame.y).any(axis=-1)[:, :-1]
-    counts = near & read & (in_sample | _unseen(frame, told)[:, 1:])
+    there = np.isfinite(frame.y)
+    counts = near & there.any(axis=-1)[:, :-1] & (in_sample | _unseen(frame, told)[:, 1:])
+    counts &= _throughout(np.isfinite(frame.u).all(axis=-1), needs.context)
+    without = ", without a gap" if needs.whole else ""
+    if needs.whole:
+        counts &= _throughout(there.all(axis=-1), needs.context)
     pairs = pairs[counts[tuple(pairs.T)]]
     if len(pairs) < FEWEST_PAIRS:
         raise ValueError(
-            f"The record has {len(pairs)} pairs of windows ({needs.context} rows each, a step apart) that the "
-            f"model was not trained on, and at least {FEWEST_PAIRS} are needed: give a longer record of another "
-            "time, or ask for residuals in sample (in_sample=True)."
+            f"The record has {len(pairs)} pairs of windows ({needs.context} rows each, a step apart{without}) that "
+            f"the model was not trained on, and at least {FEWEST_PAIRS} are needed: give a longer record of "
+            "another time, or ask for residuals in sample (in_sample=True)."
         )
     both = np.concatenate([pairs, pairs + np.array([0, 1], np.int32)])
     ends, number = np.unique(both, axis=0, return_inverse=True)
@@ -175,6 +176,20 @@ def coordinates(
     return jax.lax.map(at, pairs.ends, batch_size=min(WINDOWS_TOGETHER, pairs.ends.shape[0]))
 
 
+def paired(
+    ssm: AbstractSpectral, pairs: Pairs, phi: Complex[Array, "window mode"]
+) -> tuple[Complex[Array, "pair mode"], Complex[Array, "pair mode"]]:
+    """The eigenfunctions at the earlier window of each pair, and at the later less what inputs added meanwhile."""
+    run, row = pairs.ends[pairs.after].T
+
+    def added(dt: Array, u: Array) -> Array:
+        return jnp.broadcast_to(ssm.pushed(Span(dt, u[:0]), u), phi.shape[1:])
+
+    return phi[pairs.before], phi[pairs.after] - jax.vmap(added)(
+        pairs.dt, pairs.series.inputs[run, row]
+    )
+
+
 def residual_of(
     before: Complex[Array, "pair mode"],
     after: Complex[Array, "pair mode"],
@@ -200,13 +215,21 @@ def _read(model: AbstractModel, fixed: Fixed, pairs: Pairs, sites: Sites) -> tup
         ssm = spectral_at(model, fixed, theta)
         modes = ssm.modes()
         phi = coordinates(ssm, pairs, model.needs(), fixed[0].step)
-        residual = residual_of(phi[pairs.before], phi[pairs.after], modes.rate, pairs.dt)
+        before, after = paired(ssm, pairs, phi)
+        residual = residual_of(before, after, modes.rate, pairs.dt)
         power = (jnp.abs(phi) ** 2).mean(axis=0)
-        size = jnp.sqrt((jnp.abs(phi[pairs.before]) ** 2).mean(axis=0))
+        size = jnp.sqrt((jnp.abs(before) ** 2).mean(axis=0))
         return modes.rate, modes.shape, modes.floor / size, power, residual
 
     count = next(iter(sites.values())).shape[0]
     return jax.lax.map(one, sites, batch_size=min(DRAWS_TOGETHER, count))
+
+
+def _throughout(flags: np.ndarray, context: int) -> np.ndarray:
+    """Whether flags (run, time) hold in the window that ends at each row and in the row after, (run, time - 1)."""
+    fails = np.cumsum(np.pad(~flags, ((0, 0), (1, 0))), axis=1)
+    end = np.arange(flags.shape[1] - 1)
+    return fails[:, end + 2] == fails[:, np.maximum(end + 1 - context, 0)]
 
 
 def _unseen(frame: Frame, told: Mapping[Any, Any]) -> np.ndarray:

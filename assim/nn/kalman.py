@@ -224,8 +224,7 @@ def given_next(
         root = root - jnp.outer(gain, across) * (scale / (scale + sd))
         return (told, root), None
 
-    # the mean as a linear map of (1, z'): what it is, and how it hangs on each component of the next
-    told = jnp.concatenate([mean[:, None], jnp.zeros((size, size), mean.dtype)], axis=1)
-    units = jnp.concatenate([-offset[:, None], jnp.eye(size, dtype=mean.dtype)], axis=1)
-    (told, root), _ = jax.lax.scan(step, (told, root), (units, move, noise))
-    return told[:, 0], told[:, 1:], root
+    # how the mean hangs on each component of the next, apart from what it is: the same for all that are read alike
+    none, units = jnp.zeros((size, size), mean.dtype), jnp.eye(size, dtype=mean.dtype)
+    (told, root), _ = jax.lax.scan(step, (none, root), (units, move, noise))
+    return mean - told @ (move @ mean + offset), told, root

@@ -18,7 +18,7 @@ from assim.filters.base import Cycle, Dynamics, run
 from assim.inference.loop import Watch
 from assim.inferring import _posed
 from assim.models.koopman.identified import identified
-from assim.models.koopman.variety import Variety
+from assim.models.koopman.mixture import Mixed
 from assim.models.koopman.world import in_company
 from assim.statespace import Context, Span, regular_spans
 
@@ -101,8 +101,8 @@ def test_the_bound_lies_below_the_evidence(worlds):
 def test_a_variety_that_is_the_gaussian_changes_no_bound(worlds):
     network, _, example = worlds
     size = network.mean.shape[0]
-    one = Variety(network.mean, network.root, *_alike(size, 0.0))
-    far = Variety(network.mean, network.root, *_alike(size, 4.0))
+    one = Mixed(network.mean, network.root, *_alike(size, 0.0))
+    far = Mixed(network.mean, network.root, *_alike(size, 4.0))
     key = jax.random.key(0)
     plain, same, other = (
         dataclasses.replace(network, variety=v).bound(example.record, key=key)
@@ -118,7 +118,7 @@ def _alike(size, place):
 
 def test_a_variety_has_the_moments_that_it_says():
     rng = np.random.default_rng(0)
-    v = Variety(
+    v = Mixed(
         jnp.asarray(rng.normal(size=2)),
         jnp.asarray([[1.0, 0.0], [0.5, 2.0]]),
         jnp.log(jnp.asarray([0.3, 0.7])),
@@ -260,9 +260,44 @@ def test_a_direction_is_refused():
         drawn(posed(models.LinearKoopman(1, window=10), ds))
 
 
+def test_what_inputs_add_is_no_part_of_the_modes(worlds):
+    _, linear, _ = worlds
+    drive = jnp.asarray(np.random.default_rng(0).normal(size=(3, 2))) / STEP
+    driven = dataclasses.replace(linear, dynamics=dataclasses.replace(linear.dynamics, drive=drive))
+    span, u, z = Span(jnp.asarray(1.5 * STEP), jnp.zeros(0)), jnp.asarray([1.0, -2.0]), jnp.ones(3)
+    move, offset, _ = driven.matrices(span, u)
+    alone = jnp.exp(driven.dynamics.rates() * span.dt) * driven.dynamics.turned(z)
+    moved = driven.dynamics.turned(move @ z + offset)
+    np.testing.assert_allclose(moved - alone, driven.pushed(span, u), atol=1e-10)
+    assert abs(driven.pushed(span, u)).min() > 0.1
+
+
+def test_a_record_that_fades_is_no_record_of_a_world_that_keeps_all():
+    model = models.LinearKoopman(1, conservative=True, **SMALL)
+    faded = record() * np.exp(-0.1 * xr.DataArray(np.arange(60), dims="time"))
+    with pytest.warns(UserWarning, match="^conservative=True .* of 10 rows has .*% of the power"):
+        problem = posed(model, faded)
+    y, mask = problem.examples.record.y, problem.examples.record.mask
+    power = [jnp.where(mask, y**2, 0.0)[:, part].sum() for part in (slice(5), slice(5, 10))]
+    np.testing.assert_allclose(problem.constants["lasting"], power[1] / power[0], rtol=1e-5)
+    assert model.cautions({"lasting": 0.7}) == ()
+    assert models.LinearKoopman(1, **SMALL).cautions(problem.constants) == ()
+
+
+def test_a_copy_is_warned_of_once_and_a_window_too_long_refused():
+    ds = record().assign(c=1 - 3 * record()["a"])
+    with pytest.warns(UserWarning) as told:
+        posed(models.LinearKoopman(1, **SMALL), ds)
+    assert [str(w.message)[:42] for w in told] == ["'a' and 'c' are copies of one another but "]
+    with pytest.raises(
+        ValueError, match=r"KoopmanVAE\(window=48\).* record has 34: give window=34"
+    ):
+        posed(models.KoopmanVAE(1), record(rows=34))
+
+
 @pytest.mark.parametrize("rows", [2, 3])
 def test_the_shortest_record_has_a_density(rows):
-    problem = posed(models.LinearKoopman(1, window=2, normalised=False), record(rows=max(rows, 3)))
+    problem = posed(models.LinearKoopman(1, window=2, normalised=False), record(rows=rows))
     problem = dataclasses.replace(
         problem, examples=jax.tree.map(lambda leaf: leaf[:1], problem.examples)
     )

@@ -293,6 +293,21 @@ def test_settings_without_sense_are_refused(make, told):
         make()
 
 
+@pytest.mark.parametrize("kind", [EDMD, HankelDMD, HAVOK, MeasurePreservingEDMD])
+def test_where_nothing_was_regressed_there_is_no_model(kind):
+    with pytest.raises(
+        ValueError, match=rf"^{kind.__name__}.delays=3. regresses on 4 rows without a gap"
+    ):
+        kind(3).cautions({"basis": np.zeros((4, 4))})
+    assert kind(3).cautions({"basis": np.eye(4)}) == ()
+
+
+def test_a_record_without_a_whole_window_is_refused(ds, key):
+    holed = ds.assign(b=ds["b"].where(np.arange(400) % 3 > 0))
+    with pytest.raises(ValueError, match="and nowhere does the record have as many: lower delays"):
+        assim.infer(HankelDMD(3, horizon=1), holed, inference.Prior(1), key=key, pointwise=0)
+
+
 def test_what_the_record_has_not_is_refused(ds, key):
     with pytest.raises(ValueError, match="has 0 usable windows .* give a longer record"):
         assim.infer(HankelDMD(500), ds, key=key)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from assim.model import MAY_CHANGE, AbstractModel, Needs, named
+from assim.model import MAY_CHANGE, AbstractStretched, Needs, named
 from assim.models.koopman.identified import identified
 from assim.models.koopman.rotations import Rotations
 from assim.models.koopman.starts import AbstractStart, Anywhere
@@ -31,8 +31,10 @@ OFFSET, DRIVE = 0.5, 0.3
 """Prior sds of the offset of a channel, and of what an input does to a coordinate in a step."""
 SHARE, LEAST = 0.5, 0.05
 """Prior sd of what a component shows: this share of what it showed in the moments, and no less than that."""
-LEAST_ERROR = 1e-3
+LEAST_ERROR = 2e-4
 """Of a reading, internal units."""
+FADED = 2 / 3
+"""Stretches whose second half has less of the power of their first are no stretches of a world that keeps all."""
 
 
 class Example(eqx.Module):
@@ -49,13 +51,15 @@ class Example(eqx.Module):
     context: int = eqx.field(static=True)
 
 
-class AbstractKoopman(AbstractModel):
+class AbstractKoopman(AbstractStretched):
     """A linear latent world, with its settings.
 
     Args:
         pairs: modes that turn, each with two components.
         singles: modes that only decay, each with one.
-        window: rows of a stretch of record; its first row starts anew. A forecast looks back as far.
+        window: rows of a stretch of record; its first row starts anew. A forecast looks back as far. Of several
+            runs one at least has to be as long, unless the fit goes on from an earlier one; what others lack of a
+            stretch counts as missing.
         stride: rows from one stretch to the next; None for `window`, so that each reading counts once. Where
             stretches overlap, each counts for its share.
         start: how a stretch begins: `Anywhere()` or `Stationary()`.
@@ -127,11 +131,27 @@ class AbstractKoopman(AbstractModel):
 
     def centred(self) -> tuple[str, ...]:
         """All of the linear world: from a frequency of chance no gradient leads to the right one."""
-        return ("world", "start", "emission")
+        return ("world", "start", "emission", *self.silent())
+
+    def silent(self) -> tuple[str, ...]:
+        """Sites of what says nothing where a fit starts, which is the linear world then; none by default."""
+        return ()
 
     def constants(self, windows: Window, layout: Layout) -> Sites:
-        """Modes read off the lagged moments of the windows, in nominal steps."""
-        return identified(windows.y, windows.mask, self.pairs, self.singles)
+        """Modes read off the lagged moments of the windows, in nominal steps, and how power lasts in them."""
+        found = identified(windows.y, windows.mask, self.pairs, self.singles)
+        return found | {"lasting": _lasting(windows.y, windows.mask)}
+
+    def cautions(self, constants: Sites) -> tuple[str, ...]:
+        """Where a world that keeps everything is asked for, and a record that fades is given."""
+        lasting = float(constants["lasting"])
+        if not self.conservative or lasting > FADED:
+            return ()
+        return (
+            f"conservative=True lets no mode decay, while the second half of stretches of {self.window} rows has "
+            f"{lasting:.0%} of the power of the first: leave it out, or hold the modes against later readings by "
+            "assim.koopman.spectrum.",
+        )
 
     def prepare(self, window: Window, layout: Layout, constants: Sites, *, key: Key) -> Example:
         """Its rows, context and leads behind one another."""
@@ -195,6 +215,18 @@ class AbstractKoopman(AbstractModel):
     def counted_share(self) -> float:
         """How much of a reading counts in each of the stretches that hold it."""
         return 1.0 if self.stride is None else self.stride / self.window
+
+
+def _lasting(y: Float[Array, "n time channel"], mask: Array) -> Float[Array, ""]:
+    """Mean square of the second half of windows, as a share of that of the first; 1 where one was not read."""
+    half = y.shape[1] // 2
+    power, count = (jnp.where(mask, x, 0.0) for x in (y**2, jnp.ones_like(y)))
+    first, second = (
+        power[:, part].sum() / jnp.maximum(count[:, part].sum(), 1.0)
+        for part in (slice(None, half), slice(half, None))
+    )
+    known = (first > 0) & (count[:, half:].sum() > 0)
+    return jnp.where(known, second / jnp.where(known, first, 1.0), 1.0)
 
 
 def _normal(name: str, shape: tuple[int, ...]) -> Array:

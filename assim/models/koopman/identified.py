@@ -5,6 +5,7 @@ $$M_k = \overline{y_{t+k}\, y_t^\top} = C A^{k-1} G, \qquad
 O_{\downarrow} = O_{\uparrow} A$$
 
 Errors of reading, which do not last, are in no moment of lag 1 or more; missing readings are left out of the means.
+What several channels have in common at one time and which does not last takes the place of weaker modes of its own.
 The eigenvalues of A, and what its eigenvectors show, say where priors are centred: that is all that they are for.
 """
 
@@ -109,22 +110,40 @@ def _placed(
     taken += [None] * (pairs + singles - len(taken))
     decay = np.array([2.0 / time if j is None else -rates[j].real for j in taken])
     power = np.diag(variance).copy()
-    emission, explained = [], np.zeros(len(power))
+    columns = []
     for place, j in enumerate(taken):
         shape = np.zeros(len(power), complex)
         if j is not None:
             shape = shapes[:, j] * np.exp(-1j * np.angle(shapes[np.abs(shapes[:, j]).argmax(), j]))
             length = np.sqrt(energy[j] * (2.0 if rates[j].imag > 1e-9 else 1.0))
             shape = shape * length / max(np.linalg.norm(shape), 1e-12)
-        explained += np.abs(shape) ** 2
-        emission += [shape.real, -shape.imag] if place < pairs else [shape.real]
-    excess = max(
-        (explained / np.maximum(power, 1e-12)).max(), 1.0
-    )  # no channel shows more than it varies
-    left = np.clip(power - explained / excess, LEAST_NOISE * power, power)
+        columns += [shape.real, -shape.imag] if place < pairs else [shape.real]
+    emission = np.stack(columns, axis=1)
+    explained = (emission**2).sum(axis=1)
+    # no channel shows more than it varies
+    emission /= np.sqrt(max((explained / np.maximum(power, 1e-12)).max(), 1.0))
+    for place in range(1, singles + 1):
+        common = _common(variance - emission @ emission.T)
+        if (common**2).sum() <= (emission[:, -place] ** 2).sum():
+            break
+        emission[:, -place], decay[-place] = common, 1.0 / SHORTEST
+    left = np.clip(power - (emission**2).sum(axis=1), LEAST_NOISE * power, power)
     return {
         "decay": np.clip(decay, 1.0 / (LONGEST * time), 1.0 / SHORTEST),
         "frequency": np.clip(frequency, 1e-3 / time, 0.99 * np.pi),
-        "emission": np.stack(emission, axis=1) / np.sqrt(excess),
+        "emission": emission,
         "noise": np.sqrt(np.maximum(left, 1e-12)),
     }
+
+
+def _common(left: np.ndarray) -> np.ndarray:
+    """What goes together at one time in what no mode explains, shape (channel,): its strongest factor, if any.
+
+    A factor is one where it makes up half of what is left of two channels.
+    """
+    apart = left - np.diag(np.diag(left))
+    shared = np.abs(apart).max(axis=1, initial=0.0)
+    values, vectors = np.linalg.eigh(apart + np.diag(shared))
+    factor = vectors[:, -1] * np.sqrt(max(values[-1], 0.0))
+    strong = factor**2 > 0.5 * np.maximum(np.diag(left), 1e-12)
+    return factor if strong.sum() > 1 else np.zeros_like(factor)

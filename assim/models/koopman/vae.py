@@ -24,7 +24,7 @@ import numpyro.distributions as dist
 from assim.model import AbstractBounded
 from assim.models.koopman.base import AbstractKoopman, Example
 from assim.models.koopman.rotations import Rotations
-from assim.models.koopman.variety import Mixture, Variety
+from assim.models.koopman.variety import AbstractFirst, AbstractVariety
 from assim.models.koopman.world import AbstractWorld, Record, in_company
 from assim.nn.emission import Emission
 from assim.nn.kalman import AbstractSweep, Readings
@@ -61,7 +61,7 @@ class NetworkWorld(AbstractWorld, AbstractEncoded):
     dynamics: Rotations
     mean: Float[Array, " state"]
     root: Float[Array, "state state"]
-    variety: Variety | None
+    variety: AbstractFirst | None
     weight: Float[Array, "channel state"]
     offset: Float[Array, " channel"]
     error: Float[Array, " channel"]
@@ -140,7 +140,8 @@ class KoopmanVAE(AbstractKoopman, AbstractBounded):
 
     Args:
         hidden: widths of the hidden layers of both networks.
-        variety: how the first states of stretches are spread: `Mixture(components)`, or None for a Gaussian.
+        variety: how the first states of stretches are spread: `Mixture(components)`, `Flow(layers)`, or None for a
+            Gaussian.
 
     Covariates are not taken up.
 
@@ -149,7 +150,7 @@ class KoopmanVAE(AbstractKoopman, AbstractBounded):
     """
 
     hidden: tuple[int, ...] = eqx.field(static=True, default=(64,), kw_only=True)
-    variety: Mixture | None = eqx.field(static=True, default=None, kw_only=True)
+    variety: AbstractVariety | None = eqx.field(static=True, default=None, kw_only=True)
     normalised: bool = eqx.field(static=True, default=True, kw_only=True)
 
     def prior(self, layout: Layout, constants: Sites) -> NetworkWorld:
@@ -182,6 +183,11 @@ class KoopmanVAE(AbstractKoopman, AbstractBounded):
             sweep=self.sweep,
             layout=layout,
         )
+
+    def silent(self) -> tuple[str, ...]:
+        """The read-outs of both networks and of the flow: what they say is learned from nothing."""
+        nets = tuple(f"{net}.{part}" for net in ("decoder", "encoder") for part in ("skip", "head"))
+        return (*nets, "doubt", *(() if self.variety is None else self.variety.silent()))
 
     def _network(self, name: str, num_in: int, num_out: int) -> Perceptron:
         def build(key: Key) -> Perceptron:

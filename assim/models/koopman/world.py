@@ -262,6 +262,10 @@ class AbstractWorld(AbstractLatentLinear, AbstractSpectral, AbstractConditional,
         told = self.believed(Record.of(context, self.layout.step).waiting())
         return self.dynamics.turned(told.mean[-1])
 
+    def pushed(self, span: Span, u: Float[Array, " input"]) -> Complex[Array, " mode"]:
+        """What inputs add to the complex coordinates."""
+        return self.dynamics.turned(self.dynamics.driven(u, span.dt))
+
     def components(self) -> tuple[str, ...]:
         """z0, z1 and so on: pairs first."""
         return tuple(f"z{i}" for i in range(self.dynamics.size))

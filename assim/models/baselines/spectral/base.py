@@ -75,7 +75,21 @@ class AbstractSpectralGuess(AbstractGuess):
 
     def needs(self) -> Needs:
         """As many rows as are delayed."""
-        return Needs(context=self.delays, horizon=self.horizon, targets=self.targets)
+        return Needs(context=self.delays, horizon=self.horizon, targets=self.targets, whole=True)
+
+    def cautions(self, constants: Sites) -> tuple[str, ...]:
+        """Refuse a record in which nothing was regressed.
+
+        Raises:
+            ValueError: no window is complete.
+        """
+        if not constants["basis"].any():
+            raise ValueError(
+                f"{type(self).__name__}(delays={self.delays}) regresses on {self.delays + 1} rows without a gap, "
+                "and nowhere does the record have as many: lower delays, leave channels with many gaps out by "
+                "targets=, or take LinearKoopman, which needs no window to be complete."
+            )
+        return ()
 
     def counted(self, windows: Window, layout: Layout, mean: Float[Array, " channel"]) -> Sites:
         """The dictionary's own, B, K, c, and the regression with its rest, from which residuals follow.

@@ -1,42 +1,15 @@
 r"""Extended dynamic mode decomposition (Williams, Kevrekidis and Rowley 2015): $K = G^+ A$."""
 
-import equinox as eqx
-
-from assim.model import named
-from assim.models.baselines.spectral.base import AbstractSpectralGuess, require
-from assim.nn.dictionary import AbstractDictionary, Delays
+from assim.models.baselines.spectral.extended import AbstractExtended
 from assim.nn.resdmd import Whitened
 from assim.types import Array, Float
 
 
-class EDMD(AbstractSpectralGuess):
+class EDMD(AbstractExtended):
     """A dictionary of observables of the window, moved by least squares.
 
-    Args:
-        delays: rows of the window, in steps of the record.
-        dictionary: `Delays`, `RadialBasis` or `Monomials`, of all entries of the window.
-        rank: combinations of observables kept beside the constant, those that vary most; None for all that the
-            record tells.
-        horizon: number of leads, in steps of the record.
-        targets: variables to forecast; None for all.
-
-    Raises:
-        ValueError: no delay, no lead, or no rank; in a fit, a rank that is larger than the dictionary.
+    Takes the settings of `AbstractExtended`.
     """
-
-    delays: int = eqx.field(static=True, default=12)
-    dictionary: AbstractDictionary = Delays()
-    rank: int | None = eqx.field(static=True, default=None)
-    horizon: int = eqx.field(static=True, default=24)
-    targets: tuple[str, ...] | None = eqx.field(static=True, converter=named, default=None)
-
-    def __check_init__(self) -> None:
-        require(self)
-
-    @property
-    def observables(self) -> AbstractDictionary:
-        """As given."""
-        return self.dictionary
 
     def operator(self, counted: Whitened) -> Float[Array, "rank rank"]:
         """The regression itself."""

@@ -25,7 +25,8 @@ class HAVOK(AbstractSpectralGuess):
         targets: variables to forecast; None for all.
 
     Raises:
-        ValueError: no delay, no lead, or a rank below 2; in a fit, more patterns than a window has entries.
+        ValueError: no delay, no lead, or a rank below 2; in a fit, more patterns than a window has entries,
+            or a record without a window in which nothing is missing.
     """
 
     delays: int = eqx.field(static=True, default=24)
