@@ -15,6 +15,9 @@ from assim.populations import paths_beyond, snapshots_of, stamps_in
 from assim.tree import Fitted, model_attrs, tree_of
 from assim.types import Key
 
+MOST_PLACES = 200_000_000
+"""Places that a forecast holds."""
+
 type Origins = str | list | np.ndarray | np.datetime64 | None
 
 
@@ -52,6 +55,13 @@ def population_forecast(
     population = snapshots_of(fitted, ds)
     leads = _leads(horizon, population)
     rows = _rows(population, origins)
+    chains, draws = next(iter(fitted.thinned(num_draws).values())).shape[:2]
+    places = len(rows) * chains * draws * population.x.shape[1] * leads
+    if places > MOST_PLACES:
+        raise ValueError(
+            f"horizon={horizon!r} is {leads} units of time ({population.unit}), and with every draw and sample it "
+            f"asks for {places:.0e} places: ask for less, of fewer draws (num_draws=), or fit with a longer unit=."
+        )
     names = [crc32(str(t).encode()) for t in population.times[rows]]  # wherever a record starts
     keys = [jax.random.fold_in(key, name) for name in names]
     made = [

@@ -17,12 +17,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from numpyro import handlers
 
 from assim.data.clockwork import stamp
 from assim.data.framing import Frame, describe_frame
 from assim.data.populating import Population, describe_population, population_of
 from assim.data.scaling import Scaling
-from assim.inference.density import draw_start, prior_draw, to_unconstrained
+from assim.inference.density import draw_start, to_unconstrained
 from assim.model import AbstractModel, AbstractPaths, AbstractPopulation
 from assim.problem import Problem, bind
 from assim.series import Layout
@@ -60,14 +61,15 @@ def pose_population(
     examples = jax.tree.map(lambda leaf: leaf[None], snapshots)
     told = describe_frame(frame) | {POPULATION: describe_population(population)}
     problem = Problem(model, constants, examples, layout)
-    drawn = prior_draw(problem, jax.random.key(0))
-    if not drawn:
+    drawn = handlers.trace(handlers.seed(problem.prior, 0))
+    ssm = drawn()
+    if not drawn.trace:
         raise ValueError(
             f"Nothing is unknown in this {type(model).__name__}, and a posterior is of something: learn the "
             "volatility, by a prior as narrow as it is known, as volatilities.Constant({'sd': "
             "numpyro.distributions.LogNormal(-2.3, 0.01)})."
         )
-    model.require(problem.bind(drawn), snapshots)
+    model.require(ssm, snapshots)
     _say_paired(population)
     return problem, frame, told
 

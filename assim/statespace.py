@@ -147,6 +147,10 @@ class AbstractSpectral(AbstractStateSpace):
     def coordinates(self, context: Context) -> Complex[Array, " mode"]:
         """The eigenfunctions, in the order of `modes`, on a stretch of record: their values at its last row."""
 
+    def pushed(self, span: Span, u: Float[Array, " input"]) -> Array | float:
+        """What inputs that hold over a span add to each coordinate; nothing by default."""
+        return 0.0
+
 
 class AbstractLatentLinear(AbstractStateSpace):
     """Linear-Gaussian dynamics in closed form over any span, seen through any emission."""

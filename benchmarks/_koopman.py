@@ -24,8 +24,8 @@ WORLDS = {
     "energy": {"pairs": 10, "singles": 10},
 }
 LARGER = {"pairs": 14, "singles": 24}
-"""For the gaps of Energy, whose rival is a Gaussian of all entries of a window."""
-NUM_STEPS = {"sines": 6000, "stocks": 3000, "energy": 3000}
+"""For Energy, whose rivals are Gaussians of all entries of a window."""
+NUM_STEPS = {"sines": 6000, "stocks": 3000, "energy": 4000}
 
 
 def rows_of(name: str, *, drop: tuple[str, ...] = ()) -> pd.DataFrame:

@@ -19,8 +19,10 @@ import warnings
 import generated_data
 import jax
 import numpy as np
+import xarray as xr
 from _koopman import (
     FILES,
+    LARGER,
     NOISE,
     SHARED,
     fitted,
@@ -63,10 +65,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--judges", type=int, default=3)
     parser.add_argument("--strong", type=int, default=0, help="judges of 64 units")
+    parser.add_argument("--larger", action="store_true", help="a world of more modes")
+    parser.add_argument("--steps", type=int, help="of the search, where not as many as usual")
     parser.add_argument("--drop", action="store_true", help="Energy without its columns of noise")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     name, drop = asked.name, NOISE if asked.drop else ()
+    size = LARGER if asked.larger else {}
+    steps = {} if asked.steps is None else {"num_steps": asked.steps}
     table, notes = [], []
     for removed in asked.rows:
         if name == "sines":
@@ -84,11 +90,11 @@ def main() -> None:
             rng = np.random.default_rng(56789)
             first = next(iter(ds.data_vars))
             kept = rng.random(ds[first].shape) >= removed / 100
-            ds = ds.where((ds[first].dims, kept))
+            ds = ds.where(xr.DataArray(kept, dims=ds[first].dims))
         fakes, seconds, making = {}, [], []
         for seed in range(asked.seeds):
-            model = world_of(name, asked.kind, **EXTRA[asked.kind])
-            post, took = fitted(model, ds, method_of(name, **(SPARSE if removed else {})), seed)
+            model = world_of(name, asked.kind, **EXTRA[asked.kind], **size)
+            post, took = fitted(model, ds, method_of(name, **(SPARSE if removed else steps)), seed)
             y, wrote = made(post, len(real), seed)
             fakes[f"{asked.kind} {seed + 1}"] = np.clip((y - low) / (high - low), 0.0, 1.0)
             seconds.append(took)

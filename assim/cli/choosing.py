@@ -98,8 +98,8 @@ def chosen(
                 f"--controls: {model} takes none; use --model autoregressive, or leave them out."
             )
         given["model"]["controls"] = controls
-    family = owners["model"][1](**given["model"])
-    return family, None if method is None else owners["method"][1](**given["method"])
+    made = {role: _made(*owner, given[role]) for role, owner in owners.items()}
+    return made["model"], made.get("method")
 
 
 def chosen_filter(

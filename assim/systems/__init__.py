@@ -32,6 +32,7 @@ from assim.systems.lotka_volterra import (
 )
 from assim.systems.navier_stokes import CHANDLER2013, CHANDLER2013_STEP, NavierStokes2D
 from assim.systems.ornstein_uhlenbeck import OrnsteinUhlenbeck
+from assim.systems.pendulum import Pendulum
 from assim.systems.repressilator import (
     ELOWITZ2000,
     SHEN2025_GENES_STEP,
@@ -80,6 +81,7 @@ __all__ = [
     "LotkaVolterra",
     "NavierStokes2D",
     "OrnsteinUhlenbeck",
+    "Pendulum",
     "Repressilator",
     "ThermoacousticBench",
     "TwoScaleLorenz96",

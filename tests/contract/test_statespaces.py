@@ -15,8 +15,9 @@ from numpyro.distributions import Distribution
 
 from assim.data.framing import Selection, frame_of
 from assim.inference.density import prior_draw
-from assim.model import AbstractGridded, AbstractModel, Problem, pose
+from assim.model import AbstractGridded, AbstractModel
 from assim.models import DMD, FNO, FieldClimatology, FieldPersistence, SemilinearOperator
+from assim.problem import Problem, pose
 from assim.series import Layout, Series, cut, origins_with_truth
 from assim.statespace import (
     AbstractAdditiveNoise,
@@ -39,6 +40,7 @@ from assim.systems import (
     LotkaVolterra,
     NavierStokes2D,
     OrnsteinUhlenbeck,
+    Pendulum,
     Repressilator,
     TwoScaleLorenz96,
     VanDerPol,
@@ -148,6 +150,7 @@ ENTRIES = {
     "linear-gaussian": lambda: of_system(SEEN_THROUGH_A_MATRIX, 1, 0.5),
     "lotka-volterra": lambda: of_system(LotkaVolterra(substeps=5), 2, 0.1),
     "repressilator": lambda: of_system(Repressilator(substeps=5), 3, 0.1),
+    "pendulum": lambda: of_system(Pendulum(noise=0.1, substeps=2), 2, 0.1),
 }
 
 

@@ -6,6 +6,7 @@ import pytest
 from numpyro import handlers
 from numpyro.distributions import constraints
 from numpyro.infer.autoguide import (
+    AutoDelta,
     AutoLowRankMultivariateNormal,
     AutoMultivariateNormal,
     AutoNormal,
@@ -192,3 +193,11 @@ def test_an_interrupted_fit_goes_on_bit_for_bit(key, tmp_path, monkeypatch):
         interrupt(patch, variational, at=2)
         method.run(problem, key=key, watch=watch)
     assert_same_draws(method.run(problem, key=key, watch=watch), whole)
+
+
+def test_a_point_starts_where_it_is_told_inside_its_support(key):
+    problem = on_line(Line(dist.LogNormal(jnp.zeros(2), 1.0)), *some_line(size=2))
+    method = SVI(1, AutoDelta, 1e-9, batch_size=None, num_draws=1, ascent=None)
+    start = {"theta": np.array([0.2, 3.0])}
+    draws = method.run(problem, key=key, watch=Watch(), start=start)
+    np.testing.assert_allclose(draws.sites["theta"][0, 0], start["theta"], rtol=1e-5)
