@@ -10,7 +10,7 @@ import pytest
 from numpyro import handlers
 from numpyro.infer.util import log_density
 
-from assim import model as floor
+from assim import problem as floor
 from assim.models import Autoregressive, FixedNormal
 from assim.problem import bind, count_parameters, pose, prepare
 from assim.series import Layout, Series, Stream, origins_with_truth

@@ -13,7 +13,7 @@ import numpy as np
 
 from assim.plotting.style import PALETTE, QUIET, finish, new_axes
 from assim.scoring.generated.histograms import jensen_shannon
-from assim.scoring.generated.windows import Extrema, Given, beside
+from assim.scoring.generated.windows import Extrema, Windowed, beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,8 +24,8 @@ LEVELS = 200
 
 
 def plot_generated_pca(
-    real: Given,
-    fake: Given,
+    real: Windowed,
+    fake: Windowed,
     *,
     name: str = "generated",
     scaling: Extrema | None = None,
@@ -58,8 +58,8 @@ def plot_generated_pca(
 
 
 def plot_generated_tsne(
-    real: Given,
-    fake: Given,
+    real: Windowed,
+    fake: Windowed,
     *,
     name: str = "generated",
     scaling: Extrema | None = None,
@@ -107,8 +107,8 @@ def plot_generated_tsne(
 
 
 def plot_generated_density(
-    real: Given,
-    fake: Given,
+    real: Windowed,
+    fake: Windowed,
     *,
     name: str = "generated",
     scaling: Extrema | None = None,
@@ -149,7 +149,7 @@ def plot_generated_density(
 
 
 def _means(
-    real: Given, fake: Given, name: str, scaling: Extrema | None, seed: int
+    real: Windowed, fake: Windowed, name: str, scaling: Extrema | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean over scaled channels of some windows of each, (num, time)."""
     held, others = beside(real, {name: fake}, scaling)

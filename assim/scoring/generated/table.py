@@ -17,7 +17,7 @@ from assim.scoring.generated.discriminative import Discriminative, coin_floor
 from assim.scoring.generated.dmd_gen import DMDGen
 from assim.scoring.generated.floors import gaussian_copula, resampled
 from assim.scoring.generated.predictive import Predictive
-from assim.scoring.generated.windows import Extrema, Given, beside, hollow
+from assim.scoring.generated.windows import Extrema, Windowed, beside, hollow
 from assim.types import Key
 
 FLOORS = {"real": resampled, "copula": gaussian_copula}
@@ -25,8 +25,8 @@ STRONG = 64
 
 
 def generated(
-    real: Given,
-    fakes: Mapping[str, Given],
+    real: Windowed,
+    fakes: Mapping[str, Windowed],
     *,
     key: Key,
     scores: Sequence[AbstractScore] | None = None,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-type Given = np.ndarray | xr.DataArray | xr.Dataset
+type Windowed = np.ndarray | xr.DataArray | xr.Dataset
 """Windows at the door: (num, time, channel), or labelled on `sample` and `time`."""
 
 FEWEST = 20
@@ -70,7 +70,7 @@ def extrema(rows: np.ndarray) -> Extrema:
     return Extrema(flat.min(axis=0), flat.max(axis=0))
 
 
-def as_windows(given: Given, *, who: str = "real") -> Windows:
+def as_windows(given: Windowed, *, who: str = "real") -> Windows:
     """Read windows from an array or from labelled series.
 
     Args:
@@ -101,7 +101,7 @@ def as_windows(given: Given, *, who: str = "real") -> Windows:
 
 
 def beside(
-    real: Given, fakes: Mapping[str, Given], scaling: Extrema | None = None
+    real: Windowed, fakes: Mapping[str, Windowed], scaling: Extrema | None = None
 ) -> tuple[Windows, dict[str, np.ndarray]]:
     """Bring real and generated windows to the same channels and the same scale.
 
@@ -148,7 +148,7 @@ def hollow(real: Windows) -> list[str]:
     return told
 
 
-def _read(given: Given, who: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def _read(given: Windowed, who: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Values (num, time, channel) and the names of the channels; what `generate` makes lies on `step`."""
     if isinstance(given, xr.Dataset | xr.DataArray) and "step" in given.dims:
         given = given.rename(step="time")
@@ -179,7 +179,7 @@ def _read(given: Given, who: str) -> tuple[np.ndarray, tuple[str, ...]]:
     return values, tuple(f"channel {i}" for i in range(values.shape[-1]))
 
 
-def _like(real: Windows, given: Given, who: str) -> np.ndarray:
+def _like(real: Windows, given: Windowed, who: str) -> np.ndarray:
     """Generated values with the channels of the real ones."""
     fake = as_windows(given, who=who)
     length, count = real.values.shape[1:]

@@ -12,7 +12,7 @@ from assim.data.units import agree, convert
 from assim.nn.exact_transport import scaled
 
 type Kind = Clouds | Positions
-type Given = xr.Dataset | xr.DataArray | xr.DataTree
+type Clouded = xr.Dataset | xr.DataArray | xr.DataTree
 """At the door: a variable for each coordinate, on `time` and on what holds the points."""
 
 WEIGHT, ID = "weight", "id"
@@ -95,7 +95,7 @@ class Positions:
     weight: np.ndarray
 
 
-def as_clouds(given: Given, *, who: str = "truth", like: Kind | None = None) -> Clouds:
+def as_clouds(given: Clouded, *, who: str = "truth", like: Kind | None = None) -> Clouds:
     """Read clouds from labelled snapshots or paths.
 
     Args:
@@ -119,7 +119,7 @@ def as_clouds(given: Given, *, who: str = "truth", like: Kind | None = None) -> 
     )
 
 
-def as_positions(given: Given, *, who: str = "truth", like: Kind | None = None) -> Positions:
+def as_positions(given: Clouded, *, who: str = "truth", like: Kind | None = None) -> Positions:
     """Read paths, point by point: all that `as_clouds` reads, before padding and weights are looked at.
 
     Args:
@@ -157,7 +157,7 @@ def as_positions(given: Given, *, who: str = "truth", like: Kind | None = None) 
     return Positions(times, tuple(names), units, x, weight.values.reshape(x.shape[:2]))
 
 
-def _labelled(given: Given, who: str) -> xr.Dataset:
+def _labelled(given: Clouded, who: str) -> xr.Dataset:
     """Snapshots or paths as a dataset."""
     if isinstance(given, xr.DataTree):
         given = (given["generated"] if "generated" in given.children else given).to_dataset()

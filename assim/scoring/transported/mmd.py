@@ -24,7 +24,7 @@ import xarray as xr
 
 from assim.nn.exact_transport import scaled
 from assim.scoring.transported.base import AbstractDistance
-from assim.scoring.transported.clouds import Cloud, Given, as_clouds
+from assim.scoring.transported.clouds import Cloud, Clouded, as_clouds
 from assim.types import Key
 
 
@@ -114,7 +114,7 @@ def median_bandwidth(points: np.ndarray) -> float:
     return h
 
 
-def mmd_r2(truth: Given, made: Given, *, bandwidth: float | None = None) -> xr.Dataset:
+def mmd_r2(truth: Clouded, made: Clouded, *, bandwidth: float | None = None) -> xr.Dataset:
     r"""Say how much of the change from snapshot to snapshot a model explains, $R^2$ by squared discrepancies.
 
     Args:

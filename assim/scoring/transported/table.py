@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from assim.scoring.transported.base import AbstractDistance, key_of, rng_of
-from assim.scoring.transported.clouds import Cloud, Given, as_clouds
+from assim.scoring.transported.clouds import Cloud, Clouded, as_clouds
 from assim.scoring.transported.energy import EnergyDistance
 from assim.scoring.transported.floors import midpoint, persistence, split_half
 from assim.scoring.transported.mmd import SquaredMMD
@@ -20,9 +20,9 @@ FLOORS = ("split_half", "persistence", "midpoint")
 
 
 def transported(
-    truth: Given,
-    made: Mapping[str, Given],
-    seen: Given,
+    truth: Clouded,
+    made: Mapping[str, Clouded],
+    seen: Clouded,
     *,
     key: Key,
     scores: Sequence[AbstractDistance] | None = None,
