@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from assim.plotting.style import QUIET, TRUTH, finish, label, new_axes
-from assim.scoring.transported.clouds import AXIS, Clouds, Given, as_clouds
+from assim.scoring.transported.clouds import AXIS, Clouded, Clouds, as_clouds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ SPREAD = "Oranges"
 
 def plot_drift(
     drift: xr.DataArray,
-    snapshots: Given | None = None,
+    snapshots: Clouded | None = None,
     *,
     level: float = 0.9,
     ax: Axes | None = None,

@@ -10,7 +10,7 @@ import xarray as xr
 
 from assim.plotting.belief import stamp
 from assim.plotting.style import PALETTE, QUIET, choose, finish, label, lead_axis, new_axes, tint
-from assim.scoring.transported.clouds import Given, Kind, as_clouds, as_positions
+from assim.scoring.transported.clouds import Clouded, Kind, as_clouds, as_positions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,8 +24,8 @@ PANEL = (2.6, 1.9)
 
 
 def plot_trajectories(
-    paths: Given,
-    snapshots: Given | None = None,
+    paths: Clouded,
+    snapshots: Clouded | None = None,
     x: str | None = None,
     y: str | None = None,
     *,
@@ -80,7 +80,7 @@ def plot_trajectories(
 
 
 def plot_marginals(
-    truth: Given, made: Mapping[str, Given], *, figure: Figure | None = None
+    truth: Clouded, made: Mapping[str, Clouded], *, figure: Figure | None = None
 ) -> Figure:
     """Draw each coordinate of each snapshot as a histogram, with kernel estimates of what models have in its place.
 
