@@ -18,7 +18,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.flatten_util import ravel_pytree
 from numpyro import handlers
 from numpyro.infer import SVI as Engine
 from numpyro.infer import Trace_ELBO
@@ -270,7 +269,8 @@ def _located(guide: AutoGuide | Callable, params: Sites, v: Sites) -> Sites:
     """The guide's location parameters put at `v`, where the guide has any."""
     if isinstance(guide, AutoContinuous):
         name = f"{guide.prefix}_loc"
-        flat = ravel_pytree(v)[0]
+        # in the order in which sites are sampled, not in that of their names
+        flat = jnp.concatenate([jnp.ravel(v[site]) for site in guide._init_locs])
         return {name: flat} if name in params and params[name].shape == flat.shape else {}
     middle = f"_{guide.prefix}" if isinstance(guide, AutoGuide) else ""
     named = {f"{site}{middle}_loc": value for site, value in v.items()}

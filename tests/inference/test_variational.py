@@ -201,3 +201,16 @@ def test_a_point_starts_where_it_is_told_inside_its_support(key):
     start = {"theta": np.array([0.2, 3.0])}
     draws = method.run(problem, key=key, watch=Watch(), start=start)
     np.testing.assert_allclose(draws.sites["theta"][0, 0], start["theta"], rtol=1e-5)
+
+
+def test_a_guide_over_all_sites_starts_each_where_it_is_told():
+    def model():
+        numpyro.sample("late", dist.Normal(jnp.zeros(2), 1.0).to_event(1))
+        numpyro.sample("early", dist.Normal(0.0, 1.0))
+
+    guide = AutoMultivariateNormal(model)
+    handlers.seed(guide, 0)()
+    told = {"early": jnp.array(3.0), "late": jnp.array([1.0, 2.0])}
+    located = variational._located(guide, {"auto_loc": jnp.zeros(3)}, told)["auto_loc"]
+    found = guide._unpack_latent(located)
+    assert all(np.array_equal(found[k], v) for k, v in told.items())

@@ -39,7 +39,7 @@ class SchrodingerBridge(AbstractPopulation):
         volatility: how much chance moves a particle, from `assim.models.volatilities`.
         error: how far a sample may lie from its particle, from `assim.models.errors`.
         matching: what the parameters are told by: `FirstSnapshot()`, `Adjacent()` or `Bridge()`.
-        hazard: how particles are lost, from `assim.models.hazards`.
+        hazard: how particles are lost, from `assim.models.survival`.
         unit: of time, as "1s" or "1D".
         steps: of a walk from one snapshot to the next.
         reach: of soft marginals of the couplings that paths follow, nats; None for hard ones.
