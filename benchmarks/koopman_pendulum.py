@@ -45,7 +45,7 @@ PAIRS = 3
 """The first three odd harmonics: the next is below the errors of reading at either amplitude."""
 AMPLITUDES = {"0.8": (0.8, 0.8), "2.4": (2.4, 2.4), "0.5 to 2.7": (0.5, 2.7)}
 METHOD = inference.SVI(
-    num_steps=5000, guide=AutoDelta, learning_rate=1e-2, batch_size=20, ascent=None, num_draws=1
+    num_steps=800, guide=AutoDelta, learning_rate=1e-2, batch_size=20, ascent=None, num_draws=1
 )
 TESTED, AHEAD = 20, 41
 READ = (0, 1, 2, 4, 8, 16, 64)
