@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Iterator
-from importlib.util import find_spec
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,11 @@ import pandas as pd
 import xarray as xr
 
 from assim.assimilation.beginning import Begun, begin_of
-from assim.assimilation.labelling import CLOCK
 from assim.continuing import continued
-from assim.data.atomic import replacing
 from assim.data.clockwork import JITTER, stamp, uneven
 from assim.data.framing import Frame, frame_of
 from assim.data.stepping import Steps
+from assim.data.storing import open_store, write_store
 from assim.forecasting_fields import field_parts, planned
 from assim.forecasting_populations import Origins, population_forecast
 from assim.inference.progress import Progress
@@ -383,17 +381,5 @@ def _whole(parts: Iterator[dict[str, xr.Dataset]], attrs: dict) -> xr.DataTree:
 
 def _streamed(parts: Iterator[dict[str, xr.Dataset]], attrs: dict, path: Path) -> xr.DataTree:
     """Write the parts one behind the other along the origins; the store appears when it is whole."""
-    if path.is_dir() and any(path.iterdir()) and not (path / "zarr.json").is_file():
-        raise ValueError(
-            f"{path} is a folder and no Zarr store, so it is not replaced: give another name in to=."
-        )
-    with replacing(path) as temporary:
-        tree_of({}, attrs).to_zarr(temporary, mode="w", consolidated=False)
-        for number, part in enumerate(parts):
-            along = None if number == 0 else "init_time"
-            for name, ds in part.items():
-                for clock in (v for v in ds.variables.values() if v.dtype.kind == "M"):
-                    clock.encoding = CLOCK
-                ds.to_zarr(temporary, group=name, mode="a", consolidated=False, append_dim=along)
-    lazy: dict | None = {} if find_spec("dask") else None
-    return xr.open_datatree(path, engine="zarr", chunks=lazy, consolidated=False)
+    write_store(tree_of({}, attrs), parts, path, along={"": "init_time"})
+    return open_store(path, lazy=True)

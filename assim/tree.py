@@ -26,6 +26,7 @@ from numpyro import handlers
 from assim.data.calendar import CalendarFeatures
 from assim.data.framing import Frame
 from assim.data.scaling import Scaling
+from assim.data.storing import open_store
 from assim.model import (
     AbstractModel,
     AbstractPointwise,
@@ -216,7 +217,7 @@ def read_tree(path: str | Path) -> xr.DataTree:
         raise FileNotFoundError(f"There is no file {path}: check the name, or fit a model first.")
     try:
         if path.is_dir():
-            return xr.open_datatree(path, engine="zarr", consolidated=False)
+            return open_store(path)
         with h5py.File(path) as file:
             dict(
                 file.attrs

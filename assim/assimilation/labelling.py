@@ -1,7 +1,6 @@
 """What a filter said, with its labels and in the units of the file; whole, or stretch by stretch into a store."""
 
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,11 @@ import xarray as xr
 
 from assim.assimilation.scene import Scene, Table, Units
 from assim.assimilation.telling import Kept, Sample
-from assim.data.atomic import replacing
+from assim.data.storing import open_store, write_store
 from assim.tree import tree_of
 
 DRAWN = ("chain", "draw")
 CELLS = "obs_id"
-CLOCK = {"units": "nanoseconds since 2000-01-01", "dtype": "int64"}
-"""Of a store that grows: stretches that follow have to fit what the first was written in."""
 NORMALISED = {
     "long_name": "mean square of innovations in units of their standard deviation",
     "units": "1",
@@ -222,20 +219,5 @@ def whole(parts: Iterable[Part], attrs: dict[str, str]) -> xr.DataTree:
 
 def streamed(parts: Iterable[Part], attrs: dict[str, str], path: Path) -> xr.DataTree:
     """The stretches one behind the other in a Zarr store, which appears when it is whole."""
-    if path.is_dir() and any(path.iterdir()) and not (path / "zarr.json").is_file():
-        raise ValueError(
-            f"{path} is a folder and no Zarr store, so it is not replaced: give another name in to=."
-        )
-    begun: set[str] = set()
-    with replacing(path) as temporary:
-        tree_of({}, attrs).to_zarr(temporary, mode="w", consolidated=False)
-        for part in parts:
-            for name, ds in part.items():
-                for clock in (v for v in ds.variables.values() if v.dtype.kind == "M"):
-                    clock.encoding = CLOCK
-                along = CELLS if name == "log_likelihood" else "time"
-                append = along if name in begun else None
-                ds.to_zarr(temporary, group=name, mode="a", consolidated=False, append_dim=append)
-                begun.add(name)
-    lazy: dict | None = {} if find_spec("dask") else None
-    return xr.open_datatree(path, engine="zarr", chunks=lazy, consolidated=False)
+    write_store(tree_of({}, attrs), parts, path, along={"": "time", "log_likelihood": CELLS})
+    return open_store(path, lazy=True)

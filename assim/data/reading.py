@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from assim.data.classic import Broken, check_classic
+from assim.data.storing import ordered
 
 CLASSIC = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
 HDF = b"\x89HDF\r\n\x1a\n"
@@ -67,6 +68,8 @@ def open_raw(path: Path) -> xr.Dataset:
             **options,
         )
         ds = ds.drop_vars([n for n, v in ds.variables.items() if len(set(v.dims)) < v.ndim])
+    if options.get("consolidated") is False:
+        ds = ordered(ds)  # a folder is listed now this way and now that
     if not ds.variables and engine == "netcdf4":
         groups = _groups(path)
         ds.close()
