@@ -27,6 +27,8 @@ from assim.problem import Problem
 from assim.types import Array, Key, Keys, PyTree, Sites
 
 CHUNK = 25
+AMPLE, LEAST = 10.0, 2.0**-12
+"""Nats by which a start may lie beyond the typical draw, and the least share of a jitter."""
 
 
 class NUTS(AbstractMethod):
@@ -40,7 +42,8 @@ class NUTS(AbstractMethod):
         target_accept: acceptance rate aimed at by the step size.
         max_tree_depth: at most 2 ** this leapfrog steps a draw.
         ascent: how the most probable parameters are found first; None to start from the prior.
-        jitter: sd of the start around them, unconstrained units.
+        jitter: sd of the start around them, unconstrained units; a chain starts nearer where that is far outside
+            of the posterior.
     """
 
     num_warmup: int = 500
@@ -63,7 +66,9 @@ class NUTS(AbstractMethod):
                 one = to_unconstrained(problem, start)
             if self.ascent is not None:
                 one, _ = most_probable(problem, one, self.ascent, key=k_map, watch=watch)
-            begin = scattered(one, self.num_chains, self.jitter, key=k_jitter)
+            begin = _nearer(
+                problem, one, scattered(one, self.num_chains, self.jitter, key=k_jitter)
+            )
         carry = _begin(self, problem, begin, jax.random.split(k_chain, self.num_chains))
 
         def chunk(carry: PyTree, first: Array, count: Array) -> tuple[PyTree, dict[str, Array]]:
@@ -101,6 +106,26 @@ def _kernels() -> tuple:
         potential_fn_gen=lambda problem: lambda v: potential(problem, v),
         algo="NUTS",
     )
+
+
+@eqx.filter_jit
+def _nearer(problem: Problem, middle: Sites, begin: Sites) -> Sites:
+    """Starts drawn to the middle by halves, until each lies about as deep as draws of a posterior do."""
+    size = sum(leaf.size for leaf in jax.tree.leaves(middle))
+    most = (
+        potential(problem, middle) + size + AMPLE
+    )  # a draw of a normal law lies size / 2 above its mode
+
+    def one(v: Sites) -> Sites:
+        def at(share: Array) -> Sites:
+            return jax.tree.map(lambda m, x: m + share * (x - m), middle, v)
+
+        def far(share: Array) -> Array:
+            return ~(potential(problem, at(share)) < most) & (share > LEAST)
+
+        return at(jax.lax.while_loop(far, lambda share: 0.5 * share, jnp.ones(())))
+
+    return jax.lax.map(one, begin)
 
 
 def _init(method: NUTS, problem: Problem, v: Sites, key: Key) -> PyTree:

@@ -21,11 +21,17 @@ import optax
 from numpyro import handlers
 from numpyro.infer import SVI as Engine
 from numpyro.infer import Trace_ELBO
-from numpyro.infer.autoguide import AutoContinuous, AutoDelta, AutoGuide, AutoNormal
+from numpyro.infer.autoguide import (
+    AutoContinuous,
+    AutoDelta,
+    AutoGuide,
+    AutoLaplaceApproximation,
+    AutoNormal,
+)
 from numpyro.infer.initialization import init_to_median
 
 from assim.inference.base import AbstractMethod, Draws
-from assim.inference.density import constrain, draw_start, to_unconstrained
+from assim.inference.density import constrain, draw_start, potential, to_unconstrained
 from assim.inference.loop import Watch, run_chunks
 from assim.inference.optimise import Ascent, most_probable, require_finite, still_falling
 from assim.model import AbstractGuided
@@ -68,6 +74,7 @@ class SVI(AbstractMethod):
 
         Raises:
             TypeError: `guide=None` for a model that makes none.
+            FloatingPointError: a loss that is not finite, or a guide by curvature where there is no peak.
         """
         own = self.guide is None
         if own and not isinstance(problem.model, AbstractGuided):
@@ -101,6 +108,11 @@ class SVI(AbstractMethod):
         )
         require_finite(rows["loss"], "SVI")
         sites = machine.draw(arrays, carry, k_draw)
+        if not all(np.isfinite(v).all() for v in sites.values()):
+            raise FloatingPointError(
+                "SVI: the posterior density has no peak where the search ended, so that Laplace's approximation is "
+                "not defined there: search longer (ascent=), or fit another guide, as SVI(guide=AutoNormal)."
+            )
         shown = {k: np.asarray(v)[None] for k, v in sites.items()}
         return Draws(shown, curves=rows, advice=self._advice(rows))
 
@@ -186,6 +198,8 @@ class _Machine:
     def _draw(self, arrays: Problem, state: PyTree, key: Key) -> Sites:
         params = self.engine.get_params(state)
         problem = eqx.combine(arrays, self.static)
+        if isinstance(self.guide, AutoLaplaceApproximation):
+            return _by_curvature(self.guide, params, problem, self.num_draws, key)
         if isinstance(self.guide, AutoGuide):
             size = (self.num_draws,)
             return self.guide.sample_posterior(
@@ -233,6 +247,17 @@ def _autoguide(method: SVI, kind: type[AutoGuide]) -> AutoGuide:
     takes = kind.__init__.__code__.co_varnames
     scale = {"init_scale": method.init_scale} if "init_scale" in takes else {}
     return kind(_statement, init_loc_fn=init_to_median(num_samples=1), **scale)
+
+
+def _by_curvature(
+    guide: AutoLaplaceApproximation, params: Sites, problem: Problem, count: int, key: Key
+) -> Sites:
+    """Draws of Laplace's approximation on this problem: by itself the guide keeps the curvature of its first."""
+    loc, unpack = params[f"{guide.prefix}_loc"], guide._unpack_latent
+    root = jnp.linalg.cholesky(jax.hessian(lambda z: potential(problem, unpack(z)))(loc))
+    noise = jax.random.normal(key, (count, loc.size), loc.dtype)
+    draws = loc + jax.scipy.linalg.solve_triangular(root, noise.T, lower=True, trans="T").T
+    return jax.lax.map(lambda z: constrain(problem, unpack(z)), draws)
 
 
 def _log_likelihood(guide: Callable, params: Sites, problem: Problem, key: Key) -> Array:

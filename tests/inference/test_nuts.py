@@ -1,10 +1,21 @@
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpyro.diagnostics import effective_sample_size
 
 from assim.inference import NUTS, Ascent, nuts
+from assim.inference.density import potential, scattered
 from assim.inference.loop import Watch
-from tests.inference.toys import Line, assert_same_draws, interrupt, on_line, some_line, standard
+from tests.inference.toys import (
+    Line,
+    assert_same_draws,
+    interrupt,
+    on_line,
+    solved,
+    some_line,
+    standard,
+)
 from tests.references import coefficients, conjugate, linear_problem
 
 
@@ -33,6 +44,20 @@ def test_chains_start_at_what_is_given(key):
     method = NUTS(0, 1, 2, ascent=None, jitter=0.0, max_tree_depth=1)
     theta = method.run(problem, key=key, watch=Watch(), start=start).sites["theta"]
     assert np.abs(theta - 40).max() < 15
+
+
+def test_a_jitter_too_wide_is_drawn_in(key):
+    x, y = some_line(size=2)
+    mean, _ = solved(x, y, 1e-3)
+    problem, middle = on_line(Line(standard(2), 1e-3), x, y), {"theta": jnp.asarray(mean)}
+    wide = scattered(middle, 5, 0.05, key=key)
+    depth = jax.vmap(lambda v: potential(problem, v) - potential(problem, middle))
+    near = nuts._nearer(problem, middle, wide)
+    most = 2 + nuts.AMPLE
+    assert (depth(wide) > 10 * most).all() and (depth(near) < most).all()
+    assert np.unique(near["theta"], axis=0).shape == (5, 2)
+    kept = nuts._nearer(problem, middle, near)  # what lies well stays where it is
+    np.testing.assert_allclose(kept["theta"], near["theta"], rtol=1e-6)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from numpyro import handlers
 from numpyro.distributions import constraints
 from numpyro.infer.autoguide import (
     AutoDelta,
+    AutoLaplaceApproximation,
     AutoLowRankMultivariateNormal,
     AutoMultivariateNormal,
     AutoNormal,
@@ -214,3 +215,25 @@ def test_a_guide_over_all_sites_starts_each_where_it_is_told():
     located = variational._located(guide, {"auto_loc": jnp.zeros(3)}, told)["auto_loc"]
     found = guide._unpack_latent(located)
     assert all(np.array_equal(found[k], v) for k, v in told.items())
+
+
+def test_curvature_is_that_of_the_data_at_hand(key):
+    method = SVI(1, AutoLaplaceApproximation, 1e-6, batch_size=None, num_draws=4000, ascent=SEARCH)
+    for factor in (1.0, 3.0):  # of the same shapes, so that a compiled guide is used again
+        x, y = some_line(size=2)
+        x = factor * x
+        mean, cov = solved(x, y, 0.5)
+        problem = on_line(Line(standard(2), 0.5), x, y)
+        theta = method.run(problem, key=key, watch=Watch()).sites["theta"][0]
+        np.testing.assert_allclose(np.cov(theta.T), cov, rtol=0.15, atol=0.05 * cov.max())
+        np.testing.assert_allclose(theta.mean(axis=0), mean, atol=0.1 * cov.max() ** 0.5)
+
+
+def test_curvature_without_a_peak_is_refused(key):
+    x, y = some_line(size=2)
+    problem = on_line(Line(standard(2), 0.5), x, y)
+    saddle = lambda problem, v: -(v["theta"] ** 2).sum()  # noqa: E731
+    method = SVI(1, AutoLaplaceApproximation, 1e-6, batch_size=None, num_draws=7, ascent=None)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(FloatingPointError, match="no peak"):
+        patch.setattr(variational, "potential", saddle)
+        method.run(problem, key=key, watch=Watch())
