@@ -2,12 +2,32 @@
 
 from collections.abc import Iterable, Mapping
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 from numpyro.distributions import Distribution
 
 from assim.types import Array, Sites
+
+
+class AbstractPriors(eqx.Module):
+    """Settings that are priors by name, and nothing else.
+
+    Args:
+        priors: distributions instead of the default ones, by the name of the parameter.
+
+    Raises:
+        ValueError: a name that it does not have, or a discrete distribution.
+        TypeError: what is no distribution.
+    """
+
+    parameters: eqx.AbstractClassVar[tuple[str, ...]]
+    """Names of what has a prior."""
+    priors: dict[str, Distribution] = eqx.field(converter=dict, default_factory=dict)
+
+    def __check_init__(self) -> None:
+        require_priors(type(self).__name__, self.priors, self.parameters)
 
 
 def require_priors(kind: str, given: Mapping[str, object], names: Iterable[str]) -> None:

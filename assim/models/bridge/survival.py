@@ -5,6 +5,11 @@ $$\lambda = \lambda_0, \qquad \log\lambda(x) = \log\lambda_0 + \sum_i \beta_i\,\
 with the centre c and the spread s of the region (the second is a proportional hazard, Cox 1972). With its span T
 
 $$\lambda_0 \sim \mathrm{LogNormal}(\log T^{-1},\ 1.5), \qquad \beta_i \sim \mathcal N(0, 1).$$
+
+Where particles are born too, what counts is the net rate, of either sign,
+
+$$\lambda(x) = \lambda_0 + \sum_i \gamma_i\,\frac{x_i - c_i}{s_i}, \qquad
+\lambda_0 \sim \mathcal N(0, (3/T)^2), \qquad \gamma_i \sim \mathcal N(0, T^{-2}).$$
 """
 
 from abc import abstractmethod
@@ -12,14 +17,15 @@ from abc import abstractmethod
 import equinox as eqx
 import jax.numpy as jnp
 import numpyro.distributions as dist
-from numpyro.distributions import Distribution
 
-from assim.models.bridge.priors import around, require_priors, sampled
+from assim.models.bridge.priors import AbstractPriors, around, sampled
 from assim.models.bridge.region import Region
 from assim.types import Array, Float
 
 WIDE = 1.5
 """Prior sd of the logarithm of a rate of loss around one in the whole span."""
+MORE = 3.0
+"""Prior sd of a net rate, in the whole span."""
 
 
 class Rate(eqx.Module):
@@ -49,11 +55,38 @@ class Rate(eqx.Module):
         return self.rate * jnp.exp(self.slope @ ((x - self.centre) / self.spread))
 
 
+class NetRate(eqx.Module):
+    """Loss less birth.
+
+    Args:
+        rate: lambda_0, shape (), per unit of time.
+        slope: gamma, shape (coordinate,), per unit of time.
+        centre: c, shape (coordinate,).
+        spread: s, shape (coordinate,).
+    """
+
+    rate: Float[Array, ""]
+    slope: Float[Array, " coordinate"]
+    centre: Float[Array, " coordinate"]
+    spread: Float[Array, " coordinate"]
+
+    def __call__(self, x: Float[Array, " coordinate"]) -> Float[Array, ""]:
+        """The net rate of loss at x, negative where more are born.
+
+        Args:
+            x: shape (coordinate,), units of the coordinates.
+
+        Returns:
+            Shape (), per unit of time.
+        """
+        return self.rate + self.slope @ ((x - self.centre) / self.spread)
+
+
 class AbstractHazard(eqx.Module):
     """How particles are lost, with its settings."""
 
     @abstractmethod
-    def prior(self, region: Region) -> Rate | None:
+    def prior(self, region: Region) -> Rate | NetRate | None:
         """NumPyro sample statements.
 
         Args:
@@ -75,7 +108,7 @@ class NoHazard(AbstractHazard):
         return
 
 
-class ConstantHazard(AbstractHazard):
+class ConstantHazard(AbstractHazard, AbstractPriors):
     """Lost at the same rate everywhere.
 
     Site: `hazard.rate` lambda_0, shape (), per unit of time.
@@ -88,10 +121,7 @@ class ConstantHazard(AbstractHazard):
         TypeError: what is no distribution.
     """
 
-    priors: dict[str, Distribution] = eqx.field(converter=dict, default_factory=dict)
-
-    def __check_init__(self) -> None:
-        require_priors("ConstantHazard", self.priors, ("rate",))
+    parameters = ("rate",)
 
     def prior(self, region: Region) -> Rate:
         """One in the whole span, to a factor."""
@@ -101,7 +131,7 @@ class ConstantHazard(AbstractHazard):
         return Rate(**drawn, slope=still, centre=region.centre, spread=region.spread)
 
 
-class LinearHazard(AbstractHazard):
+class LinearHazard(AbstractHazard, AbstractPriors):
     """Lost at a rate whose logarithm is linear in the place.
 
     Sites: `hazard.rate` lambda_0, the rate at the region's centre, shape (), per unit of time; `hazard.slope` beta,
@@ -115,10 +145,7 @@ class LinearHazard(AbstractHazard):
         TypeError: what is no distribution.
     """
 
-    priors: dict[str, Distribution] = eqx.field(converter=dict, default_factory=dict)
-
-    def __check_init__(self) -> None:
-        require_priors("LinearHazard", self.priors, ("rate", "slope"))
+    parameters = ("rate", "slope")
 
     def prior(self, region: Region) -> Rate:
         """One in the whole span at the centre, to a factor, more or less of them in a spread."""
@@ -129,3 +156,32 @@ class LinearHazard(AbstractHazard):
         }
         drawn = sampled("hazard", defaults, self.priors)
         return Rate(**drawn, centre=region.centre, spread=region.spread)
+
+
+class NetHazard(AbstractHazard, AbstractPriors):
+    """Lost and born: the net rate is linear in the place, and negative where more enter than leave.
+
+    Who is born is where its parent is. How many a snapshot holds is taken for Poisson, as with losses alone.
+
+    Sites: `hazard.rate` lambda_0, the net rate at the region's centre, shape (), per unit of time; `hazard.slope`
+    gamma, in a spread, shape (coordinate,), per unit of time.
+
+    Args:
+        priors: distributions instead of the default ones, by the names `rate` and `slope`.
+
+    Raises:
+        ValueError: a name that it does not have, or a discrete distribution.
+        TypeError: what is no distribution.
+    """
+
+    parameters = ("rate", "slope")
+
+    def prior(self, region: Region) -> NetRate:
+        """A few more or fewer in the whole span, and as many again in a spread."""
+        still, slow = jnp.zeros_like(region.centre), 1.0 / region.span
+        defaults = {
+            "rate": dist.Normal(jnp.zeros_like(slow), MORE * slow),
+            "slope": dist.Normal(still, jnp.full_like(still, slow)),
+        }
+        drawn = sampled("hazard", defaults, self.priors)
+        return NetRate(**drawn, centre=region.centre, spread=region.spread)

@@ -17,10 +17,9 @@ from abc import abstractmethod
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from numpyro.distributions import Distribution
 
 from assim.models.bridge.known import known_sd, require_sd
-from assim.models.bridge.priors import around, require_priors, sampled
+from assim.models.bridge.priors import AbstractPriors, around, sampled
 from assim.models.bridge.region import Region
 from assim.types import Array, Float
 
@@ -107,7 +106,7 @@ class AbstractVolatility(eqx.Module):
         """
 
 
-class Constant(AbstractVolatility):
+class Constant(AbstractVolatility, AbstractPriors):
     """One standard deviation for all coordinates, the same everywhere.
 
     Site: `volatility.sd` sigma, shape (), units of the coordinates per root of a unit of time.
@@ -120,10 +119,7 @@ class Constant(AbstractVolatility):
         TypeError: what is no distribution.
     """
 
-    priors: dict[str, Distribution] = eqx.field(converter=dict, default_factory=dict)
-
-    def __check_init__(self) -> None:
-        require_priors("Constant", self.priors, ("sd",))
+    parameters = ("sd",)
 
     def prior(self, region: Region) -> AdditiveRoot:
         """A tenth of the spread in a step, to a factor."""
@@ -132,7 +128,7 @@ class Constant(AbstractVolatility):
         return AdditiveRoot(jnp.full_like(region.spread, sd))
 
 
-class Diagonal(AbstractVolatility):
+class Diagonal(AbstractVolatility, AbstractPriors):
     """A standard deviation for each coordinate, the same everywhere.
 
     Site: `volatility.sd` sigma, shape (coordinate,), units of the coordinates per root of a unit of time.
@@ -145,10 +141,7 @@ class Diagonal(AbstractVolatility):
         TypeError: what is no distribution.
     """
 
-    priors: dict[str, Distribution] = eqx.field(converter=dict, default_factory=dict)
-
-    def __check_init__(self) -> None:
-        require_priors("Diagonal", self.priors, ("sd",))
+    parameters = ("sd",)
 
     def prior(self, region: Region) -> AdditiveRoot:
         """A tenth of the spread in a step, to a factor."""
@@ -156,7 +149,7 @@ class Diagonal(AbstractVolatility):
         return AdditiveRoot(**sampled("volatility", defaults, self.priors))
 
 
-class Multiplicative(AbstractVolatility):
+class Multiplicative(AbstractVolatility, AbstractPriors):
     """In proportion to each coordinate, as of populations and concentrations.
 
     Site: `volatility.share` rho, shape (), or (coordinate,) where the prior that is given has that shape, per root
@@ -170,10 +163,7 @@ class Multiplicative(AbstractVolatility):
         TypeError: what is no distribution.
     """
 
-    priors: dict[str, Distribution] = eqx.field(converter=dict, default_factory=dict)
-
-    def __check_init__(self) -> None:
-        require_priors("Multiplicative", self.priors, ("share",))
+    parameters = ("share",)
 
     def prior(self, region: Region) -> ProportionalRoot:
         """A tenth in a step, to a factor."""
@@ -181,7 +171,7 @@ class Multiplicative(AbstractVolatility):
         return ProportionalRoot(**sampled("volatility", defaults, self.priors, each=region.size))
 
 
-class Mixed(AbstractVolatility):
+class Mixed(AbstractVolatility, AbstractPriors):
     """A part that is the same everywhere, and an independent one in proportion to each coordinate.
 
     Sites: `volatility.sd` sigma, shape (coordinate,), units of the coordinates per root of a unit of time;
@@ -196,10 +186,7 @@ class Mixed(AbstractVolatility):
         TypeError: what is no distribution.
     """
 
-    priors: dict[str, Distribution] = eqx.field(converter=dict, default_factory=dict)
-
-    def __check_init__(self) -> None:
-        require_priors("Mixed", self.priors, ("sd", "share"))
+    parameters = ("sd", "share")
 
     def prior(self, region: Region) -> MixedRoot:
         """A tenth of either in a step, to a factor."""

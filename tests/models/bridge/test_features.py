@@ -133,7 +133,9 @@ def test_the_seed_alone_sets_the_waves(fields):
 def test_the_amplitude_is_scaled_by_the_region():
     with handlers.trace() as sites, handlers.substitute(substitute_fn=numbered):
         RandomFeatures(2).prior(region(2), NAMES[:2])
-    np.testing.assert_allclose(sites["drift.amplitude"]["fn"].scale, 2.4)  # 1.2 / 0.5
+    amplitude = sites["drift.amplitude"]["fn"]
+    np.testing.assert_allclose(amplitude.base_dist.loc, np.log(0.5 * 2.4), rtol=1e-6)  # 1.2 / 0.5
+    assert float(amplitude.base_dist.scale) == 0.5
     assert (np.asarray(sites["drift.weight"]["fn"].base_dist.scale) == 1).all()
 
 

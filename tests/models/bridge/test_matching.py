@@ -12,6 +12,7 @@ from scipy.linalg import expm
 from assim.models.bridge.matching import Adjacent, Bridge, FirstSnapshot
 from assim.models.bridge.references.linear import LinearDrift
 from assim.models.bridge.region import Region
+from assim.models.bridge.survival import NetRate
 from assim.models.bridge.volatilities import AdditiveRoot
 from assim.models.bridge.walking import Diffusion
 from assim.snapshots import Snapshots
@@ -139,3 +140,16 @@ def test_a_missing_coordinate_is_integrated_out(diffusion: Diffusion) -> None:
     alone = jax.tree.map(lambda leaf: leaf[:2], record)
     expected = np.log(np.exp(told).mean(axis=0)).sum() + np.log(np.exp(np.array(seen)).mean())
     assert np.isclose(Adjacent().score(diffusion, alone), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [0.2, -0.3])
+def test_losses_and_births_tell_how_many_arrive(diffusion: Diffusion, rate: float) -> None:
+    record, steady = snapshots(), jnp.zeros(2)
+    hazard = NetRate(jnp.asarray(rate), steady, steady, jnp.ones(2))
+    told = dataclasses.replace(diffusion, hazard=hazard)
+    since = {Adjacent(): np.diff(TIMES), FirstSnapshot(): TIMES[1:], Bridge(): np.diff(TIMES)}
+    for matching, spans in since.items():
+        expected = COUNT * np.exp(-rate * spans)
+        poisson = (COUNT * np.log(expected) - expected).sum()
+        gained = matching.score(told, record) - matching.score(diffusion, record)
+        assert np.isclose(gained, poisson, rtol=1e-5)

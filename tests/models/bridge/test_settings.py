@@ -20,6 +20,7 @@ PARTS = [
     *(volatilities.Multiplicative({"share": dist.HalfNormal(0.1)}), volatilities.Given((0.1, 2.0))),
     *(errors.Exact(), errors.Given(0.1), errors.Learned(0.2)),
     *(survival.NoHazard(), survival.ConstantHazard(), survival.LinearHazard()),
+    survival.NetHazard(),
 ]
 
 

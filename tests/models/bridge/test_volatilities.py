@@ -94,12 +94,27 @@ def test_losses_are_at_the_rate_of_their_sites():
     np.testing.assert_allclose(rate(REGION.centre), values["hazard.rate"], rtol=1e-6)
 
 
+def test_a_net_rate_has_either_sign():
+    rate, values, sites = drawn(survival.NetHazard())
+    assert {k: v.shape for k, v in values.items()} == {"hazard.rate": (), "hazard.slope": (2,)}
+    wanted = values["hazard.rate"] + values["hazard.slope"] @ ((X - REGION.centre) / SPREAD)
+    np.testing.assert_allclose(rate(X), wanted, rtol=1e-5)
+    assert sites["hazard.rate"]["fn"].scale == pytest.approx(0.3)  # of three in a span of ten
+    np.testing.assert_allclose(sites["hazard.slope"]["fn"].base_dist.scale, 0.1, rtol=1e-6)
+    assert (
+        float(rate(X + 100 * values["hazard.slope"]))
+        > 0
+        > float(rate(X - 100 * values["hazard.slope"]))
+    )
+
+
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
         *((volatilities.Constant, "sd"), (volatilities.Diagonal, "sd"), (errors.Learned, "sd")),
         *((volatilities.Multiplicative, "share"), (volatilities.Mixed, "share")),
         *((survival.ConstantHazard, "rate"), (survival.LinearHazard, "slope")),
+        (survival.NetHazard, "rate"),
     ],
 )
 def test_priors_by_name(kind, name):

@@ -1,6 +1,11 @@
 """What is believed of the drift before any snapshot: families of vector fields."""
 
-from assim.models.bridge.references.base import AbstractDrift, AbstractReference, require_finite
+from assim.models.bridge.references.base import (
+    AbstractDrift,
+    AbstractNamedReference,
+    AbstractReference,
+    require_finite,
+)
 from assim.models.bridge.references.brownian import Brownian
 from assim.models.bridge.references.features import RandomFeatures
 from assim.models.bridge.references.linear import Linear
@@ -14,6 +19,7 @@ from assim.models.bridge.references.vortex import Vortex
 
 __all__ = [
     "AbstractDrift",
+    "AbstractNamedReference",
     "AbstractReference",
     "Brownian",
     "Linear",

@@ -11,6 +11,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from assim.models.bridge.priors import AbstractPriors
 from assim.models.bridge.region import Region
 from assim.types import Array, Float
 
@@ -61,24 +62,39 @@ class AbstractReference(eqx.Module):
         """
 
 
-def require_coordinates(
-    reference: AbstractReference, number: int, meaning: str, coordinates: tuple[str, ...]
-) -> None:
-    """Refuse another number of coordinates.
+class AbstractNamedReference(AbstractReference, AbstractPriors):
+    """A family of a known form: its sites are its parameters by name.
 
     Args:
-        reference: what moves them.
-        number: how many it moves.
-        meaning: what they are.
-        coordinates: their names.
+        priors: distributions instead of the default ones, by the name of the site without `drift.`.
 
     Raises:
-        ValueError: another number.
+        ValueError: a name that it does not have, or a discrete distribution.
+        TypeError: what is no distribution.
     """
-    if len(coordinates) != number:
+
+    moves: eqx.AbstractClassVar[tuple[int, str] | None]
+    """How many coordinates, and what they are; None for any number of any kind."""
+
+    def sites(self) -> tuple[str, ...]:
+        """Its parameters."""
+        return self.parameters
+
+    def require(self, coordinates: tuple[str, ...]) -> None:
+        """Refuse another number of coordinates than it moves.
+
+        Args:
+            coordinates: their names, in order.
+
+        Raises:
+            ValueError: another number.
+        """
+        if self.moves is None or len(coordinates) == self.moves[0]:
+            return
+        number, meaning = self.moves
         told = ", ".join(coordinates) or "none"
         raise ValueError(
-            f"{type(reference).__name__} moves {number} coordinates, {meaning}, and the record has "
+            f"{type(self).__name__} moves {number} coordinates, {meaning}, and the record has "
             f"{len(coordinates)} ({told}): select {number} of them in that order, or give another reference."
         )
 

@@ -4,7 +4,7 @@ With $z_i = (x_i - c_i)/s_i$, the centre c and the spread s of the region,
 
 $$b_i(x) = a\,s_i\,\frac{1}{\sqrt M}\sum_{j=1}^{M} e_{ji}\,
 \big(w_{j1}\cos(\omega_j\cdot z) + w_{j2}\sin(\omega_j\cdot z)\big), \qquad w \sim \mathcal N(0, 1), \quad
-a \sim \mathrm{HalfNormal}(\nu),$$
+a \sim \mathrm{LogNormal}(\log(\nu/2), 1/2),$$
 
 at M frequencies $\omega_j = \tilde\omega_j/\ell_j$, $\tilde\omega_j \sim \mathcal N(0, I)$ (Rahimi and Recht
 2007), $\nu$ being the rate of the region, `Region.pace`. A direction $e_j \propto \omega_j$ makes a term the
@@ -25,12 +25,15 @@ import numpy as np
 import numpyro.distributions as dist
 from numpyro.distributions import Distribution
 
-from assim.models.bridge.priors import require_priors, sampled
+from assim.models.bridge.priors import around, require_priors, sampled
 from assim.models.bridge.references.base import AbstractDrift, AbstractReference
 from assim.models.bridge.region import Region
 from assim.types import Array, Float
 
 NAMES = ("amplitude",)
+WIDE = 0.5
+"""Prior sd of the logarithm of the amplitude: told to a factor, since the mode of both it and its weights would else
+lie at an amplitude several times too large."""
 
 
 class RandomFeaturesDrift(AbstractDrift):
@@ -126,7 +129,7 @@ class RandomFeatures(AbstractReference):
         )
         shape = (frequency.shape[0], 2)
         defaults = {
-            "amplitude": dist.HalfNormal(region.pace()),
+            "amplitude": around(0.5 * region.pace(), WIDE),
             "weight": dist.Normal(
                 jnp.zeros(shape, frequency.dtype), jnp.ones(shape, frequency.dtype)
             ),

@@ -7,17 +7,13 @@ with the centre c, the spread s and the speed v of the region and d coordinates:
 whose transition the linear-noise approximation has exactly.
 """
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpyro.distributions as dist
-from numpyro.distributions import Distribution
 
-from assim.models.bridge.priors import require_priors, sampled
-from assim.models.bridge.references.base import AbstractDrift, AbstractReference
+from assim.models.bridge.priors import sampled
+from assim.models.bridge.references.base import AbstractDrift, AbstractNamedReference
 from assim.models.bridge.region import Region
 from assim.types import Array, Float
-
-NAMES = ("matrix", "offset")
 
 
 class LinearDrift(AbstractDrift):
@@ -38,7 +34,7 @@ class LinearDrift(AbstractDrift):
         return self.offset + self.matrix @ (x - self.centre)
 
 
-class Linear(AbstractReference):
+class Linear(AbstractNamedReference):
     """A linear drift, for any number of coordinates.
 
     Sites: `drift.matrix` A, shape (coordinate, coordinate), per unit of time; `drift.offset` u, the velocity at the
@@ -52,14 +48,8 @@ class Linear(AbstractReference):
         TypeError: what is no distribution.
     """
 
-    priors: dict[str, Distribution] = eqx.field(converter=dict, default_factory=dict)
-
-    def __check_init__(self) -> None:
-        require_priors("Linear", self.priors, NAMES)
-
-    def sites(self) -> tuple[str, ...]:
-        """The matrix and the velocity at the centre."""
-        return NAMES
+    parameters = ("matrix", "offset")
+    moves = None
 
     def prior(self, region: Region, coordinates: tuple[str, ...]) -> LinearDrift:
         """Each velocity of the size of the region's speed."""

@@ -9,20 +9,13 @@ $$a, c \sim \mathrm{LogNormal}(\log h^{-1}, 1), \quad b \sim \mathrm{LogNormal}(
 d \sim \mathrm{LogNormal}(\log (h \bar x)^{-1}, 1).$$
 """
 
-import equinox as eqx
 import jax.numpy as jnp
-from numpyro.distributions import Distribution
 
-from assim.models.bridge.priors import around, require_priors, sampled
-from assim.models.bridge.references.base import (
-    AbstractDrift,
-    AbstractReference,
-    require_coordinates,
-)
+from assim.models.bridge.priors import around, sampled
+from assim.models.bridge.references.base import AbstractDrift, AbstractNamedReference
 from assim.models.bridge.region import Region
 from assim.types import Array, Float
 
-NAMES = ("birth", "predation", "death", "growth")
 WIDE = 1.0
 """Prior sd of the logarithm of a rate."""
 
@@ -51,7 +44,7 @@ class LotkaVolterraDrift(AbstractDrift):
         )
 
 
-class LotkaVolterra(AbstractReference):
+class LotkaVolterra(AbstractNamedReference):
     """Prey and predators, in this order.
 
     Sites, each of shape (): `drift.birth` a, per unit of time; `drift.predation` b, per predator and unit of time;
@@ -65,22 +58,8 @@ class LotkaVolterra(AbstractReference):
         TypeError: what is no distribution.
     """
 
-    priors: dict[str, Distribution] = eqx.field(converter=dict, default_factory=dict)
-
-    def __check_init__(self) -> None:
-        require_priors("LotkaVolterra", self.priors, NAMES)
-
-    def sites(self) -> tuple[str, ...]:
-        """The four rates."""
-        return NAMES
-
-    def require(self, coordinates: tuple[str, ...]) -> None:
-        """Two coordinates.
-
-        Raises:
-            ValueError: another number.
-        """
-        require_coordinates(self, 2, "prey and predators", coordinates)
+    parameters = ("birth", "predation", "death", "growth")
+    moves = (2, "prey and predators")
 
     def prior(self, region: Region, coordinates: tuple[str, ...]) -> LotkaVolterraDrift:
         """Rates of one in a step, to a factor."""

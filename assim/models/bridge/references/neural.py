@@ -9,6 +9,7 @@ with the centre c, the spread s and the speed v of the region, and f a perceptro
 import equinox as eqx
 
 from assim.models.bridge.references.base import AbstractDrift, AbstractReference
+from assim.models.bridge.references.networks import require_network
 from assim.models.bridge.region import Region
 from assim.nn.mlp import Perceptron
 from assim.nn.priors import network_prior
@@ -69,21 +70,3 @@ class Neural(AbstractReference):
             "drift.network", lambda key: Perceptron.build(size, size, self.hidden, key=key), HALF
         )
         return NeuralDrift(network, region.centre, region.spread, self.scale * region.speed)
-
-
-def require_network(kind: str, hidden: tuple[int, ...], scale: float) -> None:
-    """Refuse a network that cannot be built.
-
-    Args:
-        kind: whose it is, for the message.
-        hidden: widths of its hidden layers.
-        scale: of its prior.
-
-    Raises:
-        ValueError: a width or a scale that is not positive.
-    """
-    if not all(width >= 1 for width in hidden) or not scale > 0:
-        raise ValueError(
-            f"{kind} with hidden={hidden} and scale={scale} cannot be: give positive widths, as hidden=(32,), and "
-            "a positive scale."
-        )

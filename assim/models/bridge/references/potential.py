@@ -19,7 +19,7 @@ from numpyro.distributions import Distribution
 
 from assim.models.bridge.priors import require_priors, sampled
 from assim.models.bridge.references.base import AbstractDrift, AbstractReference
-from assim.models.bridge.references.neural import require_network
+from assim.models.bridge.references.networks import require_network
 from assim.models.bridge.region import Region
 from assim.nn.mlp import Perceptron
 from assim.nn.priors import network_prior

@@ -10,21 +10,14 @@ $$\gamma \sim \mathrm{LogNormal}(\log h^{-1}, 1), \quad k \sim \mathrm{LogNormal
 \beta \sim \mathrm{LogNormal}(\log(\overline{\hat m} / h), 1), \quad n \sim \mathrm{LogNormal}(\log 2, 0.5).$$
 """
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-from numpyro.distributions import Distribution
 
-from assim.models.bridge.priors import around, require_priors, sampled
-from assim.models.bridge.references.base import (
-    AbstractDrift,
-    AbstractReference,
-    require_coordinates,
-)
+from assim.models.bridge.priors import around, sampled
+from assim.models.bridge.references.base import AbstractDrift, AbstractNamedReference
 from assim.models.bridge.region import Region
 from assim.types import Array, Float
 
-NAMES = ("production", "threshold", "cooperativity", "decay")
 WIDE = 1.0
 """Prior sd of the logarithm of a rate or of a concentration."""
 LEAST = 1e-6
@@ -53,7 +46,7 @@ class RepressilatorDrift(AbstractDrift):
         return self.production * free - self.decay * x
 
 
-class Repressilator(AbstractReference):
+class Repressilator(AbstractNamedReference):
     """Three messengers in the order of the ring: the first represses the second, the third the first.
 
     Sites, each of shape (): `drift.production` beta, concentration per unit of time; `drift.threshold` k,
@@ -67,22 +60,8 @@ class Repressilator(AbstractReference):
         TypeError: what is no distribution.
     """
 
-    priors: dict[str, Distribution] = eqx.field(converter=dict, default_factory=dict)
-
-    def __check_init__(self) -> None:
-        require_priors("Repressilator", self.priors, NAMES)
-
-    def sites(self) -> tuple[str, ...]:
-        """The four parameters that all genes share."""
-        return NAMES
-
-    def require(self, coordinates: tuple[str, ...]) -> None:
-        """Three coordinates.
-
-        Raises:
-            ValueError: another number.
-        """
-        require_coordinates(self, 3, "one for each gene", coordinates)
+    parameters = ("production", "threshold", "cooperativity", "decay")
+    moves = (3, "one for each gene")
 
     def prior(self, region: Region, coordinates: tuple[str, ...]) -> RepressilatorDrift:
         """Rates of one in a step, to a factor."""

@@ -10,21 +10,13 @@ $$(x_c, y_c) \sim \mathcal N(c, s^2), \qquad \log r \sim \mathcal N(\log(s_1/s_2
 \omega \sim \mathcal N(0, \nu^2).$$
 """
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpyro.distributions as dist
-from numpyro.distributions import Distribution
 
-from assim.models.bridge.priors import require_priors, sampled
-from assim.models.bridge.references.base import (
-    AbstractDrift,
-    AbstractReference,
-    require_coordinates,
-)
+from assim.models.bridge.priors import sampled
+from assim.models.bridge.references.base import AbstractDrift, AbstractNamedReference
 from assim.models.bridge.region import Region
 from assim.types import Array, Float
-
-NAMES = ("centre", "log_aspect", "rotation")
 
 
 class VortexDrift(AbstractDrift):
@@ -47,7 +39,7 @@ class VortexDrift(AbstractDrift):
         return self.rotation * jnp.stack([-aspect * north, east / aspect])
 
 
-class Vortex(AbstractReference):
+class Vortex(AbstractNamedReference):
     """A rigid elliptic vortex in two coordinates.
 
     Sites: `drift.centre`, shape (2,), units of the coordinates; `drift.log_aspect`, shape (), of an orbit's width
@@ -61,22 +53,8 @@ class Vortex(AbstractReference):
         TypeError: what is no distribution.
     """
 
-    priors: dict[str, Distribution] = eqx.field(converter=dict, default_factory=dict)
-
-    def __check_init__(self) -> None:
-        require_priors("Vortex", self.priors, NAMES)
-
-    def sites(self) -> tuple[str, ...]:
-        """Where it is, how it is drawn out and how fast it turns."""
-        return NAMES
-
-    def require(self, coordinates: tuple[str, ...]) -> None:
-        """Two coordinates.
-
-        Raises:
-            ValueError: another number.
-        """
-        require_coordinates(self, 2, "both of a plane", coordinates)
+    parameters = ("centre", "log_aspect", "rotation")
+    moves = (2, "both of a plane")
 
     def prior(self, region: Region, coordinates: tuple[str, ...]) -> VortexDrift:
         """Somewhere in the region, either way round."""
