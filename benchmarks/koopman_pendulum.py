@@ -38,15 +38,17 @@ from assim.problem import bind
 from assim.statespace import Span, regular_spans, simulate
 from assim.systems import Pendulum
 
-STEP, ROWS, RUNS, MADE = 0.1, 170, 50, 400
+STEP, ROWS, RUNS, MADE = 0.1, 170, 100, 400
 WINDOW = 85
 """Half a run: a fit costs as much as its windows are long, and samples are twice as long as what it has seen."""
 PAIRS = 3
 """The first three odd harmonics: the next is below the errors of reading at either amplitude."""
 AMPLITUDES = {"0.8": (0.8, 0.8), "2.4": (2.4, 2.4), "0.5 to 2.7": (0.5, 2.7)}
 METHOD = inference.SVI(
-    num_steps=800, guide=AutoDelta, learning_rate=1e-2, batch_size=20, ascent=None, num_draws=1
+    num_steps=4000, guide=AutoDelta, learning_rate=5e-3, batch_size=20, ascent=None, num_draws=1
 )
+FIRST = 10
+"""Seeds begin here: those below were looked at before settings were fixed."""
 TESTED, AHEAD = 20, 41
 READ = (0, 1, 2, 4, 8, 16, 64)
 SYSTEM = Pendulum()
@@ -146,7 +148,7 @@ def main() -> None:
         for kind in ("linear", "network") if alone else ("linear",):
             for conservative in (True, False):
                 said, spent, off, worth = [], [], [], []
-                for seed in range(asked.seeds):
+                for seed in range(FIRST, FIRST + asked.seeds):
                     ds = labelled(runs(between, RUNS, ROWS, seed)[1])
                     began = time.process_time()
                     post, _ = fitted(world(kind, conservative), ds, METHOD, seed)
