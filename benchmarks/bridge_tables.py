@@ -89,7 +89,12 @@ def main() -> None:
             rows.append([name, f"published: {who}", figure if several else "", mean, ""])
         if found.aim:
             rows.append([name, "aim", found.aim, "", ""])
-    suffix = "" if len(asked.names) == len(SETS) else "_" + asked.names[0].lower()[:4].strip()
+        kept(asked.names, rows, notes)
+
+
+def kept(names: list[str], rows: list, notes: list[str]) -> None:
+    """The table as far as it has come."""
+    suffix = "" if len(names) == len(SETS) else "_" + "".join(filter(str.isalnum, names[0].lower()))
     record(
         f"bridge_tables{suffix}",
         ["set", "who", "W2 at each held-out time", "mean", "CPU s of the fit"],

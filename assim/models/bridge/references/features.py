@@ -32,8 +32,8 @@ from assim.types import Array, Float
 
 NAMES = ("amplitude",)
 WIDE = 0.5
-"""Prior sd of the logarithm of the amplitude: told to a factor, since the mode of both it and its weights would else
-lie at an amplitude several times too large."""
+"""Prior sd of the logarithm of the amplitude: told to a factor, since the mode of it and its weights would else lie
+at an amplitude several times too large."""
 
 
 class RandomFeaturesDrift(AbstractDrift):
