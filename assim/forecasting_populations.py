@@ -11,6 +11,7 @@ import xarray as xr
 
 from assim.data.clockwork import stamp
 from assim.data.populating import Population
+from assim.model import AbstractPopulation
 from assim.populations import paths_beyond, snapshots_of, stamps_in
 from assim.tree import Fitted, model_attrs, tree_of
 from assim.types import Key
@@ -48,6 +49,8 @@ def population_forecast(
     Raises:
         ValueError: a horizon of no whole number of units, or an origin that is no snapshot with samples.
     """
+    model = fitted.model
+    assert isinstance(model, AbstractPopulation)
     if isinstance(ds, xr.DataTree):
         raise ValueError(
             "A population starts from snapshots, and a tree is given: give the dataset of them."
@@ -83,7 +86,7 @@ def population_forecast(
     predictions = xr.Dataset(
         {
             n: (dims, x[..., c], fitted.frame["attrs"].get(n, {}))
-            for c, n in enumerate(population.names)
+            for c, n in enumerate((*population.names, *model.hidden()))
         },
         coords={
             "chain": np.arange(x.shape[0]),

@@ -13,7 +13,12 @@ import xarray as xr
 
 from assim.data.framing import REPEATED, Frame, frame_of
 from assim.data.scaling import Scaling
-from assim.model import AbstractModel, AbstractPopulation, AbstractWindowless
+from assim.model import (
+    AbstractModel,
+    AbstractPopulation,
+    AbstractPrescribed,
+    AbstractWindowless,
+)
 from assim.populations import paths_through, snapshots_of
 from assim.problem import bind
 from assim.series import Layout, Series, cut
@@ -118,6 +123,13 @@ def _through(
     key: Key,
 ) -> xr.Dataset:
     """Paths through snapshots, (sample, time), file units."""
+    if given is not None and isinstance(fitted.model, AbstractPrescribed):
+        raise ValueError(
+            f"The paths of a {type(fitted.model).__name__} come of its fit and meet no other snapshots: leave "
+            "given= out, or fit it to those."
+        )
+    model = fitted.model
+    assert isinstance(model, AbstractPopulation)
     population = snapshots_of(fitted, given)
     told = paths_through(fitted, population, num, BETWEEN if times is None else times, key=key)
     coords = {
@@ -129,7 +141,7 @@ def _through(
     return xr.Dataset(
         {
             n: (("sample", "time"), told.x[..., c], attrs.get(n, {}))
-            for c, n in enumerate(population.names)
+            for c, n in enumerate((*population.names, *model.hidden()))
         },
         coords=coords,
     )

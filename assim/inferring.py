@@ -30,7 +30,9 @@ from assim.inference import (
 )
 from assim.inference.annealing import annealed
 from assim.inference.holding import begun_at_centre, begun_from, with_held
+from assim.inference.known import Known
 from assim.inference.loop import Watch
+from assim.inference.prescribed import Prescribed, prescription
 from assim.model import (
     MAY_CHANGE,
     AbstractConjugate,
@@ -44,12 +46,13 @@ from assim.model import (
     named,
 )
 from assim.pointwise import Cells, Judged, judge, newest_cells, on_cells
-from assim.populations import pose_population, unidentified
+from assim.populations import all_known, pose_population, unidentified
 from assim.problem import Problem, count_parameters, pose, prepare
 from assim.registry import settings_of
 from assim.scoring import trained_on
-from assim.sequential import judge_record, newest_readings, pose_record, with_sensors
+from assim.sequential import judge_record, newest_readings, pose_record, require_whole, with_sensors
 from assim.series import Layout, Series, origins_with_truth
+from assim.snapshots import Snapshots
 from assim.stretched import cautions_on
 from assim.tree import (
     Fitted,
@@ -63,8 +66,9 @@ from assim.tree import (
     stored,
     tree_of,
 )
-from assim.types import Key, Sites
+from assim.types import Key
 
+AT_ONCE = Prior | Known | Prescribed
 FEW_PARAMETERS = 1500
 FEW_SIZES = 20
 """A model of fields with no more parameters has no network: they are sizes of its noise."""
@@ -74,6 +78,7 @@ UNTOLD = (
     "The snapshots do not tell '{}': its posterior is {:.2f} as wide as its prior; give a prior that you can stand "
     "by, or a reference without it."
 )
+NOTHING = "Nothing is unknown in this {}: {} had nothing to draw, and the posterior is one draw; leave method= out."
 MOST_WINDOWS = 500_000
 """More than this many windows are not fitted: a random part of a long record tells the parameters as well."""
 
@@ -97,7 +102,8 @@ def infer(
         ds: the training record, as `open_dataset` and `split` give it, on a regular clock; file units. For
             `Mechanistic` a record of its system at any times, units of the system.
         method: a backend from `assim.inference`; None for `Exact` where the model has a closed form,
-            Gauss-Newton Laplace where parameters are few, else SVI.
+            `Prescribed` where it says how it is fitted, Gauss-Newton Laplace where parameters are few, else SVI. A
+            population of which nothing is unknown has one draw at once, whatever is asked for.
         key: all randomness of the fit.
         init: an earlier posterior of the same model, to start from; its scaling is kept, the data may be new, and
             so may parts of the model that the earlier one was without.
@@ -115,12 +121,13 @@ def infer(
         TypeError: a method that cannot serve the model; it names those that can. A seed in place of a key.
     """
     require_key(key)
+    method = prescription(model, method, init is not None or bool(hold))
     watch = Watch(progress, None if checkpoint is None else _writable(checkpoint))
     earlier = None if init is None else _earlier(init, model)
     k_pose, k_run, k_judge = jax.random.split(key, 3)
     stored_of = None
     if isinstance(model, AbstractSequential):
-        _require_one_record(method)
+        require_whole(method)
         problem, frame = pose_record(model, ds)
     elif isinstance(model, AbstractGridded):
         problem, frame = pose_fields(model, ds, earlier)
@@ -128,7 +135,7 @@ def infer(
         problem, frame, stored_of = pose_population(model, ds, earlier)
     else:
         problem, frame = _posed(model, ds, earlier, key=k_pose)
-    method = _default(problem) if method is None else method
+    asked, method = method, _chosen(problem, method)
     told = describe_frame(frame) if stored_of is None else stored_of
     attrs: dict[str, Any] = model_attrs(model, problem.layout, told, key) | {
         "method": json.dumps(settings_of(method)),
@@ -140,12 +147,12 @@ def infer(
         attrs["init"] = json.dumps(
             [*(init.attrs.get(k) for k in ("data_fingerprint", "key", "created")), named(hold)]
         )
-    watch = replace(watch, identity=_identity(attrs, problem.constants))
+    watch = replace(watch, identity=_identity(attrs, problem))
     start = begun_at_centre(problem, model.centred(), key=k_run)
     if earlier is not None:
         start, held = begun_from(earlier.sites, problem, named(hold) or (), key=k_run)
         problem = replace(problem, held=held)
-    elif isinstance(model, AbstractPopulation) and not isinstance(method, Prior):
+    elif isinstance(model, AbstractPopulation) and not isinstance(method, AT_ONCE):
         start = annealed(problem, key=k_run, watch=watch)
     elif hold:
         raise ValueError(f"hold={hold!r} keeps values of an earlier posterior: give it by init=.")
@@ -155,9 +162,11 @@ def infer(
     if isinstance(model, AbstractPointwise) and pointwise > 0:
         cells, judged = _judged(model, problem, frame, draws, pointwise, key=k_judge)
         convergence = _convergence(judged, advice)
-    if isinstance(model, AbstractPopulation) and not isinstance(method, Prior):
+    if isinstance(model, AbstractPopulation) and not isinstance(method, AT_ONCE):
         kept = unidentified(problem, dict(draws.sites), key=k_judge)
         advice += [UNTOLD.format(k, v) for k, v in kept.items() if v >= KEPT]
+    if isinstance(method, Known) and asked is not None:
+        advice.append(NOTHING.format(type(model).__name__, type(asked).__name__))
     convergence["advice"] = "\n".join(advice)
     for sentence in advice:
         warnings.warn(sentence, UserWarning, stacklevel=2)
@@ -243,14 +252,6 @@ def _likelihood(model: AbstractModel) -> str:
     return "exact" if isinstance(model, AbstractPointwise) else "bound"
 
 
-def _require_one_record(method: AbstractMethod | None) -> None:
-    if isinstance(method, SVI) and method.held_out > 0:
-        raise ValueError(
-            f"SVI(held_out={method.held_out}) keeps windows back, and a model of one whole record has none to "
-            "spare: use held_out=0."
-        )
-
-
 def _earlier(init: xr.DataTree, model: AbstractModel) -> Fitted:
     told, mine = stored(init, "model") if "model" in init.attrs else {}, settings_of(model)
     if told.get("type") != mine["type"] or told == mine:
@@ -298,8 +299,12 @@ def _pairs(series: Series, needs: Needs, frame: Frame, *, key: Key) -> jax.Array
     return jnp.asarray(pairs)
 
 
-def _default(problem: Problem) -> AbstractMethod:
-    """Exact or nearly so where the parameters are few, variational where they are many."""
+def _chosen(problem: Problem, asked: AbstractMethod | None) -> AbstractMethod:
+    """What was asked for, else exact or nearly so where parameters are few, variational where they are many."""
+    if isinstance(problem.model, AbstractPopulation) and all_known(problem):
+        return Known()
+    if asked is not None:
+        return asked
     if isinstance(problem.model, AbstractConjugate):
         return Exact()
     few = count_parameters(problem)
@@ -315,10 +320,13 @@ def _default(problem: Problem) -> AbstractMethod:
     return SVI()
 
 
-def _identity(attrs: dict[str, Any], constants: Sites) -> str:
-    """What a checkpoint is of: the fit as it was asked for, and what was counted in its record."""
+def _identity(attrs: dict[str, Any], problem: Problem) -> str:
+    """What a checkpoint is of: the fit as it was asked for, what its record told, and who is who in that."""
     told = ("model", "method", "key", "data_fingerprint", "init")
-    return json.dumps([*(attrs.get(k) for k in told), fingerprint_of(constants)])
+    counted, seen = problem.constants, problem.examples
+    if isinstance(seen, Snapshots):
+        counted = counted | {"weight": seen.weight} | ({} if seen.id is None else {"id": seen.id})
+    return json.dumps([*(attrs.get(k) for k in told), fingerprint_of(counted)])
 
 
 def _convergence(judged: Judged, advice: list[str]) -> dict[str, float]:

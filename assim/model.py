@@ -252,6 +252,10 @@ class AbstractPopulation(AbstractWindowless):
     def counted(self, snapshots: Snapshots) -> Sites:
         """Numbers found by counting in the snapshots, file units; never fitted again."""
 
+    def hidden(self) -> tuple[str, ...]:
+        """Coordinates of its paths behind those of the snapshots, which show none of them; none by default."""
+        return ()
+
     @abstractmethod
     def blurred(self, snapshots: Snapshots, constants: Sites, share: Float[Array, ""]) -> Snapshots:
         """The snapshots read with an error of more, `share` of the variance that there is."""
@@ -276,6 +280,29 @@ class AbstractPopulation(AbstractWindowless):
         """How well all snapshots match."""
         matched = jax.vmap(lambda snapshots: self.matched(ssm, snapshots))(examples)
         numpyro.factor("snapshots", matched.sum())
+
+
+class AbstractPrescribed(AbstractPopulation):
+    """A model of populations whose fit is prescribed and is no posterior: what `Prescribed` runs.
+
+    Its paths come of the fit, beside its parameters: it makes none through other snapshots.
+    """
+
+    @abstractmethod
+    def prescribed(self, problem: "Problem", *, key: Key) -> tuple[Sites, Sites]:
+        """The value of each site, and curves: a number for each turn of the fit, by name."""
+
+    def blurred(self, snapshots: Snapshots, constants: Sites, share: Float[Array, ""]) -> Snapshots:
+        """No search is begun, with blurred snapshots or others."""
+        return snapshots
+
+    def matched(self, ssm: AbstractStateSpace, snapshots: Snapshots) -> Float[Array, ""]:
+        """There is no likelihood.
+
+        Raises:
+            TypeError: always; it names what serves.
+        """
+        raise TypeError(f"{type(self).__name__} has no likelihood: fit it with Prescribed().")
 
 
 class AbstractResolving(AbstractGridded):

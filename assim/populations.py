@@ -61,17 +61,14 @@ def pose_population(
     examples = jax.tree.map(lambda leaf: leaf[None], snapshots)
     told = describe_frame(frame) | {POPULATION: describe_population(population)}
     problem = Problem(model, constants, examples, layout)
-    drawn = handlers.trace(handlers.seed(problem.prior, 0))
-    ssm = drawn()
-    if not drawn.trace:
-        raise ValueError(
-            f"Nothing is unknown in this {type(model).__name__}, and a posterior is of something: learn the "
-            "volatility, by a prior as narrow as it is known, as volatilities.Constant({'sd': "
-            "numpyro.distributions.LogNormal(-2.3, 0.01)})."
-        )
-    model.require(ssm, snapshots)
+    model.require(handlers.seed(problem.prior, 0)(), snapshots)
     _say_paired(population)
     return problem, frame, told
+
+
+def all_known(problem: Problem) -> bool:
+    """Whether nothing is unknown in a model of populations, so that there is nothing to draw."""
+    return not handlers.trace(handlers.seed(problem.prior, 0)).get_trace()
 
 
 def unidentified(problem: Problem, sites: dict[str, Any], *, key: Key) -> dict[str, float]:
@@ -136,7 +133,14 @@ def snapshots_of(fitted: Fitted, ds: xr.Dataset | None) -> Population:
     ds = fitted.tail if ds is None else ds
     if ds is None:
         raise ValueError("The tree holds no snapshots: give them, as given=snapshots.")
-    return population_of(ds, like=fitted.frame[POPULATION])
+    population = population_of(ds, like=fitted.frame[POPULATION])
+    model, begun = fitted.model, np.datetime64(fitted.frame[POPULATION]["origin"], "ns")
+    if isinstance(model, AbstractPopulation) and model.hidden() and population.times[0] != begun:
+        raise ValueError(
+            f"The snapshots begin at {stamp(population.times[0])}, and where {', '.join(model.hidden())} are is "
+            f"known at the first snapshot of the fit, {stamp(begun)}: give snapshots from then on."
+        )
+    return population
 
 
 @dataclass(frozen=True)
@@ -168,8 +172,8 @@ def paths_through(
         key: all randomness.
 
     Raises:
-        ValueError: fewer than two snapshots with samples, what is no stamp, or one before the first snapshot or
-            after the last.
+        ValueError: fewer than two snapshots with samples, samples where the model says nothing, what is no stamp,
+            or one before the first snapshot or after the last.
     """
     whole, population = population.times, _populated(population)
     between = np.union1d(_between(population, times), _within(population, whole))
@@ -177,6 +181,9 @@ def paths_through(
     sites, numbers = _thinned(fitted, min(num, DRAWS))
     each = -(-num // len(numbers))
     snapshots, since = Snapshots.from_population(population), _since(population, between)
+    if isinstance(fitted.model, AbstractPopulation):
+        first = fitted.state_space({k: v[0] for k, v in sites.items()})
+        fitted.model.require(first, snapshots)
     fixed = (fitted.layout, fitted.constants, fitted.centre)
     made = np.asarray(
         _walked(fitted.model, fixed, sites, (snapshots, jnp.asarray(since)), each, k_path)

@@ -14,7 +14,7 @@ HOMES = {
         *("FixedNormal", "Normal", "StudentT"),
     ),
     "assim.models.baselines": (
-        *("Persistence", "Climatology", "SeasonalNaive"),
+        *("Persistence", "Climatology", "SeasonalNaive", "DisplacementInterpolation"),
         *("EDMD", "HankelDMD", "MeasurePreservingEDMD", "HAVOK"),
         *("FieldPersistence", "FieldClimatology", "DMD", "FNO"),
     ),
@@ -25,11 +25,15 @@ HOMES = {
         *("KoopmanVAE", "LinearKoopman", "Anywhere", "Stationary", "Mixture", "Flow"),
         *("Sequential", "Parallel"),
     ),
-    "assim.models.bridge": ("SchrodingerBridge", "FirstSnapshot", "Adjacent", "Bridge"),
+    "assim.models.bridge": (
+        *("SchrodingerBridge", "FirstSnapshot", "Adjacent", "Bridge", "Unseen"),
+    ),
+    "assim.models.bridge.published": ("PublishedSBIRR", "Alternation"),
     "assim.models.mechanistic": ("Mechanistic",),
     "assim.models.semilinear": ("SemilinearOperator", "Gain", "Readings", "PublishedNODA"),
     "assim.inference": (
-        *("NUTS", "SVI", "EnsembleMAP", "Laplace", "Stein", "Exact", "Prior", "Ascent"),
+        *("NUTS", "SVI", "EnsembleMAP", "Laplace", "Stein", "Exact", "Prescribed"),
+        *("Prior", "Ascent"),
         *("TargetNoise", "AnchorsOnly", "Bootstrap", "LastLayer", "GaussNewton"),
     ),
     "assim.filters": (
@@ -52,14 +56,14 @@ HOMES = {
 WHERE = {name: module for module, names in HOMES.items() for name in names}
 ROOMS = {
     "assim.models.bridge.references": (
-        *("Brownian", "Linear", "LotkaVolterra", "Repressilator", "Vortex"),
-        *("Potential", "RandomFeatures", "Neural", "Sum"),
+        *("Brownian", "Linear", "LotkaVolterra", "Repressilator", "RepressilatorProteins"),
+        *("Vortex", "Potential", "RandomFeatures", "Neural", "Sum"),
     ),
     "assim.models.bridge.volatilities": (
         *("Constant", "Diagonal", "Multiplicative", "Mixed", "Given"),
     ),
     "assim.models.bridge.errors": ("Exact", "Given", "Learned"),
-    "assim.models.bridge.survival": ("NoHazard", "ConstantHazard", "LinearHazard"),
+    "assim.models.bridge.survival": ("NoHazard", "ConstantHazard", "LinearHazard", "NetHazard"),
 }
 """Modules whose names others have too: a file tells them with the last word of the module, as `errors.Exact`."""
 WITHIN = {

@@ -16,6 +16,7 @@ import xarray as xr
 
 from assim.data.framing import Frame
 from assim.data.scaling import Scaling
+from assim.inference import SVI, AbstractMethod
 from assim.model import AbstractSequential
 from assim.observing import Observed, observe_system
 from assim.pointwise import Cells, Judged, judged
@@ -45,6 +46,22 @@ def pose_record(model: AbstractSequential, ds: xr.Dataset) -> tuple[Problem, Fra
     frame = _frame(observed)
     examples = jax.tree.map(lambda leaf: leaf[None], cycles)
     return Problem(model, {}, examples, Layout.of(frame)), frame
+
+
+def require_whole(method: AbstractMethod | None) -> None:
+    """Refuse a method that keeps a part of the record back.
+
+    Args:
+        method: the one that is asked for, or None.
+
+    Raises:
+        ValueError: windows are kept back.
+    """
+    if isinstance(method, SVI) and method.held_out > 0:
+        raise ValueError(
+            f"SVI(held_out={method.held_out}) keeps windows back, and a model of one whole record has none to "
+            "spare: use held_out=0."
+        )
 
 
 def newest_readings(frame: Frame, count: int) -> Cells:

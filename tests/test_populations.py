@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 
 import assim
+from assim import inferring
 from assim.inference import AbstractMethod, Ascent, Draws, Prior, annealing
 from assim.inference.density import constrain, draw_start, potential, scattered, to_unconstrained
 from assim.inference.loop import Watch
@@ -291,11 +292,6 @@ def nothing_there(x, theta):
             TRAIN,
             "The drift of prey is nan at prey = 1.",
         ),
-        (
-            SchrodingerBridge(references.Brownian(), volatilities.Given(0.1)),
-            TRAIN,
-            "Nothing is unknown in this SchrodingerBridge",
-        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore:4 of 5 snapshots hold one particle or none")
@@ -366,3 +362,13 @@ def test_a_search_from_which_paths_run_away_begins_elsewhere(monkeypatch):
     assert len(set(tried)) == 3 and np.isclose(np.log(float(found["drift.birth"])), tried[2])
     with pytest.raises(FloatingPointError, match="Paths ran away in 3 searches"):
         annealing.annealed(problem, key=KEY, watch=Watch())
+
+
+@pytest.mark.filterwarnings("ignore:.* samples are particles:UserWarning")
+def test_a_checkpoint_knows_weights_and_who_is_who():
+    dims, shape = ("time", "sample"), (TRAIN.sizes["time"], TRAIN.sizes["sample"])
+    weight, who = np.ones(shape), np.broadcast_to(np.arange(shape[1]), shape)
+    weight[0, 0] = 2.0
+    others = [TRAIN, TRAIN.assign(weight=(dims, weight)), TRAIN.assign(id=(dims, who))]
+    told = {inferring._identity({}, pose_population(MODEL, ds)[0]) for ds in others}
+    assert len(told) == 3

@@ -27,6 +27,8 @@ MODELS = {
     "hankel-dmd": "HankelDMD",
     "edmd": "EDMD",
     "schrodinger-bridge": "SchrodingerBridge",
+    "published-sbirr": "PublishedSBIRR",
+    "displacement-interpolation": "DisplacementInterpolation",
     "field-persistence": "FieldPersistence",
     "field-climatology": "FieldClimatology",
 }

@@ -6,6 +6,7 @@ from assim.inference.exact import Exact
 from assim.inference.laplace import GaussNewton, Laplace, LastLayer
 from assim.inference.nuts import NUTS
 from assim.inference.optimise import Ascent
+from assim.inference.prescribed import Prescribed
 from assim.inference.prior import Prior
 from assim.inference.randomisation import AnchorsOnly, Bootstrap, TargetNoise
 from assim.inference.stein import Stein
@@ -24,6 +25,7 @@ __all__ = [
     "GaussNewton",
     "Laplace",
     "LastLayer",
+    "Prescribed",
     "Prior",
     "Stein",
     "TargetNoise",

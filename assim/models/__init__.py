@@ -15,6 +15,7 @@ from assim.models.baselines import (
     FNO,
     HAVOK,
     Climatology,
+    DisplacementInterpolation,
     FieldClimatology,
     FieldPersistence,
     HankelDMD,
@@ -27,11 +28,13 @@ from assim.models.bridge import (
     Bridge,
     FirstSnapshot,
     SchrodingerBridge,
+    Unseen,
     errors,
     references,
     survival,
     volatilities,
 )
+from assim.models.bridge.published import Alternation, PublishedSBIRR
 from assim.models.departures import Departures
 from assim.models.koopman import (
     Anywhere,
@@ -49,8 +52,10 @@ from assim.models.semilinear import Gain, PublishedNODA, Readings, SemilinearOpe
 from assim.nn.dictionary import Delays, Monomials, RadialBasis
 
 __all__ = [
+    "Unseen",
     "DMD",
     "Adjacent",
+    "Alternation",
     "Anywhere",
     "Bridge",
     "FirstSnapshot",
@@ -70,6 +75,7 @@ __all__ = [
     "Delays",
     "Departures",
     "Direct",
+    "DisplacementInterpolation",
     "FieldClimatology",
     "FieldPersistence",
     "FixedNormal",
@@ -83,6 +89,7 @@ __all__ = [
     "Persistence",
     "PublishedKoVAE",
     "PublishedNODA",
+    "PublishedSBIRR",
     "RadialBasis",
     "Readings",
     "SeasonalNaive",

@@ -54,7 +54,8 @@ def test_a_value_is_read_as_what_the_method_takes(setting, field, value):
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("method", METHODS)
 def test_every_model_and_method_has_a_name(model, method):
-    needed = ["reference=Brownian"] if model == "schrodinger-bridge" else []
+    bridges = ("schrodinger-bridge", "published-sbirr")
+    needed = ["reference=Brownian"] if model in bridges else []
     made = chosen(model, method, needed)
     assert isinstance(
         made[0], models.__dict__[MODELS[model]] if model != "var" else models.Autoregressive

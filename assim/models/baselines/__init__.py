@@ -1,6 +1,7 @@
 """The forecasts that every other has to beat."""
 
 from assim.models.baselines.climatology import Climatology
+from assim.models.baselines.displacement import DisplacementInterpolation
 from assim.models.baselines.fields import DMD, FNO, FieldClimatology, FieldPersistence
 from assim.models.baselines.persistence import Persistence
 from assim.models.baselines.seasonal import SeasonalNaive
@@ -12,6 +13,7 @@ __all__ = [
     "FNO",
     "HAVOK",
     "Climatology",
+    "DisplacementInterpolation",
     "FieldClimatology",
     "FieldPersistence",
     "HankelDMD",

@@ -22,6 +22,7 @@ from assim.models.bridge.matching import AbstractMatching, Adjacent, FirstSnapsh
 from assim.models.bridge.references import AbstractReference, require_finite
 from assim.models.bridge.region import Region
 from assim.models.bridge.survival import AbstractHazard, NoHazard
+from assim.models.bridge.unseen import Unseen, require_new
 from assim.models.bridge.volatilities import AbstractVolatility, Constant
 from assim.models.bridge.walking import Diffusion
 from assim.series import Layout
@@ -40,6 +41,8 @@ class SchrodingerBridge(AbstractPopulation):
         error: how far a sample may lie from its particle, from `assim.models.errors`.
         matching: what the parameters are told by: `FirstSnapshot()`, `Adjacent()` or `Bridge()`.
         hazard: how particles are lost, from `assim.models.survival`.
+        unseen: coordinates that no snapshot shows, as `Unseen(("protein_1", "protein_2"))`; the drift moves them
+            behind those that are seen. None where all are seen.
         unit: of time, as "1s" or "1D".
         steps: of a walk from one snapshot to the next.
         reach: of soft marginals of the couplings that paths follow, nats; None for hard ones.
@@ -53,6 +56,7 @@ class SchrodingerBridge(AbstractPopulation):
     error: AbstractError = Exact()
     matching: AbstractMatching = FirstSnapshot()
     hazard: AbstractHazard = NoHazard()
+    unseen: Unseen | None = eqx.field(default=None, kw_only=True)
     unit: str = eqx.field(static=True, default="1s", kw_only=True)
     steps: int = eqx.field(static=True, default=16, kw_only=True)
     reach: float | None = eqx.field(static=True, default=None, kw_only=True)
@@ -84,17 +88,23 @@ class SchrodingerBridge(AbstractPopulation):
 
     def prior(self, layout: Layout, constants: Sites) -> Diffusion:
         """The priors of reference, volatility, loss and error."""
-        region = Region(**constants)
+        seen, names = Region(**constants), layout.channels
+        region, law = seen, None
+        if self.unseen is not None:
+            require_new(self.unseen, names)
+            region, law = self.unseen.widened(seen), self.unseen.prior(seen)
+            names += self.unseen.names
         return Diffusion(
-            drift=self.reference.prior(region, layout.channels),
+            drift=self.reference.prior(region, names),
             volatility=self.volatility.prior(region),
             hazard=self.hazard.prior(region),
-            error=self.error.prior(region),
+            error=self.error.prior(seen),
             region=region,
-            names=layout.channels,
+            names=names,
             unit=layout.step,
             steps=self.steps,
             reach=self.reach,
+            unseen=law,
         )
 
     def matched(self, ssm: Diffusion, snapshots: Snapshots) -> Float[Array, ""]:
@@ -104,7 +114,14 @@ class SchrodingerBridge(AbstractPopulation):
     def require(self, ssm: Diffusion, snapshots: Snapshots) -> None:
         """Refuse a drift that is not finite where the samples are."""
         seen = snapshots.mask.all(axis=-1) & (snapshots.weight > 0)
-        require_finite(ssm.drift, snapshots.x[seen], ssm.names)
+        x = snapshots.x[seen]
+        if ssm.unseen is not None:
+            x = jnp.concatenate([x, jnp.tile(ssm.unseen.mean, (len(x), 1))], axis=1)
+        require_finite(ssm.drift, x, ssm.names)
+
+    def hidden(self) -> tuple[str, ...]:
+        """The coordinates that no snapshot shows."""
+        return () if self.unseen is None else self.unseen.names
 
     def opening(self) -> "SchrodingerBridge":
         """Matched from each snapshot to the next: over many of them a search is caught by turns too many."""

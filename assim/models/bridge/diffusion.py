@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from assim.models.bridge.region import Region
+from assim.models.bridge.unseen import Law
 from assim.nn.linear_noise import Leg, linear_noise
 from assim.statespace import AbstractAdditiveNoise, AbstractNamed, Context, Span
 from assim.types import Array, Float, Key
@@ -26,8 +27,9 @@ class AbstractDiffusion(AbstractAdditiveNoise, AbstractNamed):
     drift: eqx.AbstractVar[Field]
     volatility: eqx.AbstractVar[Field]
     hazard: eqx.AbstractVar[Field | None]
-    error: eqx.AbstractVar[Float[Array, " coordinate"]]
+    error: eqx.AbstractVar[Float[Array, " seen"]]
     region: eqx.AbstractVar[Region]
+    unseen: eqx.AbstractVar[Law | None]
     names: eqx.AbstractVar[tuple[str, ...]]
     unit: eqx.AbstractVar[float]
     steps: eqx.AbstractVar[int]
@@ -74,17 +76,17 @@ class AbstractDiffusion(AbstractAdditiveNoise, AbstractNamed):
         sd: Array | None = None,
         u: Array | None = None,
     ) -> dist.Distribution:
-        """Every coordinate, with the error of a reading."""
+        """Every coordinate that is seen, with the error of a reading."""
         known = 0.0 if sd is None else sd
-        return dist.Normal(x, jnp.sqrt(self.error + known**2))
+        return dist.Normal(x[: self.error.size], jnp.sqrt(self.error + known**2))
 
     def components(self) -> tuple[str, ...]:
         """The coordinates."""
         return self.names
 
     def channels(self) -> tuple[str, ...]:
-        """The coordinates."""
-        return self.names
+        """The coordinates that are seen."""
+        return self.names[: self.error.size]
 
     def _over(self, x: Array, span: Span) -> Leg:
         none = jnp.zeros((x.shape[0], x.shape[0]), x.dtype)

@@ -16,6 +16,7 @@ from assim.models.bridge.diffusion import AbstractDiffusion, Field
 from assim.models.bridge.matching.base import Snapshot, departed, known_pairs, taken
 from assim.models.bridge.matching.two_sided import joined
 from assim.models.bridge.region import Region
+from assim.models.bridge.unseen import Law
 from assim.nn.bridging import path_between
 from assim.nn.coupling import partners
 from assim.snapshots import Snapshots
@@ -30,9 +31,10 @@ class Diffusion(AbstractDiffusion, AbstractPaths):
         volatility: g, shape (coordinate,) to (coordinate, coordinate), per root of a unit of time.
         hazard: rate at which a particle is lost where it is, shape (coordinate,) to (), per unit of time; None
             where none is.
-        error: variance of an error of reading, shape (coordinate,), units of the coordinates squared.
+        error: variance of an error of reading, shape (seen,), units of the coordinates squared.
         region: where the snapshots lie.
-        names: of the coordinates.
+        unseen: where the coordinates that no snapshot shows start; None where all are seen.
+        names: of the coordinates, those that no snapshot shows last.
         unit: of time, seconds.
         steps: of a walk over the median time between snapshots, and of one over any other.
         reach: of soft marginals of the couplings, nats; None for hard ones.
@@ -41,8 +43,9 @@ class Diffusion(AbstractDiffusion, AbstractPaths):
     drift: Field
     volatility: Field
     hazard: Field | None
-    error: Float[Array, " coordinate"]
+    error: Float[Array, " seen"]
     region: Region
+    unseen: Law | None
     names: tuple[str, ...] = eqx.field(static=True)
     unit: float = eqx.field(static=True)
     steps: int = eqx.field(static=True)
@@ -57,7 +60,7 @@ class Diffusion(AbstractDiffusion, AbstractPaths):
         Returns:
             Logarithms of probabilities, shape (interval, departed, arrived).
         """
-        whole, dt = taken(snapshots, self.error)
+        whole, dt = taken(self, snapshots)
 
         def interval(k: Array) -> Array:
             here, there = (jax.tree.map(lambda leaf, at=at: leaf[at], whole) for at in (k, k + 1))
@@ -70,7 +73,7 @@ class Diffusion(AbstractDiffusion, AbstractPaths):
         self, snapshots: Snapshots, since: Float[Array, "interval time"], count: int, *, key: Key
     ) -> Float[Array, "path row coordinate"]:
         """Draws of paths through the snapshots."""
-        whole, dt = taken(snapshots, self.error)
+        whole, dt = taken(self, snapshots)
         log_next = self.couplings(snapshots)
         first = jax.tree.map(lambda leaf: leaf[0], whole)
         keys = jax.random.split(key, count)
@@ -80,7 +83,7 @@ class Diffusion(AbstractDiffusion, AbstractPaths):
         self, snapshots: Snapshots, row: Array, leads: int, *, key: Key
     ) -> Float[Array, "sample lead coordinate"]:
         """Where each sample of a snapshot is after each of so many units of time."""
-        whole, _ = taken(snapshots, self.error)
+        whole, _ = taken(self, snapshots)
         here = jax.tree.map(lambda leaf: leaf[row], whole)
         mean, cov = here.whereabouts()
 

@@ -41,6 +41,7 @@ def diffusion(x64: None) -> Diffusion:
         hazard=None,
         error=jnp.asarray(ERROR),
         region=region,
+        unseen=None,
         names=("a", "b"),
         unit=1.0,
         steps=40,

@@ -13,6 +13,7 @@ from assim.registry import ROOMS, WITHIN, made_from, settings_of
 WIDE = {"birth": dist.LogNormal(0.0, 2.0)}
 PARTS = [
     *(references.Brownian(), references.Linear(), references.Repressilator()),
+    references.RepressilatorProteins(),
     *(references.LotkaVolterra(), references.LotkaVolterra(WIDE), references.Vortex()),
     *(references.Potential([8, 4], 0.5), references.Neural((3,)), references.RandomFeatures(8, 4)),
     references.Sum(references.Vortex(), references.RandomFeatures(60, lengthscales=[1.0])),

@@ -30,7 +30,7 @@ class Adjacent(AbstractMatching):
 
     def score(self, diffusion: AbstractDiffusion, snapshots: Snapshots) -> Float[Array, ""]:
         """The composite log likelihood, nats."""
-        whole, dt = taken(snapshots, diffusion.error)
+        whole, dt = taken(diffusion, snapshots)
 
         def interval(k: Array) -> Array:
             here, there = (jax.tree.map(lambda leaf, at=at: leaf[at], whole) for at in (k, k + 1))

@@ -12,6 +12,7 @@ from abc import abstractmethod
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.scipy.linalg import block_diag
 
 from assim.models.bridge.diffusion import AbstractDiffusion
 from assim.nn.linear_noise import Leg
@@ -36,12 +37,16 @@ class Snapshot(eqx.Module):
         mask: True where seen, shape (sample, coordinate).
         weight: of each sample, shape (sample,); 0 for padding.
         error: variance of the error of each reading, shape (sample, coordinate).
+        middle: mean of the population, shape (coordinate,).
+        cov: its covariance, shape (coordinate, coordinate).
     """
 
     x: Float[Array, "sample coordinate"]
     mask: Bool[Array, "sample coordinate"]
     weight: Float[Array, " sample"]
     error: Float[Array, "sample coordinate"]
+    middle: Float[Array, " coordinate"]
+    cov: Float[Array, "coordinate coordinate"]
 
     def shares(self) -> Float[Array, " sample"]:
         """Logarithms of the shares of the samples, shape (sample,); -inf for padding."""
@@ -52,7 +57,8 @@ class Snapshot(eqx.Module):
     def whereabouts(self) -> tuple[Array, Array]:
         """Where each sample was, given what was read of it.
 
-        Coordinates that were not read are told by those that were, as in the population.
+        Coordinates that were not read are told by those that were, as in the population; of those that no snapshot
+        shows, the population is what the drift made of the one before.
 
         Returns:
             Means (sample, coordinate) and covariances (sample, coordinate, coordinate).
@@ -63,26 +69,32 @@ class Snapshot(eqx.Module):
             return self.x, spread
 
         def told() -> tuple[Array, Array]:
-            middle, cov = moments(self)
-            return jax.vmap(lambda *own: _filled(middle, cov, *own))(self.x, self.mask, self.error)
+            fill = jax.vmap(lambda *own: _filled(self.middle, self.cov, *own))
+            return fill(self.x, self.mask, self.error)
 
         return jax.lax.cond((self.mask | (self.weight == 0)[:, None]).all(), complete, told)
 
 
-def moments(snapshot: Snapshot) -> tuple[Float[Array, " coordinate"], Array]:
+def moments(
+    x: Float[Array, "sample coordinate"],
+    mask: Bool[Array, "sample coordinate"],
+    weight: Float[Array, " sample"],
+) -> tuple[Float[Array, " coordinate"], Array]:
     """Mean and covariance of a population, each entry over the samples that tell it.
 
     Args:
-        snapshot: the population.
+        x: positions, shape (sample, coordinate), units of the coordinates.
+        mask: True where seen, shape (sample, coordinate).
+        weight: of each sample, shape (sample,).
 
     Returns:
         Shapes (coordinate,) and (coordinate, coordinate).
     """
-    there = snapshot.weight[:, None] * snapshot.mask
-    mean = (there * snapshot.x).sum(axis=0) / jnp.maximum(there.sum(axis=0), 1e-12)
-    apart = jnp.where(snapshot.mask, snapshot.x - mean, 0.0)
-    both = jnp.einsum("n,na,nb->ab", snapshot.weight, snapshot.mask * 1.0, snapshot.mask * 1.0)
-    cov = jnp.einsum("n,na,nb->ab", snapshot.weight, apart, apart) / jnp.maximum(both, 1e-12)
+    there = weight[:, None] * mask
+    mean = (there * x).sum(axis=0) / jnp.maximum(there.sum(axis=0), 1e-12)
+    apart = jnp.where(mask, x - mean, 0.0)
+    both = jnp.einsum("n,na,nb->ab", weight, mask * 1.0, mask * 1.0)
+    cov = jnp.einsum("n,na,nb->ab", weight, apart, apart) / jnp.maximum(both, 1e-12)
     return mean, cov
 
 
@@ -97,19 +109,38 @@ def _filled(mean: Array, cov: Array, x: Array, mask: Array, error: Array) -> tup
     return jnp.where(mask, x, filled), lost[:, None] * left * lost + jnp.diag(there * error)
 
 
-def taken(snapshots: Snapshots, error: Float[Array, " coordinate"]) -> tuple[Snapshot, Array]:
+def taken(diffusion: AbstractDiffusion, snapshots: Snapshots) -> tuple[Snapshot, Array]:
     """Snapshots on a leading axis, and the times between them.
 
     Args:
+        diffusion: what moves particles, and how large an error of reading is beside the file's own.
         snapshots: the record; its steps are units of time.
-        error: variance of an error of reading beside the file's own, shape (coordinate,).
 
     Returns:
-        The snapshots, and shape (snapshot - 1,), units of time.
+        The snapshots, with room for coordinates that they do not show, and shape (snapshot - 1,), units of time.
     """
     own = 0.0 if snapshots.sd is None else snapshots.sd**2
-    told = jnp.broadcast_to(error + own, snapshots.x.shape)
-    return Snapshot(snapshots.x, snapshots.mask, snapshots.weight, told), snapshots.spans
+    error = jnp.broadcast_to(diffusion.error + own, snapshots.x.shape)
+    x, mask, weight, law = snapshots.x, snapshots.mask, snapshots.weight, diffusion.unseen
+    middle, cov = jax.vmap(moments)(x, mask, weight)
+    if law is None:
+        return Snapshot(x, mask, weight, error, middle, cov), snapshots.spans
+    room = ((0, 0), (0, 0), (0, law.mean.size))
+    x, mask, error = jnp.pad(x, room), jnp.pad(mask, room), jnp.pad(error, room)
+    start = jnp.concatenate([middle[0], law.mean]), block_diag(cov[0], jnp.diag(law.sd**2))
+
+    def on(told: tuple[Array, Array], k: Array) -> tuple[tuple[Array, Array], tuple]:
+        here = Snapshot(x[k], mask[k], weight[k], error[k], *told)
+        leg = departed(diffusion, here, snapshots.spans[k])
+        left = jax.nn.softmax(here.shares() + leg.log_mass)
+        ahead = left @ leg.mean
+        apart = leg.mean - ahead
+        spread = jnp.einsum("n,nab->ab", left, leg.cov + apart[:, :, None] * apart[:, None])
+        return (ahead, spread), (ahead, spread)
+
+    later = jax.lax.scan(on, start, jnp.arange(snapshots.spans.shape[0]))[1]
+    middle, cov = (jnp.concatenate([a[None], b]) for a, b in zip(start, later, strict=True))
+    return Snapshot(x, mask, weight, error, middle, cov), snapshots.spans
 
 
 def departed(diffusion: AbstractDiffusion, snapshot: Snapshot, dt: Float[Array, ""]) -> Leg:

@@ -30,7 +30,7 @@ class FirstSnapshot(AbstractMatching):
 
     def score(self, diffusion: AbstractDiffusion, snapshots: Snapshots) -> Float[Array, ""]:
         """The composite log likelihood, nats."""
-        whole, dt = taken(snapshots, diffusion.error)
+        whole, dt = taken(diffusion, snapshots)
         first = jax.tree.map(lambda leaf: leaf[0], whole)
         shares = first.shares()
 

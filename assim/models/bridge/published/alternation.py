@@ -130,7 +130,7 @@ def alternated(
             f"The shapes do not fit: times {np.shape(times)}, x {x.shape}, weight {weight.shape}; expected times "
             "(snapshot,), x (snapshot, sample, coordinate) and weight (snapshot, sample), of 2 snapshots or more."
         )
-    steps = _counted(np.diff(np.asarray(times, float)), settings.dt)
+    steps = steps_between(np.diff(np.asarray(times, float)), settings.dt)
     snapshots, theta, trace = Cloud(x, weight), jax.tree.map(jnp.asarray, theta), []
     for i in range(settings.passes):
         moves, k = jnp.asarray(i > 0), jax.random.fold_in(key, i)
@@ -193,8 +193,16 @@ def passed(
     return Pass(theta, loss, apart), paths, bridges
 
 
-def _counted(lengths: np.ndarray, dt: float) -> tuple[int, ...]:
-    """Euler steps of each interval."""
+def steps_between(lengths: np.ndarray, dt: float) -> tuple[int, ...]:
+    """Euler steps of each interval.
+
+    Args:
+        lengths: of the intervals, shape (interval,), units of time.
+        dt: of a step.
+
+    Raises:
+        ValueError: intervals that are no whole number of steps.
+    """
     steps = np.rint(lengths / dt).astype(int)
     if (steps < 1).any() or not np.allclose(steps * dt, lengths, rtol=1e-6):
         raise ValueError(

@@ -14,6 +14,7 @@ from assim.models.bridge.references.neural import Neural
 from assim.models.bridge.references.own import Own
 from assim.models.bridge.references.potential import Potential
 from assim.models.bridge.references.repressilator import Repressilator
+from assim.models.bridge.references.repressilator_proteins import RepressilatorProteins
 from assim.models.bridge.references.sum import Sum
 from assim.models.bridge.references.vortex import Vortex
 
@@ -29,6 +30,7 @@ __all__ = [
     "Potential",
     "RandomFeatures",
     "Repressilator",
+    "RepressilatorProteins",
     "Sum",
     "Vortex",
     "require_finite",
