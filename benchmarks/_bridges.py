@@ -29,6 +29,7 @@ class Set:
     volatility: Callable[[], volatilities.AbstractVolatility]
     published: dict[str, str] = field(default_factory=dict)
     aim: str = ""
+    unseen: models.Unseen | None = None
 
 
 def stacked(x: list[np.ndarray], t: list[float]) -> xr.Dataset:
@@ -73,6 +74,18 @@ def repressilator_11() -> Set:
     told |= {"persistence": "1.496", "OT midpoint": "0.598"}
     family, volatility = references.Repressilator, volatilities.Multiplicative
     return Set(train, held, family, volatility, told, "0.102, stretch 0.070")
+
+
+def repressilator_proteins() -> Set:
+    file = np.load(SHARED / "snapmmd_repressilator_mrna_protein_observed_mrna.npz")
+    x, h = file["X"].astype(float)[..., :3], file["X_heldout"].astype(float)[..., :3]
+    train = stacked(list(x[:10]), list(range(10)))
+    held = stacked(list(h), [0.5 + k for k in range(9)])
+    told = {"SnapMMD": "0.094", "SBIRR": "0.591", "DMSB": "1.480", "OT-CFM": "0.652"}
+    told |= {"persistence": "1.307", "OT midpoint": "0.505"}
+    hidden = models.Unseen(("p", "q", "r"))
+    family = references.RepressilatorProteins
+    return Set(train, held, family, volatilities.Multiplicative, told, unseen=hidden)
 
 
 def lv_original() -> Set:
@@ -133,6 +146,7 @@ def residual() -> references.AbstractReference:
 SETS: dict[str, Callable[[], Set]] = {
     "LV-11": lv_11,
     "Repressilator-11": repressilator_11,
+    "Repressilator-11, proteins unseen": repressilator_proteins,
     "LV original": lv_original,
     "Repressilator original": repressilator_original,
     "Gulf, large vortex": lambda: gulf("big"),

@@ -33,8 +33,9 @@ def told(values: np.ndarray) -> str:
 def variants(name: str, found: Set) -> dict[str, models.SchrodingerBridge]:
     """What is fitted to a set."""
     family, volatility = found.family(), found.volatility()
+    more = {} if found.unseen is None else {"unseen": found.unseen}
     out = {
-        f"assim, {word}": models.SchrodingerBridge(family, volatility, matching=matching)
+        f"assim, {word}": models.SchrodingerBridge(family, volatility, matching=matching, **more)
         for word, matching in MATCHINGS.items()
     }
     if name.startswith("Gulf"):
@@ -79,7 +80,7 @@ def main() -> None:
             rows.append([name, word, told(w2), f"{w2.mean():.3f} ± {sd:.3f}", round(spent[word])])
             print(rows[-1], flush=True)
             if learned[word]:
-                notes.append(f"{name}, {word[7:] or word}: {learned[word]}.")
+                notes.append(f"{name}, {word.removeprefix("assim, ")}: {learned[word]}.")
         for floor in ("split_half", "persistence", "midpoint"):
             w2 = table.sel(generator=floor).values
             rows.append([name, floor.replace("_", " "), told(w2), f"{w2.mean():.3f}", ""])
