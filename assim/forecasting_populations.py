@@ -12,7 +12,7 @@ import xarray as xr
 from assim.data.clockwork import stamp
 from assim.data.populating import Population
 from assim.model import AbstractPopulation
-from assim.populations import paths_beyond, snapshots_of, stamps_in
+from assim.populations import LEFT, paths_beyond, snapshots_of, stamps_in
 from assim.tree import Fitted, model_attrs, tree_of
 from assim.types import Key
 
@@ -68,12 +68,10 @@ def population_forecast(
     names = [crc32(str(t).encode()) for t in population.times[rows]]  # wherever a record starts
     keys = [jax.random.fold_in(key, name) for name in names]
     made = [
-        paths_beyond(fitted, population, row, leads, num_draws, key=k)[0]
+        paths_beyond(fitted, population, row, leads, num_draws, key=k)
         for row, k in zip(rows, keys, strict=True)
     ]
-    most = max(x.shape[2] for x in made)
-    pad = [np.pad(x, _short(most - x.shape[2]), constant_values=np.nan) for x in made]
-    x = np.stack(pad, axis=2)  # chain, draw, origin, sample, lead, coordinate
+    x = _beside([places for places, _ in made])  # chain, draw, origin, sample, lead, coordinate
     dims = ("chain", "draw", "init_time", "sample", "lead_time")
     unit = np.timedelta64(round(population.step * 1e9), "ns")
     init, lead = population.times[rows], np.arange(1, leads + 1) * unit
@@ -83,22 +81,34 @@ def population_forecast(
         "horizon": str(pd.Timedelta(leads * unit)),
         "num_draws": json.dumps(num_draws),
     }
+    told: dict[str, tuple] = {
+        n: (dims, x[..., c], fitted.frame["attrs"].get(n, {}))
+        for c, n in enumerate((*population.names, *model.hidden()))
+    }
+    left = [weight for _, weight in made if weight is not None]
+    if left:
+        told["weight"] = (dims, _beside(left), LEFT)
     predictions = xr.Dataset(
-        {
-            n: (dims, x[..., c], fitted.frame["attrs"].get(n, {}))
-            for c, n in enumerate((*population.names, *model.hidden()))
-        },
+        told,
         coords={
             "chain": np.arange(x.shape[0]),
             "draw": np.arange(x.shape[1]),
             "init_time": init,
-            "sample": np.arange(most),
+            "sample": np.arange(x.shape[3]),
             "lead_time": lead,
             "valid_time": (("init_time", "lead_time"), init[:, None] + lead),
         },
     )
     order = ("chain", "draw", "init_time", "lead_time", "sample")
     return tree_of({"predictions": predictions.transpose(*order)}, attrs)
+
+
+def _beside(made: list[np.ndarray]) -> np.ndarray:
+    """One origin beside the other, NaN where one has fewer samples, shape (chain, draw, origin, sample, ...)."""
+    most = max(x.shape[2] for x in made)
+    rooms = [[(0, 0), (0, 0), (0, most - x.shape[2]), *[(0, 0)] * (x.ndim - 3)] for x in made]
+    pad = [np.pad(x, room, constant_values=np.nan) for x, room in zip(made, rooms, strict=True)]
+    return np.stack(pad, axis=2)
 
 
 def _leads(horizon: str | int, population: Population) -> int:
@@ -142,7 +152,3 @@ def _rows(population: Population, origins: Origins) -> list[int]:
             f"There is no snapshot with samples at {stamp(strange[0])}: they stand at {known}."
         )
     return [int(row) for row in np.flatnonzero(np.isin(clock, asked))]
-
-
-def _short(count: int) -> list[tuple[int, int]]:
-    return [(0, 0), (0, 0), (0, count), (0, 0), (0, 0)]

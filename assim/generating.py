@@ -19,7 +19,7 @@ from assim.model import (
     AbstractPrescribed,
     AbstractWindowless,
 )
-from assim.populations import paths_through, snapshots_of
+from assim.populations import LEFT, paths_through, snapshots_of
 from assim.problem import bind
 from assim.series import Layout, Series, cut
 from assim.statespace import (
@@ -137,14 +137,14 @@ def _through(
         "time": told.times,
         "draw": ("sample", told.draw, {"long_name": "draw of the parameters, over all chains"}),
     }
-    attrs = fitted.frame["attrs"]
-    return xr.Dataset(
-        {
-            n: (("sample", "time"), told.x[..., c], attrs.get(n, {}))
-            for c, n in enumerate((*population.names, *model.hidden()))
-        },
-        coords=coords,
-    )
+    attrs, dims = fitted.frame["attrs"], ("sample", "time")
+    made: dict[str, tuple] = {
+        n: (dims, told.x[..., c], attrs.get(n, {}))
+        for c, n in enumerate((*population.names, *model.hidden()))
+    }
+    if told.weight is not None:
+        made["weight"] = (dims, told.weight, LEFT)
+    return xr.Dataset(made, coords=coords)
 
 
 def _anew(ssm: AbstractStateSpace, what: tuple[Span, Array], *, key: Key) -> Array:

@@ -309,7 +309,7 @@ def _chosen(problem: Problem, asked: AbstractMethod | None) -> AbstractMethod:
         return Exact()
     few = count_parameters(problem)
     if isinstance(problem.model, AbstractPopulation):
-        return NUTS() if few <= FEW_SIZES else SVI()
+        return NUTS(dense_mass=True) if few <= FEW_SIZES else SVI()
     if isinstance(problem.model, AbstractGridded):
         if few <= FEW_SIZES and not problem.model.at_random():
             return Laplace(GaussNewton(), Ascent(300, 2e-2, 32, polish=30), num_draws=50)

@@ -217,22 +217,33 @@ class AbstractGridded(AbstractWindowless, AbstractPointwise):
         return EVEN
 
 
+class Walks(eqx.Module):
+    """Paths of particles, and how many of them are left where some are lost or born.
+
+    Args:
+        x: places, shape (path, row, coordinate), file units.
+        log_mass: logarithm of the particles that stand for each of the start, shape (path, row); None where none is
+            lost.
+    """
+
+    x: Float[Array, "path row coordinate"]
+    log_mass: Float[Array, "path row"] | None = None
+
+
 class AbstractPaths(AbstractStateSpace):
     """A model that makes paths between snapshots of a population, and on from one of them."""
 
     @abstractmethod
     def paths(
         self, snapshots: Snapshots, since: Float[Array, "interval time"], count: int, *, key: Key
-    ) -> Float[Array, "path row coordinate"]:
+    ) -> Walks:
         """Draws of paths through the snapshots: their first place, then those at the times of each interval.
 
         `since` is told in units of time from the start of each interval, and ends with its end.
         """
 
     @abstractmethod
-    def onward(
-        self, snapshots: Snapshots, row: Array, leads: int, *, key: Key
-    ) -> Float[Array, "sample lead coordinate"]:
+    def onward(self, snapshots: Snapshots, row: Array, leads: int, *, key: Key) -> Walks:
         """Where each sample of the snapshot `row` is after each of so many units of time, a draw each."""
 
 

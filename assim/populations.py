@@ -24,7 +24,7 @@ from assim.data.framing import Frame, describe_frame
 from assim.data.populating import Population, describe_population, population_of
 from assim.data.scaling import Scaling
 from assim.inference.density import draw_start, to_unconstrained
-from assim.model import AbstractModel, AbstractPaths, AbstractPopulation
+from assim.model import AbstractModel, AbstractPaths, AbstractPopulation, Walks
 from assim.problem import Problem, bind
 from assim.series import Layout
 from assim.snapshots import Snapshots
@@ -35,6 +35,7 @@ POPULATION = "population"
 """Where a frame keeps what a later population needs."""
 FEW, ENOUGH = 20, 200
 """Entries of a site that is a parameter rather than a family of weights, and draws that its sd is told by."""
+LEFT = {"long_name": "particles that one of the first time stands for", "units": "1"}
 DRAWS = 50
 """Draws of the parameters that paths are made by, at most: each has couplings of its own."""
 
@@ -151,11 +152,13 @@ class Paths:
         x: shape (path, time, coordinate), file units.
         times: shape (time,), datetime64[ns].
         draw: the draw of the parameters of each path, shape (path,).
+        weight: of how many particles of the start it is what is left, shape (path, time); None where none is lost.
     """
 
     x: np.ndarray
     times: np.ndarray
     draw: np.ndarray
+    weight: np.ndarray | None
 
 
 def paths_through(
@@ -185,17 +188,20 @@ def paths_through(
         first = fitted.state_space({k: v[0] for k, v in sites.items()})
         fitted.model.require(first, snapshots)
     fixed = (fitted.layout, fitted.constants, fitted.centre)
-    made = np.asarray(
-        _walked(fitted.model, fixed, sites, (snapshots, jnp.asarray(since)), each, k_path)
-    )
-    x = made.reshape(-1, *made.shape[2:])[:num]
+    made = _walked(fitted.model, fixed, sites, (snapshots, jnp.asarray(since)), each, k_path)
     stamps, kept = _stamps(population, between)
-    return Paths(x[:, kept], stamps, np.repeat(numbers, each)[:num])
+    x, mass = (
+        None if leaf is None else np.asarray(leaf).reshape(-1, *leaf.shape[2:])[:num, kept]
+        for leaf in (made.x, made.log_mass)
+    )
+    assert x is not None
+    weight = None if mass is None else np.exp(mass)
+    return Paths(x, stamps, np.repeat(numbers, each)[:num], weight)
 
 
 def paths_beyond(
     fitted: Fitted, population: Population, row: int, leads: int, num: int | None, *, key: Key
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray | None]:
     """What becomes of the samples of a snapshot by the reference alone.
 
     Args:
@@ -207,16 +213,24 @@ def paths_beyond(
         key: all randomness.
 
     Returns:
-        Shape (chain, draw, sample, lead, coordinate), file units, and the numbers of the samples.
+        Shape (chain, draw, sample, lead, coordinate), file units, and of how many particles each is what is left,
+        shape (chain, draw, sample, lead), or None where none is lost.
     """
     sites = fitted.thinned(num)
     snapshots = Snapshots.from_population(population)
     chains, draws = next(iter(sites.values())).shape[:2]
     flat = {k: v.reshape(-1, *v.shape[2:]) for k, v in sites.items()}
     fixed = (fitted.layout, fitted.constants, fitted.centre)
-    made = np.asarray(_onward(fitted.model, fixed, flat, snapshots, jnp.asarray(row), leads, key))
+    made = _onward(fitted.model, fixed, flat, snapshots, jnp.asarray(row), leads, key)
     kept = np.flatnonzero(np.asarray(snapshots.weight[row]) > 0)
-    return made.reshape(chains, draws, *made.shape[1:])[:, :, kept], kept
+    x, mass = (
+        None
+        if leaf is None
+        else np.asarray(leaf).reshape(chains, draws, *leaf.shape[1:])[:, :, kept]
+        for leaf in (made.x, made.log_mass)
+    )
+    assert x is not None
+    return x, None if mass is None else np.exp(mass)
 
 
 @eqx.filter_jit
@@ -227,10 +241,10 @@ def _walked(
     where: tuple[Snapshots, Array],
     each: int,
     key: Key,
-) -> Array:
-    """Paths (draw, path, time, coordinate)."""
+) -> Walks:
+    """Paths, leaves (draw, path, time, ...)."""
 
-    def one(numbered: tuple[Array, Sites]) -> Array:
+    def one(numbered: tuple[Array, Sites]) -> Walks:
         number, theta = numbered
         ssm = bind(model, theta, *fixed)
         if not isinstance(ssm, AbstractPaths):
@@ -250,10 +264,10 @@ def _onward(
     row: Array,
     leads: int,
     key: Key,
-) -> Array:
-    """Shape (draw, sample, lead, coordinate)."""
+) -> Walks:
+    """Paths, leaves (draw, sample, lead, ...)."""
 
-    def one(numbered: tuple[Array, Sites]) -> Array:
+    def one(numbered: tuple[Array, Sites]) -> Walks:
         number, theta = numbered
         ssm = bind(model, theta, *fixed)
         if not isinstance(ssm, AbstractPaths):

@@ -7,7 +7,9 @@ the most probable parameters, by the verbs alone. Numbers are of each parameter 
 
 import os
 
-os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+os.environ["XLA_FLAGS"] = (
+    "--xla_cpu_multi_thread_eigen=false --xla_cpu_parallel_codegen_split_count=1"
+)
 
 import argparse
 import time

@@ -8,16 +8,19 @@ volatility as it was simulated; a residual field of 60 random features on what w
 
 import os
 
-os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+os.environ["XLA_FLAGS"] = (
+    "--xla_cpu_multi_thread_eigen=false --xla_cpu_parallel_codegen_split_count=1"
+)
 
 import argparse
+import json
 import warnings
 
 import jax
 import numpy as np
 import xarray as xr
 from _bridges import SETS, Set, clouds, fitted
-from _recording import record
+from _recording import FOLDER, record
 
 from assim import models
 from assim.models import references
@@ -56,6 +59,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     rows, notes = [], []
     for name in asked.names:
+        jax.clear_caches()  # compiled code is mapped piece by piece, and a process may have so many
         found = SETS[name]()
         count = max(found.held.sizes["sample"], found.train.sizes["sample"])
         made, spent, learned = {}, {}, {}
@@ -80,7 +84,7 @@ def main() -> None:
             rows.append([name, word, told(w2), f"{w2.mean():.3f} ± {sd:.3f}", round(spent[word])])
             print(rows[-1], flush=True)
             if learned[word]:
-                notes.append(f"{name}, {word.removeprefix("assim, ")}: {learned[word]}.")
+                notes.append(f"{name}: {word.removeprefix('assim, ')}: {learned[word]}.")
         for floor in ("split_half", "persistence", "midpoint"):
             w2 = table.sel(generator=floor).values
             rows.append([name, floor.replace("_", " "), told(w2), f"{w2.mean():.3f}", ""])
@@ -94,14 +98,18 @@ def main() -> None:
 
 
 def kept(names: list[str], rows: list, notes: list[str]) -> None:
-    """The table as far as it has come."""
-    suffix = "" if len(names) == len(SETS) else "_" + "".join(filter(str.isalnum, names[0].lower()))
+    """The table as far as it has come, beside the sets that another run was of."""
+    path = FOLDER / "results" / "bridge_tables.json"
+    before = json.loads(path.read_text()) if path.exists() else {"rows": [], "notes": []}
+    rows = [row for row in before["rows"] if row[0] not in names] + rows
+    told = [n for n in before["notes"] if not n.startswith(tuple(f"{name}: " for name in names))]
+    rows.sort(key=lambda row: list(SETS).index(row[0]))
     record(
-        f"bridge_tables{suffix}",
+        "bridge_tables",
         ["set", "who", "W2 at each held-out time", "mean", "CPU s of the fit"],
         rows,
         aims="Aims stand in the rows of each set. Seeds are of the paths, as in the published tables.",
-        notes=notes,
+        notes=told + notes,
     )
 
 

@@ -14,7 +14,10 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.02"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 os.environ["MPLBACKEND"] = "Agg"
 # Tests compile much and compute little: the compiler's optimisations cost more than they save, and so do threads.
-SPARING = "--xla_backend_optimization_level=0 --xla_cpu_multi_thread_eigen=false"
+SPARING = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    " --xla_cpu_multi_thread_eigen=false --xla_cpu_parallel_codegen_split_count=1"
+)
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {SPARING}"
 
 import hypothesis

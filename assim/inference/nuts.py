@@ -1,6 +1,7 @@
 r"""The No-U-Turn sampler (Hoffman and Gelman 2014), all chains in one compiled loop.
 
-Chains start at the most probable parameters, jittered; warm-up adapts step size and mass matrix per chain.
+Chains start at the most probable parameters, jittered; warm-up adapts step size and mass matrix per chain, from the
+curvature of the density there where parameters are few.
 Weight-space r-hat means nothing for a network (its symmetries); `assim.infer` adds that of predictions.
 """
 
@@ -10,6 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from numpyro.infer.hmc import hmc
 
 from assim.inference.base import AbstractMethod, Draws
@@ -27,6 +29,8 @@ from assim.problem import Problem
 from assim.types import Array, Key, Keys, PyTree, Sites
 
 CHUNK = 25
+FEW = 50
+"""Parameters whose curvature costs little beside a warm-up."""
 AMPLE, LEAST = 10.0, 2.0**-12
 """Nats by which a start may lie beyond the typical draw, and the least share of a jitter."""
 
@@ -69,7 +73,10 @@ class NUTS(AbstractMethod):
             begin = _nearer(
                 problem, one, scattered(one, self.num_chains, self.jitter, key=k_jitter)
             )
-        carry = _begin(self, problem, begin, jax.random.split(k_chain, self.num_chains))
+        middle = jax.tree.map(lambda leaf: leaf[0], begin)
+        few = sum(leaf.size for leaf in jax.tree.leaves(middle)) <= FEW
+        metric = _metric(self, problem, middle) if few and self.ascent is not None else None
+        carry = _begin(self, problem, begin, jax.random.split(k_chain, self.num_chains), metric)
 
         def chunk(carry: PyTree, first: Array, count: Array) -> tuple[PyTree, dict[str, Array]]:
             return _steps(self, problem, carry, count)
@@ -128,12 +135,26 @@ def _nearer(problem: Problem, middle: Sites, begin: Sites) -> Sites:
     return jax.lax.map(one, begin)
 
 
-def _init(method: NUTS, problem: Problem, v: Sites, key: Key) -> PyTree:
+@eqx.filter_jit
+def _metric(method: NUTS, problem: Problem, v: Sites) -> Array:
+    """The covariance that the curvature at a point speaks of, or its diagonal; 1 where there is no peak."""
+    flat, unravel = ravel_pytree(v)
+    root = jnp.linalg.cholesky(jax.hessian(lambda z: potential(problem, unravel(z)))(flat))
+    eye = jnp.eye(flat.size, dtype=flat.dtype)
+    cov = jax.scipy.linalg.cho_solve((root, True), eye)
+    cov = jnp.where(jnp.isfinite(cov).all(), cov, eye)
+    return cov if method.dense_mass else jnp.diagonal(cov)
+
+
+def _init(
+    method: NUTS, problem: Problem, v: Sites, key: Key, metric: Array | None = None
+) -> PyTree:
     init, _ = _kernels()
     return init(
         v,
         num_warmup=method.num_warmup,
-        step_size=0.1,
+        step_size=0.1 if metric is None else 0.5,
+        inverse_mass_matrix=metric,
         dense_mass=method.dense_mass,
         target_accept_prob=method.target_accept,
         max_tree_depth=method.max_tree_depth,
@@ -144,8 +165,8 @@ def _init(method: NUTS, problem: Problem, v: Sites, key: Key) -> PyTree:
 
 
 @eqx.filter_jit
-def _begin(method: NUTS, problem: Problem, v: Sites, keys: Keys) -> PyTree:
-    return jax.vmap(lambda v, k: _init(method, problem, v, k))(v, keys)
+def _begin(method: NUTS, problem: Problem, v: Sites, keys: Keys, metric: Array | None) -> PyTree:
+    return jax.vmap(lambda v, k: _init(method, problem, v, k, metric))(v, keys)
 
 
 @eqx.filter_jit

@@ -86,3 +86,18 @@ def test_an_interrupted_chain_goes_on_bit_for_bit(key, tmp_path, monkeypatch, at
         interrupt(patch, nuts, at=at)
         method.run(problem, key=key, watch=watch)
     assert_same_draws(method.run(problem, key=key, watch=watch), whole)
+
+
+def test_it_begins_with_the_curvature_where_parameters_are_few():
+    x, y = some_line(size=2)
+    mean, cov = solved(x, y, 0.1)
+    problem, middle = on_line(Line(standard(2), 0.1), x, y), {"theta": jnp.asarray(mean)}
+    dense, thin = (nuts._metric(NUTS(dense_mass=d), problem, middle) for d in (True, False))
+    np.testing.assert_allclose(dense, cov, rtol=1e-3)
+    np.testing.assert_allclose(thin, np.diag(cov), rtol=1e-3)
+    draws = NUTS(50, 400, 2, dense_mass=True, ascent=Ascent(num_steps=100)).run(
+        problem, key=jax.random.key(0), watch=Watch()
+    )
+    theta = draws.sites["theta"].reshape(-1, 2)
+    np.testing.assert_allclose(np.cov(theta.T), cov, rtol=0.3, atol=0.1 * cov.max())
+    assert draws.stats["n_steps"].mean() < 8  # no longer than on a round posterior

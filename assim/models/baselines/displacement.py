@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import Distribution
 
-from assim.model import AbstractPaths, AbstractPopulation
+from assim.model import AbstractPaths, AbstractPopulation, Walks
 from assim.nn.exact_transport import transport_plan
 from assim.series import Layout
 from assim.snapshots import Snapshots
@@ -71,7 +71,7 @@ class StraightLines(AbstractPaths):
 
     def paths(
         self, snapshots: Snapshots, since: Float[Array, "interval time"], count: int, *, key: Key
-    ) -> Float[Array, "path row coordinate"]:
+    ) -> Walks:
         """Draws of lines through the snapshots."""
         x, weight = snapshots.x, jnp.where(_complete(snapshots), snapshots.weight, 0.0)
         log_plans = jnp.log(_plans(x, weight, snapshots.id))
@@ -86,11 +86,10 @@ class StraightLines(AbstractPaths):
 
         keys = jax.random.split(k_next, since.shape[0])
         ways = jax.lax.scan(on, first, (x[:-1], x[1:], log_plans, since, keys))[1]
-        return jnp.concatenate([x[:1, first], ways.reshape(-1, count, x.shape[2])]).swapaxes(0, 1)
+        whole = jnp.concatenate([x[:1, first], ways.reshape(-1, count, x.shape[2])])
+        return Walks(whole.swapaxes(0, 1))
 
-    def onward(
-        self, snapshots: Snapshots, row: Array, leads: int, *, key: Key
-    ) -> Float[Array, "sample lead coordinate"]:
+    def onward(self, snapshots: Snapshots, row: Array, leads: int, *, key: Key) -> Walks:
         """Nowhere."""
         raise _silent()
 

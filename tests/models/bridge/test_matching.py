@@ -10,6 +10,7 @@ from jax.scipy.stats import multivariate_normal
 from scipy.linalg import expm
 
 from assim.models.bridge.matching import Adjacent, Bridge, FirstSnapshot
+from assim.models.bridge.matching.base import Snapshot, moments
 from assim.models.bridge.references.linear import LinearDrift
 from assim.models.bridge.region import Region
 from assim.models.bridge.survival import NetRate
@@ -56,11 +57,19 @@ def over(dt: float) -> tuple[np.ndarray, np.ndarray]:
     return move, move @ whole[:2, 2:]
 
 
+def whereabouts(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where samples were that were read with errors: all together as wide as without them."""
+    read, error, mean = np.cov(x.T, bias=True), np.diag(ERROR), x.mean(axis=0)
+    gain = (read - error) @ np.linalg.inv(read)
+    rest = np.eye(2) - gain
+    return mean + (x - mean) @ gain.T, gain @ error + rest @ error @ rest.T / len(x)
+
+
 def densities(x: np.ndarray, y: np.ndarray, dt: float) -> np.ndarray:
     """log p(y_j | x_i) with errors of reading on both sides, by the closed form."""
-    move, gained = over(dt)
-    cov = move @ np.diag(ERROR) @ move.T + gained + np.diag(ERROR)
-    return np.array([[multivariate_normal.logpdf(b, move @ a, cov) for b in y] for a in x])
+    (start, spread), (move, gained) = whereabouts(x), over(dt)
+    cov = move @ spread @ move.T + gained + np.diag(ERROR)
+    return np.array([[multivariate_normal.logpdf(b, move @ a, cov) for b in y] for a in start])
 
 
 def mixture(x: np.ndarray, y: np.ndarray, dt: float) -> float:
@@ -133,10 +142,10 @@ def test_the_order_of_samples_and_padding_change_nothing(
 def test_a_missing_coordinate_is_integrated_out(diffusion: Diffusion) -> None:
     record = snapshots(missing=True)
     x = np.asarray(record.x)
-    move, gained = over(0.7)
-    cov = move @ np.diag(ERROR) @ move.T + gained + np.diag(ERROR)
+    (start, spread), (move, gained) = whereabouts(x[0]), over(0.7)
+    cov = move @ spread @ move.T + gained + np.diag(ERROR)
     sample = x[1, 2, 1]
-    seen = [multivariate_normal.logpdf(sample, (move @ a)[1], cov[1, 1]) for a in x[0]]
+    seen = [multivariate_normal.logpdf(sample, (move @ a)[1], cov[1, 1]) for a in start]
     told = densities(x[0], np.delete(x[1], 2, axis=0), 0.7)
     alone = jax.tree.map(lambda leaf: leaf[:2], record)
     expected = np.log(np.exp(told).mean(axis=0)).sum() + np.log(np.exp(np.array(seen)).mean())
@@ -154,3 +163,22 @@ def test_losses_and_births_tell_how_many_arrive(diffusion: Diffusion, rate: floa
         poisson = (COUNT * np.log(expected) - expected).sum()
         gained = matching.score(told, record) - matching.score(diffusion, record)
         assert np.isclose(gained, poisson, rtol=1e-5)
+
+
+def test_errors_of_reading_widen_no_population(x64: None) -> None:
+    rng = np.random.default_rng(0)
+    true = rng.normal([1.0, -2.0], [0.02, 0.5], (4000, 2))
+    read = true + rng.normal(0.0, 0.1, true.shape)
+    share, error = np.ones(len(read)), np.full(read.shape, 0.01)
+    shot = Snapshot(
+        *map(jnp.asarray, (read, np.isfinite(read), share, error)),
+        *moments(*map(jnp.asarray, (read, np.isfinite(read), share))),
+    )
+    mean, cov = shot.whereabouts()
+    whole = np.cov(mean.T) + np.asarray(cov.mean(axis=0))
+    assert abs(whole[0, 0] - 0.02**2) < 5e-4 and abs(whole[1, 1] - 0.25) < 0.02
+    alone = jax.tree.map(lambda leaf: leaf[:1] if leaf.shape[:1] == (4000,) else leaf, shot)
+    alone = dataclasses.replace(alone, middle=alone.x[0], cov=jnp.zeros((2, 2)))
+    mean, cov = alone.whereabouts()  # of one sample nothing is told by others
+    np.testing.assert_allclose(mean, alone.x)
+    np.testing.assert_allclose(cov[0], 0.01 * np.eye(2), atol=1e-6)

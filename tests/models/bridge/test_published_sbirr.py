@@ -137,7 +137,7 @@ def test_a_forecast_is_eulers_with_the_volatility_that_was_given():
         unit=1.0,
         steps=4,
     )
-    end = np.asarray(eqx.filter_jit(walked.onward)(there, jnp.asarray(0), 3, key=KEY))
+    end = np.asarray(eqx.filter_jit(walked.onward)(there, jnp.asarray(0), 3, key=KEY).x)
     assert end.shape == (2000, 3, 2)
     shrunk = (1 - 0.5 / 4) ** 4
     left = end - x[0][:, None] * shrunk ** np.arange(1, 4)[:, None]

@@ -20,6 +20,9 @@ from assim.nn.pairwise import log_densities
 from assim.snapshots import Snapshots
 from assim.types import Array, Bool, Float
 
+TOLD_APART, LEAST = 1e-4, 1e-9
+"""By how much eigenvalues differ at least, in variances of an error, and the least of these in those of all."""
+
 
 class AbstractMatching(eqx.Module):
     """A way to hold a diffusion against snapshots."""
@@ -55,24 +58,35 @@ class Snapshot(eqx.Module):
         return jnp.where(some, jnp.log(jnp.where(some, self.weight, 1.0) / total), -jnp.inf)
 
     def whereabouts(self) -> tuple[Array, Array]:
-        """Where each sample was, given what was read of it.
+        r"""Where each sample was, given what was read of it and of the others.
 
-        Coordinates that were not read are told by those that were, as in the population; of those that no snapshot
-        shows, the population is what the drift made of the one before.
+        Readings with an error are spread wider than what was read. With the covariance $\Sigma$ of n samples as
+        they were read, each with an error of covariance R, those that are complete were at
+
+        $$x \mid y \sim \mathcal N\big(m + K (y - m),\ K R + (I - K) R\,(I - K)^\top / n\big), \qquad
+        K = (I - R\,\Sigma^{-1})_+$$
+
+        so that all together have the covariance $\Sigma - R$, but for what errors add to the mean. Coordinates that
+        were not read are told by those that were, as in the population; of those that no snapshot shows, the
+        population is what the drift made of the one before.
 
         Returns:
             Means (sample, coordinate) and covariances (sample, coordinate, coordinate).
         """
-        spread = jnp.eye(self.x.shape[1], dtype=self.x.dtype) * self.error[:, None]
+        complete = self.mask.all(axis=1)
 
-        def complete() -> tuple[Array, Array]:
-            return self.x, spread
+        def whole() -> tuple[Array, Array]:
+            return _drawn_in(self)
 
         def told() -> tuple[Array, Array]:
             fill = jax.vmap(lambda *own: _filled(self.middle, self.cov, *own))
-            return fill(self.x, self.mask, self.error)
+            filled, near = fill(self.x, self.mask, self.error), _drawn_in(self)
+            return (
+                jnp.where(complete[:, None], near[0], filled[0]),
+                jnp.where(complete[:, None, None], near[1], filled[1]),
+            )
 
-        return jax.lax.cond((self.mask | (self.weight == 0)[:, None]).all(), complete, told)
+        return jax.lax.cond((complete | (self.weight == 0)).all(), whole, told)
 
 
 def moments(
@@ -96,6 +110,22 @@ def moments(
     both = jnp.einsum("n,na,nb->ab", weight, mask * 1.0, mask * 1.0)
     cov = jnp.einsum("n,na,nb->ab", weight, apart, apart) / jnp.maximum(both, 1e-12)
     return mean, cov
+
+
+def _drawn_in(snapshot: Snapshot) -> tuple[Array, Array]:
+    """Complete samples nearer to the mean of all by what errors added to their spread."""
+    share = jnp.exp(snapshot.shares())
+    error = jnp.maximum(share @ snapshot.error, LEAST * jnp.diagonal(snapshot.cov))
+    root = jnp.sqrt(jnp.where(error > 0, error, 1.0))
+    apart = jnp.arange(error.size) * TOLD_APART  # a slope of equal eigenvalues is none
+    values, axes = jnp.linalg.eigh(snapshot.cov / (root[:, None] * root) + jnp.diag(apart))
+    kept = jnp.maximum(1.0 - 1.0 / jnp.maximum(values, 1.0), 0.0)
+    gain = root[:, None] * (axes * kept) @ axes.T / root
+    mean = snapshot.middle + (snapshot.x - snapshot.middle) @ gain.T
+    width = kept + (1.0 - kept) ** 2 * (share @ share)
+    spread = root[:, None] * (axes * width) @ axes.T * root
+    own = (jnp.sqrt(snapshot.error) / root)[:, :, None]
+    return mean, own * spread * own.swapaxes(1, 2)
 
 
 def _filled(mean: Array, cov: Array, x: Array, mask: Array, error: Array) -> tuple[Array, Array]:

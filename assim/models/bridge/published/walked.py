@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from assim.model import AbstractPaths
+from assim.model import AbstractPaths, Walks
 from assim.models.bridge.diffusion import AbstractDiffusion, Field
 from assim.models.bridge.matching.base import taken
 from assim.models.bridge.region import Region
@@ -53,7 +53,7 @@ class Walked(AbstractDiffusion, AbstractPaths):
 
     def paths(
         self, snapshots: Snapshots, since: Float[Array, "interval time"], count: int, *, key: Key
-    ) -> Float[Array, "path row coordinate"]:
+    ) -> Walks:
         """Some of the paths, each as often as its weight says, within one; between two steps on a straight line."""
         reached = jnp.cumsum(self.weight) / self.weight.sum()
         tick = (jnp.arange(count) + jax.random.uniform(key, dtype=reached.dtype)) / count
@@ -64,11 +64,9 @@ class Walked(AbstractDiffusion, AbstractPaths):
         def between(x: Array) -> Array:
             return jnp.interp(at, self.time, x)
 
-        return jax.vmap(jax.vmap(between, in_axes=1, out_axes=1))(chosen)
+        return Walks(jax.vmap(jax.vmap(between, in_axes=1, out_axes=1))(chosen))
 
-    def onward(
-        self, snapshots: Snapshots, row: Array, leads: int, *, key: Key
-    ) -> Float[Array, "sample lead coordinate"]:
+    def onward(self, snapshots: Snapshots, row: Array, leads: int, *, key: Key) -> Walks:
         """Where each sample of a snapshot is after each of so many units of time."""
         whole, _ = taken(self, snapshots)
         start, _ = jax.tree.map(lambda leaf: leaf[row], whole).whereabouts()
@@ -85,4 +83,4 @@ class Walked(AbstractDiffusion, AbstractPaths):
         def particle(x: Array, key: Key) -> Array:
             return jax.lax.scan(unit, x, jax.random.split(key, leads))[1]
 
-        return jax.vmap(particle)(start, jax.random.split(key, start.shape[0]))
+        return Walks(jax.vmap(particle)(start, jax.random.split(key, start.shape[0])))
