@@ -62,7 +62,8 @@ def forecast(
         key: all randomness; a path depends on it and on its origin alone, not on which others are asked for.
         origins: "last"; a duration between origins ("6h"); a list of times; None for one every horizon, counted
             back from the last time. For a model with controls the last time is that of the last reading, since
-            the plan of the controls goes on beyond it.
+            the plan of the controls goes on beyond it. For a model of populations: "last", as with None, "first",
+            or stamps of snapshots.
         model: the model, where it is of a class of your own; None to make it from the settings in the tree.
         num_draws: posterior draws used, evenly spaced; None for all.
         plan: of what drives a model of fields, each on `time`, file units; None where `ds` holds it.
@@ -71,7 +72,10 @@ def forecast(
 
     Returns:
         A tree with `predictions` (chain, draw[, station], init_time, lead_time[, place]), `uncertainty` (variance,
-        aleatoric and epistemic) and, where the record holds the truth, `log_score`.
+        aleatoric and epistemic) and, where the record holds the truth, `log_score`. Of a model of populations
+        `predictions` alone (chain, draw, init_time, lead_time, sample), of unseen coordinates too;
+        where particles are lost or born there is also `weight`, without unit: how many particles one of the origin
+        stands for.
 
     Raises:
         ValueError: a horizon beyond the controls given (the missing span is named) or beyond the model's own,

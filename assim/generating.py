@@ -66,7 +66,9 @@ def generate(
 
     Returns:
         A tree with `generated`: every variable on (sample, step), or (sample, time) where a record or snapshots are
-        given; file units. `step` is the time since the first row, `draw` that of the parameters of a path.
+        given; file units. `step` is the time since the first row, `draw` that of the parameters of a path. Paths of
+        a model of populations show the coordinates that no snapshot does, too; where particles are lost or born
+        there is also `weight`, without unit: how many particles one of the first time stands for, 1 there.
 
     Raises:
         ValueError: no series or no row asked for, inputs without a plan, a record that the model cannot use, a fit

@@ -102,8 +102,9 @@ def infer(
         ds: the training record, as `open_dataset` and `split` give it, on a regular clock; file units. For
             `Mechanistic` a record of its system at any times, units of the system.
         method: a backend from `assim.inference`; None for `Exact` where the model has a closed form,
-            `Prescribed` where it says how it is fitted, Gauss-Newton Laplace where parameters are few, else SVI. A
-            population of which nothing is unknown has one draw at once, whatever is asked for.
+            `Prescribed` where it says how it is fitted, Gauss-Newton Laplace where parameters are few (of a model
+            of populations `NUTS(dense_mass=True)` up to twenty), else SVI. A population of which nothing is unknown
+            has one draw at once, whatever is asked for.
         key: all randomness of the fit.
         init: an earlier posterior of the same model, to start from; its scaling is kept, the data may be new, and
             so may parts of the model that the earlier one was without.

@@ -272,8 +272,8 @@ class AbstractPopulation(AbstractWindowless):
         """The snapshots read with an error of more, `share` of the variance that there is."""
 
     @abstractmethod
-    def matched(self, ssm: AbstractStateSpace, snapshots: Snapshots) -> Float[Array, ""]:
-        """The composite log likelihood, nats."""
+    def terms(self, ssm: AbstractStateSpace, snapshots: Snapshots) -> Float[Array, " term"]:
+        """What the composite log likelihood is the sum of, nats; 0 for what is padding."""
 
     def require(self, ssm: AbstractStateSpace, snapshots: Snapshots) -> None:
         """Refuse a state space that says nothing where the samples are; none by default.
@@ -289,7 +289,7 @@ class AbstractPopulation(AbstractWindowless):
 
     def likelihood(self, ssm: AbstractStateSpace, examples: Snapshots, num_data: int) -> None:
         """How well all snapshots match."""
-        matched = jax.vmap(lambda snapshots: self.matched(ssm, snapshots))(examples)
+        matched = jax.vmap(lambda snapshots: self.terms(ssm, snapshots))(examples)
         numpyro.factor("snapshots", matched.sum())
 
 
@@ -307,7 +307,7 @@ class AbstractPrescribed(AbstractPopulation):
         """No search is begun, with blurred snapshots or others."""
         return snapshots
 
-    def matched(self, ssm: AbstractStateSpace, snapshots: Snapshots) -> Float[Array, ""]:
+    def terms(self, ssm: AbstractStateSpace, snapshots: Snapshots) -> Float[Array, " term"]:
         """There is no likelihood.
 
         Raises:

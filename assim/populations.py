@@ -86,7 +86,7 @@ def unidentified(problem: Problem, sites: dict[str, Any], *, key: Key) -> dict[s
     free = {k: v for k, v in sites.items() if k not in problem.held}
     few = {k for k, v in free.items() if np.prod(np.shape(v)[2:]) <= FEW}
     flat = {k: jnp.asarray(v).reshape(-1, *np.shape(v)[2:]) for k, v in free.items()}
-    count = next(iter(flat.values())).shape[0]
+    count = max((v.shape[0] for v in flat.values()), default=0)
     if count < ENOUGH:
         return {}
     prior = draw_start(problem, key, ENOUGH)
@@ -117,10 +117,10 @@ def _say_paired(population: Population) -> None:
     )
 
 
-def _populated(population: Population) -> Population:
+def _populated(population: Population, least: int = 2) -> Population:
     """The snapshots that hold samples: nothing is foreseen from one that holds none, nor does it tell anything."""
     some = (population.weight > 0).any(axis=1)
-    if some.sum() < 2:
+    if some.sum() < least:
         raise ValueError(
             f"{some.sum()} of the snapshots hold samples, and what happens between two takes two: give more."
         )
@@ -217,7 +217,8 @@ def paths_beyond(
         shape (chain, draw, sample, lead), or None where none is lost.
     """
     sites = fitted.thinned(num)
-    snapshots = Snapshots.from_population(population)
+    row = int((population.weight[:row] > 0).any(axis=1).sum())
+    snapshots = Snapshots.from_population(_populated(population, 1))
     chains, draws = next(iter(sites.values())).shape[:2]
     flat = {k: v.reshape(-1, *v.shape[2:]) for k, v in sites.items()}
     fixed = (fitted.layout, fitted.constants, fitted.centre)

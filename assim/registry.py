@@ -32,7 +32,7 @@ HOMES = {
     "assim.models.mechanistic": ("Mechanistic",),
     "assim.models.semilinear": ("SemilinearOperator", "Gain", "Readings", "PublishedNODA"),
     "assim.inference": (
-        *("NUTS", "SVI", "EnsembleMAP", "Laplace", "Stein", "Exact", "Prescribed"),
+        *("NUTS", "SVI", "EnsembleMAP", "Laplace", "Stein", "Exact", "Prescribed", "Adjusted"),
         *("Prior", "Ascent"),
         *("TargetNoise", "AnchorsOnly", "Bootstrap", "LastLayer", "GaussNewton"),
     ),

@@ -72,7 +72,9 @@ def main() -> None:
         ascent=inference.Ascent(200, 1e-2, None, polish=40),
     )
     rows = []
-    for matching in MATCHINGS:
+    kinds = [(m, method) for m in MATCHINGS]
+    kinds += [(m, inference.Adjusted(method)) for m in MATCHINGS[:2]]
+    for matching, method in kinds:
         model = models.SchrodingerBridge(
             references.LotkaVolterra(),
             volatilities.Multiplicative(),
@@ -92,7 +94,8 @@ def main() -> None:
         spent = time.process_time() - begun
         rows.append(
             [
-                type(matching).__name__,
+                type(matching).__name__
+                + (", Adjusted" if isinstance(method, inference.Adjusted) else ""),
                 told(np.mean(at, axis=0), 3),
                 told(np.std(at, axis=0), 3),
                 told(np.mean(sd, axis=0), 3),

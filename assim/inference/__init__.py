@@ -1,5 +1,6 @@
 """The backends: settings in, draws of a model's sample sites out."""
 
+from assim.inference.adjusted import Adjusted
 from assim.inference.base import AbstractMethod, Draws
 from assim.inference.ensemble import EnsembleMAP
 from assim.inference.exact import Exact
@@ -16,6 +17,7 @@ __all__ = [
     "NUTS",
     "SVI",
     "AbstractMethod",
+    "Adjusted",
     "AnchorsOnly",
     "Ascent",
     "Bootstrap",

@@ -110,8 +110,9 @@ def _steps(
         # three quarters of the way down the blur is gone, and the rest is spent on the snapshots as they are
         share = WIDEST * jnp.exp(ratio * jnp.minimum(number / (0.75 * STEPS), 1.0))
         energy, slope = jax.value_and_grad(lambda v: potential(blurred(problem, share), v))(v)
-        fine = jnp.isfinite(energy)
-        slope = jax.tree.map(lambda g: jnp.where(fine & jnp.isfinite(g), g, 0.0), slope)
+        told = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((energy, slope))]
+        fine = jnp.stack(told).all()
+        slope = jax.tree.map(lambda g: jnp.where(fine, g, 0.0), slope)
         moves, state = optimiser.update(slope, state, v)
         v = jax.tree.map(jnp.add, v, moves)
         return v, state, loss.at[number - first].set(jnp.where(fine, energy, most))

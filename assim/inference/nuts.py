@@ -63,7 +63,7 @@ class NUTS(AbstractMethod):
         """Sample; `stats` hold divergences, energy, tree sizes and acceptance."""
         require_one(problem, who="NUTS")
         k_init, k_map, k_jitter, k_chain = jax.random.split(key, 4)
-        begin = draw_start(problem, k_init, self.num_chains)
+        begin, one = draw_start(problem, k_init, self.num_chains), None
         if start is not None or self.ascent is not None:
             one = jax.tree.map(lambda leaf: leaf[0], begin)
             if start is not None:
@@ -73,9 +73,8 @@ class NUTS(AbstractMethod):
             begin = _nearer(
                 problem, one, scattered(one, self.num_chains, self.jitter, key=k_jitter)
             )
-        middle = jax.tree.map(lambda leaf: leaf[0], begin)
-        few = sum(leaf.size for leaf in jax.tree.leaves(middle)) <= FEW
-        metric = _metric(self, problem, middle) if few and self.ascent is not None else None
+        few = sum(leaf[0].size for leaf in jax.tree.leaves(begin)) <= FEW
+        metric = _metric(self, problem, one) if few and one is not None else None
         carry = _begin(self, problem, begin, jax.random.split(k_chain, self.num_chains), metric)
 
         def chunk(carry: PyTree, first: Array, count: Array) -> tuple[PyTree, dict[str, Array]]:
@@ -137,12 +136,12 @@ def _nearer(problem: Problem, middle: Sites, begin: Sites) -> Sites:
 
 @eqx.filter_jit
 def _metric(method: NUTS, problem: Problem, v: Sites) -> Array:
-    """The covariance that the curvature at a point speaks of, or its diagonal; 1 where there is no peak."""
+    """The covariance that the curvature at a point speaks of, or its diagonal; small where there is no peak."""
     flat, unravel = ravel_pytree(v)
     root = jnp.linalg.cholesky(jax.hessian(lambda z: potential(problem, unravel(z)))(flat))
     eye = jnp.eye(flat.size, dtype=flat.dtype)
     cov = jax.scipy.linalg.cho_solve((root, True), eye)
-    cov = jnp.where(jnp.isfinite(cov).all(), cov, eye)
+    cov = jnp.where(jnp.isfinite(cov).all(), cov, 0.04 * eye)  # steps of half of this are short
     return cov if method.dense_mass else jnp.diagonal(cov)
 
 

@@ -38,7 +38,7 @@ class Coupling(eqx.Module):
 
     Args:
         log_plan: log P, shape (n, m); -inf where nothing goes. No slope goes through it.
-        value: F, shape (), nats; this has a slope.
+        value: F, shape (), nats; this has a slope, and with hard marginals a curvature.
         row: f, shape (n,), nats.
         column: g, shape (m,), nats.
         error: how far the sums of the columns are from what they have to be, as a share of all, shape (); those of
@@ -88,6 +88,8 @@ def coupled(
     log_k = jnp.where(passable, log_kernel - top[:, None], -jnp.inf)  # what is large cancels first
     held = jax.lax.stop_gradient((log_k, top, log_a, log_b))
     u, v, error, iterations = _potentials(*held, passable, reach, tolerance, most)
+    if reach is None:
+        u, v = _following(u, v, log_k, log_a, log_b, passable)
     log_plan = log_a[:, None] + log_b + u[:, None] + v + log_k
     log_plan = jnp.where(passable, log_plan, -jnp.inf)
     row, (a, b) = u - top, (jnp.exp(log_a), jnp.exp(log_b))
@@ -182,6 +184,25 @@ def _potentials(
     return u, v, error, count
 
 
+def _following(
+    u: Array, v: Array, log_k: Array, log_a: Array, log_b: Array, passable: Array
+) -> tuple[Array, Array]:
+    """The potentials with the slope that they have as the kernel changes: by a step of Newton that goes nowhere."""
+    u, v = jax.lax.stop_gradient((u, v))
+    log_plan = log_a[:, None] + log_b + u[:, None] + v + log_k
+    plan = jnp.where(passable, jnp.exp(jnp.where(passable, log_plan, 0.0)), 0.0)
+    p, q = plan.sum(axis=1), plan.sum(axis=0)
+    rest = [jnp.where(some > 0, jnp.exp(log) - some, 0.0) for log, some in ((log_a, p), (log_b, q))]
+    p, q, held = jax.lax.stop_gradient((jnp.where(p > 0, p, 1.0), q, plan))
+    # what is even in all of them moves nothing, and a column without mass stays
+    curved = jnp.diag(jnp.where(q > 0, q, 1.0)) - held.T @ (held / p[:, None])
+    curved += jnp.outer(q, q) / q.sum()
+    root = jnp.linalg.cholesky(curved + jnp.finfo(q.dtype).eps * q.size * jnp.diag(q))
+    dv = cho_solve((root, True), rest[1] - held.T @ (rest[0] / p))
+    dv = jnp.where(jnp.isfinite(root).all(), dv, 0.0)
+    return u + (rest[0] - held @ dv) / p, v + dv
+
+
 def _paid(weight: Array, potential: Array, some: Array, reach: Array | float | None) -> Array:
     """What the dual gives for a marginal; who has nowhere to go pays the whole reach."""
     lost = ~some & (weight > 0)
@@ -198,10 +219,12 @@ def _evened(log_a: Array, log_b: Array, known: Array | None) -> tuple[Array, Arr
     known = known & (log_a != -jnp.inf)[:, None] & (log_b != -jnp.inf)
     sides = ((log_a, log_b, known), (log_b, log_a, known.T))
     rest = [jnp.where(k.any(axis=1), 0.0, jnp.exp(w)).sum() for w, _, k in sides]
-    shared, scaled = jnp.sqrt(rest[0] * rest[1]), []
+    free_some = (rest[0] > 0) & (rest[1] > 0)
+    rest = [jnp.where(free_some, r, 1.0) for r in rest]  # no slope of a root of nothing
+    shared, scaled = jnp.where(free_some, jnp.sqrt(rest[0] * rest[1]), 0.0), []
     for (own, other, k), own_rest in zip(sides, rest, strict=True):
         pair = 0.5 * (own + other[jnp.argmax(k, axis=1)])
-        free = own + jnp.log(shared) - jnp.log(own_rest)
+        free = own + jnp.log(jnp.where(shared > 0, shared, 1.0)) - jnp.log(own_rest)
         free = jnp.where(jnp.isfinite(own) & (shared > 0), free, -jnp.inf)
         scaled.append(jnp.where(k.any(axis=1), pair, free))
     return _scaled(scaled[0]), _scaled(scaled[1])

@@ -279,3 +279,28 @@ def test_partners_sum_up_to_one_and_are_counted():
     np.testing.assert_allclose(told.sum(axis=1), [1.0, 1.0, 0.0, 1.0], rtol=1e-6)
     np.testing.assert_allclose(told[0], [0.5, 0.5, 0.0], rtol=1e-6)
     np.testing.assert_allclose(effective_partners(log_plan), [2.0, 1.0, 0.0, 3.0], rtol=1e-6)
+
+
+def test_the_value_has_the_curvature_of_differences(x64: None) -> None:
+    rng = np.random.default_rng(0)
+    log_k, log_a = jnp.asarray(rng.normal(size=(4, 5))), jnp.asarray(rng.normal(size=4))
+
+    def told(z: jax.Array) -> jax.Array:
+        apart = jnp.arange(4.0)[:, None] - jnp.arange(5.0)
+        kernel = (log_k - (z[0] + apart) ** 2 * z[1]).at[0, 3].set(-jnp.inf)
+        a, b = log_a.at[2].set(-jnp.inf), jnp.zeros(5).at[4].set(-jnp.inf) + z[0] * jnp.arange(5)
+        return coupled(kernel, a, b, tolerance=1e-12).value
+
+    at, h = jnp.array([0.3, 0.2]), 1e-4
+    slopes = [jax.grad(told)(at + h * e) - jax.grad(told)(at - h * e) for e in jnp.eye(2)]
+    np.testing.assert_allclose(jax.hessian(told)(at), jnp.stack(slopes) / (2 * h), rtol=1e-5)
+
+
+def test_slopes_are_finite_where_all_who_arrive_are_known() -> None:
+    known = jnp.array([[True, False], [False, True], [False, False]])
+
+    def told(log_a: jax.Array) -> jax.Array:
+        return coupled(jnp.zeros((3, 2)), log_a, jnp.zeros(2), known=known).value
+
+    value, slope = jax.value_and_grad(told)(jnp.zeros(3))
+    assert np.isfinite(slope).all() or not np.isfinite(value)

@@ -48,9 +48,9 @@ class DisplacementInterpolation(AbstractPopulation):
         """Lines, of which nothing is unknown."""
         return StraightLines()
 
-    def matched(self, ssm: AbstractStateSpace, snapshots: Snapshots) -> Float[Array, ""]:
+    def terms(self, ssm: AbstractStateSpace, snapshots: Snapshots) -> Float[Array, " term"]:
         """0 nats: lines meet every snapshot, and no parameter is told by that."""
-        return jnp.zeros(())
+        return jnp.zeros(1)
 
     def require(self, ssm: AbstractStateSpace, snapshots: Snapshots) -> None:
         """Refuse a snapshot without a sample of which every coordinate was read.

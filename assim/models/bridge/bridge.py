@@ -40,7 +40,7 @@ class SchrodingerBridge(AbstractPopulation):
         volatility: how much chance moves a particle, from `assim.models.volatilities`.
         error: how far a sample may lie from its particle, from `assim.models.errors`.
         matching: what the parameters are told by: `FirstSnapshot()`, `Adjacent()` or `Bridge()`.
-        hazard: how particles are lost, from `assim.models.survival`.
+        hazard: how particles are lost, and born, from `assim.models.survival`.
         unseen: coordinates that no snapshot shows, as `Unseen(("protein_1", "protein_2"))`; the drift moves them
             behind those that are seen. None where all are seen.
         unit: of time, as "1s" or "1D".
@@ -107,9 +107,9 @@ class SchrodingerBridge(AbstractPopulation):
             unseen=law,
         )
 
-    def matched(self, ssm: Diffusion, snapshots: Snapshots) -> Float[Array, ""]:
-        """The composite log likelihood, nats."""
-        return self.matching.score(ssm, snapshots)
+    def terms(self, ssm: Diffusion, snapshots: Snapshots) -> Float[Array, " term"]:
+        """What the composite log likelihood is the sum of, nats."""
+        return self.matching.terms(ssm, snapshots)
 
     def require(self, ssm: Diffusion, snapshots: Snapshots) -> None:
         """Refuse a drift that is not finite where the samples are."""

@@ -55,8 +55,13 @@ class AbstractDiffusion(AbstractAdditiveNoise, AbstractNamed):
         )
 
     def init(self, context: Context, *, key: Key) -> dist.Distribution:
-        """Anywhere among the snapshots."""
-        return dist.MultivariateNormal(self.region.centre, scale_tril=jnp.diag(self.region.spread))
+        """Anywhere among the snapshots, and what they do not show by its law at the first."""
+        centre, spread = self.region.centre, self.region.spread
+        if self.unseen is not None:
+            seen = self.error.size
+            centre = jnp.concatenate([centre[:seen], self.unseen.mean])
+            spread = jnp.concatenate([spread[:seen], self.unseen.sd])
+        return dist.MultivariateNormal(centre, scale_tril=jnp.diag(spread))
 
     def flow(self, x: Array, span: Span, u: Array | None = None) -> Array:
         """Where a particle gets to on average."""

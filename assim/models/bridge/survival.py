@@ -1,5 +1,7 @@
 r"""Particles are lost at the rate $\lambda(x)$ where they are, and last with probability $e^{-\int\lambda}$.
 
+Along a path that is what `assim.generate` and `assim.forecast` give as `weight`.
+
 $$\lambda = \lambda_0, \qquad \log\lambda(x) = \log\lambda_0 + \sum_i \beta_i\,\frac{x_i - c_i}{s_i}$$
 
 with the centre c and the spread s of the region (the second is a proportional hazard, Cox 1972). With its span T

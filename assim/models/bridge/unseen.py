@@ -21,6 +21,7 @@ from assim.models.bridge.region import Region
 from assim.types import Array, Float
 
 NAMES = ("mean", "sd")
+TAKEN = ("time", "sample", "draw", "weight", "id")
 WIDE = 1.0
 """Prior sd of the logarithm of a standard deviation."""
 
@@ -47,7 +48,8 @@ class Unseen(eqx.Module):
         priors: distributions instead of the default ones, by the names `mean` and `sd`.
 
     Raises:
-        ValueError: no name or one that stands twice; a prior of what there is not, or a discrete distribution.
+        ValueError: no name, one that stands twice or that means something else; a prior of what there is not, or a
+            discrete distribution.
         TypeError: what is no distribution.
     """
 
@@ -65,6 +67,12 @@ class Unseen(eqx.Module):
             raise ValueError(
                 f"Unseen({self.names}) names no coordinate, or one twice: give each a name of its own, or leave "
                 "unseen= out."
+            )
+        taken = [n for n in self.names if n in TAKEN]
+        if taken:
+            raise ValueError(
+                f"Unseen names {', '.join(taken)}, which means something else in a dataset of snapshots: give "
+                "another name."
             )
         require_priors("Unseen", self.priors, NAMES)
 

@@ -1,11 +1,14 @@
 r"""Paths of a population: between two snapshots held at both ends, and on from one of them freely.
 
 $$i_0 \sim w_0, \qquad i_{k+1} \sim P_k(\cdot \mid i_k), \qquad
-X_t \mid X_{t_k}, x_{k+1}^{i_{k+1}} \quad\text{by the linear-noise bridge}$$
+X_{t_K} \mid x_{0:K}, \quad X_{t_k} \mid X_{t_{k+1}}, x_{0:k}, \quad X_t \mid X_{t_k}, X_{t_{k+1}}
+\quad\text{by linear noise}$$
 
 P is the coupling of neighbours that the reference makes most likely, so that every snapshot is met. A sample that
-was read with an error is not where its particle is: that is drawn given both. Where particles are lost a path is of
-one that is not, and counts by what is left of those that were with it at the start,
+was read with an error is not where its particle is, and a coordinate that no snapshot shows is not known: both are
+drawn given all readings along the path, by a filter forward and a draw backward. A particle that is known and not
+seen again is nowhere from then on. Where particles are lost a path is of one that is not, and counts by what is
+left of those that were with it at the start,
 
 $$\log w_t = -\int_{t_0}^t \lambda(X_s)\,ds.$$
 """
@@ -20,8 +23,9 @@ from assim.models.bridge.matching.base import Snapshot, departed, known_pairs, t
 from assim.models.bridge.matching.two_sided import joined
 from assim.models.bridge.region import Region
 from assim.models.bridge.unseen import Law
-from assim.nn.bridging import path_between
+from assim.nn.bridging import bridged, path_between
 from assim.nn.coupling import partners
+from assim.nn.linear_noise import Leg
 from assim.snapshots import Snapshots
 from assim.types import Array, Float, Key
 
@@ -55,18 +59,19 @@ class Diffusion(AbstractDiffusion, AbstractPaths):
     reach: float | None = eqx.field(static=True, default=None)
 
     def couplings(
-        self, snapshots: Snapshots
+        self, snapshots: Snapshots, whole: Snapshot, dt: Float[Array, " interval"]
     ) -> tuple[Float[Array, "interval departed arrived"], Float[Array, "interval departed"]]:
         """Who a sample goes with in the next snapshot, and what is left of it there.
 
         Args:
             snapshots: the record.
+            whole: its snapshots, as `taken` gives them.
+            dt: times between them, units of time.
 
         Returns:
             Logarithms of probabilities, shape (interval, departed, arrived), and of what is left, shape (interval,
             departed).
         """
-        whole, dt = taken(self, snapshots)
 
         def interval(k: Array) -> tuple[Array, Array]:
             here, there = (jax.tree.map(lambda leaf, at=at: leaf[at], whole) for at in (k, k + 1))
@@ -81,7 +86,7 @@ class Diffusion(AbstractDiffusion, AbstractPaths):
     ) -> Walks:
         """Draws of paths through the snapshots."""
         whole, dt = taken(self, snapshots)
-        couplings = self.couplings(snapshots)
+        couplings = self.couplings(snapshots, whole, dt)
         first = jax.tree.map(lambda leaf: leaf[0], whole)
         keys = jax.random.split(key, count)
         made = jax.vmap(lambda k: self._path(whole, first, couplings, since, dt, key=k))(keys)
@@ -98,12 +103,12 @@ class Diffusion(AbstractDiffusion, AbstractPaths):
             x = mean + _root(cov) @ jax.random.normal(k_start, mean.shape, mean.dtype)
             one = jnp.ones((), x.dtype)
 
-            def unit(x: Array, key: Key) -> tuple[Array, Array]:
-                x = walk(self, x, one, key=key)
-                return x, x
+            def unit(held: tuple[Array, Array], key: Key) -> tuple[tuple, tuple]:
+                x, left = walk(self, held[0], one, key=key)
+                return (x, held[1] + left), (x, held[1] + left)
 
-            way = jax.lax.scan(unit, x, jax.random.split(k_way, leads))[1]
-            return Walks(way, self._left(x, way, 1.0 + jnp.arange(leads)))
+            start = (x, jnp.zeros_like(one))
+            return Walks(*jax.lax.scan(unit, start, jax.random.split(k_way, leads))[1])
 
         made = jax.vmap(particle)(mean, cov, jax.random.split(key, mean.shape[0]))
         return made if self.hazard is not None else Walks(made.x)
@@ -127,44 +132,61 @@ class Diffusion(AbstractDiffusion, AbstractPaths):
         key: Key,
     ) -> Walks:
         log_next, log_left = couplings
-        k_first, k_where, k_way = jax.random.split(key, 3)
+        k_first, k_who, k_where, k_way = jax.random.split(key, 4)
         i = jax.random.categorical(k_first, first.shares())
-        mean, cov = (leaf[i] for leaf in first.whereabouts())
+        start = tuple(leaf[i] for leaf in first.whereabouts())
 
-        def on(held: tuple, k: Array) -> tuple[tuple, tuple[Array, Array]]:
-            i, x, cov, mass = held
-            k_who, k_on = jax.random.split(jax.random.fold_in(k_way, k))
-            j = jax.random.categorical(k_who, log_next[k, i])
+        def on(held: tuple, at: tuple[Array, Key]) -> tuple[tuple, tuple]:
+            (i, mean, cov, here), (k, key) = held, at
+            here &= (
+                log_next[k, i] > -jnp.inf
+            ).any()  # a particle that is known and not seen again is lost
+            j = jax.random.categorical(key, jnp.where(here, log_next[k, i], 0.0))
             there = jax.tree.map(lambda leaf: leaf[k + 1, j], whole)
-            way = path_between(
-                self.drift,
-                self.volatility,
-                x,
-                cov,
-                there.x,
-                jnp.diag(there.error),
-                since[k],
-                dt[k],
-                steps=self.steps,
-                key=k_on,
-                mask=there.mask,
-            )
-            left = self._left(x, way, since[k])
-            # at the snapshot it is what the coupling took it for, so that marginals are met
-            left += since[k] / dt[k] * (log_left[k, i] - left[-1])
-            return (j, way[-1], jnp.zeros_like(cov), mass + left[-1]), (way, mass + left)
+            ahead = self.leg(mean, cov, dt[k])
+            error = jnp.diag(there.error)
+            told = bridged(ahead, _still(ahead.mean), there.x, error, there.mask)
+            return (j, *told, here), ((mean, cov), here, log_left[k, i])
 
-        start = mean + _root(cov) @ jax.random.normal(k_where, mean.shape, mean.dtype)
-        none, whole_mass = jnp.zeros_like(cov), jnp.zeros((), mean.dtype)
         steps = jnp.arange(dt.shape[0])
-        way, mass = jax.lax.scan(on, (i, start, none, whole_mass), steps)[1]
-        x = jnp.concatenate([start[None], way.reshape(-1, start.shape[0])])
-        return Walks(x, jnp.concatenate([whole_mass[None], mass.ravel()]))
+        at = (steps, jax.random.split(k_who, dt.shape[0]))
+        last, (beliefs, here, left) = jax.lax.scan(on, (i, *start, jnp.asarray(True)), at)
+        k_last, k_back = jax.random.split(k_where)
+        end = last[1] + _root(last[2]) @ jax.random.normal(k_last, last[1].shape, last[1].dtype)
+
+        def back(ahead: Array, at: tuple) -> tuple[Array, Array]:
+            (mean, cov), dt, key = at
+            none = jnp.zeros_like(cov)
+            leg = self.leg(mean, none, dt)
+            mean, cov = bridged(Leg(mean, cov, jnp.eye(mean.size)), leg, ahead, none)
+            x = mean + _root(cov) @ jax.random.normal(key, mean.shape, mean.dtype)
+            return x, x
+
+        keys = jax.random.split(k_back, dt.shape[0])
+        x = jax.lax.scan(back, end, (beliefs, dt, keys), reverse=True)[1]
+        ends = jnp.concatenate([x, end[None]])
+
+        def between(k: Array, key: Key) -> tuple[Array, Array]:
+            none = jnp.zeros((end.size, end.size), end.dtype)
+            sides = (ends[k], none, ends[k + 1], none)
+            law = (self.drift, self.volatility)
+            way = path_between(*law, *sides, since[k], dt[k], steps=self.steps, key=key)
+            mass = self._left(ends[k], way, since[k])
+            # at the snapshot it is what the coupling took it for, so that marginals are met
+            return way, mass + since[k] / dt[k] * (left[k] - mass[-1])
+
+        way, mass = jax.vmap(between)(steps, jax.random.split(k_way, dt.shape[0]))
+        way = jnp.where(here[:, None, None], way, jnp.nan)
+        before = jnp.cumsum(mass[:, -1]) - mass[:, -1]
+        return Walks(
+            jnp.concatenate([ends[:1], way.reshape(-1, end.size)]),
+            jnp.concatenate([jnp.zeros(1), (mass + before[:, None]).ravel()]),
+        )
 
 
 def walk(
     diffusion: AbstractDiffusion, x: Float[Array, " coordinate"], dt: Float[Array, ""], *, key: Key
-) -> Float[Array, " coordinate"]:
+) -> tuple[Float[Array, " coordinate"], Float[Array, ""]]:
     """A draw of where a particle is after a time, in as many steps as a leg takes.
 
     Args:
@@ -174,18 +196,27 @@ def walk(
         key: all randomness.
 
     Returns:
-        Shape (coordinate,).
+        Shape (coordinate,), and the logarithm of what is left of it, shape ().
     """
-    h = dt / diffusion.steps
+    h, hazard = dt / diffusion.steps, diffusion.hazard
 
-    def step(x: Array, noise: Array) -> tuple[Array, None]:
+    def step(held: tuple[Array, Array], noise: Array) -> tuple[tuple[Array, Array], None]:
         # the drift over a step by the rule of Heun, the noise as at its start
+        x, left = held
         here = diffusion.drift(x)
         move = 0.5 * h * (here + diffusion.drift(x + h * here))
-        return x + move + jnp.sqrt(h) * diffusion.volatility(x) @ noise, None
+        ahead = x + move + jnp.sqrt(h) * diffusion.volatility(x) @ noise
+        if hazard is not None:
+            left -= 0.5 * h * (hazard(x) + hazard(ahead))
+        return (ahead, left), None
 
     noise = jax.random.normal(key, (diffusion.steps, x.shape[0]), x.dtype)
-    return jax.lax.scan(step, x, noise)[0]
+    return jax.lax.scan(step, (x, jnp.zeros((), x.dtype)), noise)[0]
+
+
+def _still(x: Array) -> Leg:
+    """No time at all."""
+    return Leg(x, jnp.zeros((x.size, x.size), x.dtype), jnp.eye(x.size, dtype=x.dtype))
 
 
 def _root(cov: Array) -> Array:

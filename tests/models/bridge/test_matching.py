@@ -10,10 +10,10 @@ from jax.scipy.stats import multivariate_normal
 from scipy.linalg import expm
 
 from assim.models.bridge.matching import Adjacent, Bridge, FirstSnapshot
-from assim.models.bridge.matching.base import Snapshot, moments
+from assim.models.bridge.matching.base import Snapshot, moments, taken, true_spread
 from assim.models.bridge.references.linear import LinearDrift
 from assim.models.bridge.region import Region
-from assim.models.bridge.survival import NetRate
+from assim.models.bridge.survival import NetRate, Rate
 from assim.models.bridge.volatilities import AdditiveRoot
 from assim.models.bridge.walking import Diffusion
 from assim.snapshots import Snapshots
@@ -170,10 +170,11 @@ def test_errors_of_reading_widen_no_population(x64: None) -> None:
     true = rng.normal([1.0, -2.0], [0.02, 0.5], (4000, 2))
     read = true + rng.normal(0.0, 0.1, true.shape)
     share, error = np.ones(len(read)), np.full(read.shape, 0.01)
-    shot = Snapshot(
-        *map(jnp.asarray, (read, np.isfinite(read), share, error)),
-        *moments(*map(jnp.asarray, (read, np.isfinite(read), share))),
-    )
+    arrays = [jnp.asarray(a) for a in (read, np.isfinite(read), share)]
+    middle, wide = moments(*arrays)
+    shot = Snapshot(*arrays, jnp.asarray(error), middle, true_spread(wide, jnp.full(2, 0.01)))
+    np.testing.assert_allclose(jnp.diagonal(shot.cov), [0.02**2, 0.25], atol=0.02)
+    assert (true_spread(1e-3 * wide, jnp.full(2, 0.01)) == 0.0).all()  # errors alone are wider
     mean, cov = shot.whereabouts()
     whole = np.cov(mean.T) + np.asarray(cov.mean(axis=0))
     assert abs(whole[0, 0] - 0.02**2) < 5e-4 and abs(whole[1, 1] - 0.25) < 0.02
@@ -182,3 +183,47 @@ def test_errors_of_reading_widen_no_population(x64: None) -> None:
     mean, cov = alone.whereabouts()  # of one sample nothing is told by others
     np.testing.assert_allclose(mean, alone.x)
     np.testing.assert_allclose(cov[0], 0.01 * np.eye(2), atol=1e-6)
+
+
+def shot_of(read: np.ndarray, error: np.ndarray) -> Snapshot:
+    mask, share = np.isfinite(read), np.ones(len(read))
+    arrays = [jnp.asarray(a) for a in (np.where(mask, read, 0.0), mask, share)]
+    middle, wide = moments(*arrays)
+    return Snapshot(*arrays, jnp.asarray(error), middle, true_spread(wide, error.mean(axis=0)))
+
+
+def test_each_sample_is_drawn_in_by_its_own_error(x64: None) -> None:
+    rng = np.random.default_rng(0)
+    read, error = rng.normal(0.0, 1.3, (50, 1)), np.full((50, 1), 0.64)
+    read[0], error[0] = 3.0, 0.0
+    mean, cov = shot_of(read, error).whereabouts()
+    np.testing.assert_allclose([mean[0, 0], cov[0, 0, 0]], [3.0, 0.0], atol=1e-6)
+    spread = read.var() - error.mean()
+    share = spread / (spread + 0.64)
+    at = read.mean() + share * (read[1] - read.mean())
+    np.testing.assert_allclose(mean[1], at, rtol=1e-6)
+    np.testing.assert_allclose(cov[1, 0, 0], share * 0.64 + (1 - share) ** 2 * 0.64 / 50, rtol=1e-6)
+
+
+def test_a_coordinate_that_nobody_was_read_in_is_anywhere(diffusion: Diffusion) -> None:
+    record = snapshots()
+    mask = record.mask.at[1, :, 0].set(False)
+    whole, _ = taken(diffusion, dataclasses.replace(record, mask=mask))
+    mean, cov = jax.tree.map(lambda leaf: leaf[1], whole).whereabouts()
+    np.testing.assert_allclose(mean[:, 0], diffusion.region.centre[0])
+    np.testing.assert_allclose(cov[:, 0, 0], diffusion.region.spread[0] ** 2)
+
+
+def test_padding_far_from_where_samples_are_has_no_slope(diffusion: Diffusion) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(300.0, 1.0, (3, COUNT, 2))
+    x[1, 4:] = np.nan
+    stamps = np.datetime64("2000-01-01", "ns") + (TIMES * 1e9).astype("timedelta64[ns]")
+    record = Snapshots.of(stamps, x, origin=stamps[0], step=1.0)
+    still, ones = LinearDrift(jnp.zeros((2, 2)), jnp.zeros(2), jnp.zeros(2)), jnp.ones(2)
+
+    def told(slope: jax.Array) -> jax.Array:
+        hazard = Rate(jnp.asarray(0.1), slope * ones, 300.0 * ones, ones)
+        return Adjacent().score(dataclasses.replace(diffusion, drift=still, hazard=hazard), record)
+
+    assert np.isfinite(jax.grad(told)(jnp.asarray(-3.0)))

@@ -28,15 +28,15 @@ from assim.types import Array, Float
 class Adjacent(AbstractMatching):
     """Foresees every snapshot from the one before."""
 
-    def score(self, diffusion: AbstractDiffusion, snapshots: Snapshots) -> Float[Array, ""]:
-        """The composite log likelihood, nats."""
+    def terms(self, diffusion: AbstractDiffusion, snapshots: Snapshots) -> Float[Array, " term"]:
+        """One for each sample but those of the first snapshot, and one for how many are left at each time."""
         whole, dt = taken(diffusion, snapshots)
 
         def interval(k: Array) -> Array:
             here, there = (jax.tree.map(lambda leaf, at=at: leaf[at], whole) for at in (k, k + 1))
             return self.interval(diffusion, here, there, dt[k], known_pairs(snapshots, k, k + 1))
 
-        return jax.vmap(interval)(jnp.arange(dt.shape[0])).sum()
+        return jax.vmap(interval)(jnp.arange(dt.shape[0])).ravel()
 
     def interval(
         self,
@@ -45,7 +45,7 @@ class Adjacent(AbstractMatching):
         there: Snapshot,
         dt: Float[Array, ""],
         known: Array | None,
-    ) -> Float[Array, ""]:
+    ) -> Float[Array, " term"]:
         """Of one interval.
 
         Args:
@@ -56,9 +56,9 @@ class Adjacent(AbstractMatching):
             known: True for a sample and itself, shape (departed, arrived); None where nobody is known.
 
         Returns:
-            Shape (), nats.
+            Shape (term,), nats.
         """
         leg = departed(diffusion, here, dt)
         told = foreseen(kernel(leg, there), here.shares(), jnp.asarray(leg.log_mass), known)
-        total = jnp.where(there.weight > 0, there.weight * told, 0.0).sum()
-        return total if diffusion.hazard is None else total + survivors(leg, here, there)
+        terms = jnp.where(there.weight > 0, there.weight * told, 0.0)
+        return terms if diffusion.hazard is None else jnp.append(terms, survivors(leg, here, there))

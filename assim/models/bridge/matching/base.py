@@ -20,16 +20,20 @@ from assim.nn.pairwise import log_densities
 from assim.snapshots import Snapshots
 from assim.types import Array, Bool, Float
 
-TOLD_APART, LEAST = 1e-4, 1e-9
-"""By how much eigenvalues differ at least, in variances of an error, and the least of these in those of all."""
+LEAST = 1e-9
+"""The least variance of an error, in those of the population."""
 
 
 class AbstractMatching(eqx.Module):
     """A way to hold a diffusion against snapshots."""
 
     @abstractmethod
+    def terms(self, diffusion: AbstractDiffusion, snapshots: Snapshots) -> Float[Array, " term"]:
+        """What the composite log likelihood is the sum of, nats; 0 for padding."""
+
     def score(self, diffusion: AbstractDiffusion, snapshots: Snapshots) -> Float[Array, ""]:
         """The composite log likelihood, nats."""
+        return self.terms(diffusion, snapshots).sum()
 
 
 class Snapshot(eqx.Module):
@@ -60,33 +64,22 @@ class Snapshot(eqx.Module):
     def whereabouts(self) -> tuple[Array, Array]:
         r"""Where each sample was, given what was read of it and of the others.
 
-        Readings with an error are spread wider than what was read. With the covariance $\Sigma$ of n samples as
-        they were read, each with an error of covariance R, those that are complete were at
+        Readings with an error are spread wider than what was read. With the population $\mathcal N(m, S)$, of
+        which the coordinates H of a sample are read as y with errors R, and n samples to tell m,
 
-        $$x \mid y \sim \mathcal N\big(m + K (y - m),\ K R + (I - K) R\,(I - K)^\top / n\big), \qquad
-        K = (I - R\,\Sigma^{-1})_+$$
+        $$D = R\,(H S H^\top + R)^{-1}, \qquad H x \mid y \sim \mathcal N\big(y - D (y - H m),\
+        R - D R + D R D^\top / n\big)$$
 
-        so that all together have the covariance $\Sigma - R$, but for what errors add to the mean. Coordinates that
-        were not read are told by those that were, as in the population; of those that no snapshot shows, the
-        population is what the drift made of the one before.
+        and what was not read follows by regression on that. All together have the covariance S, but for what errors
+        add to the mean. Of coordinates that no snapshot shows, the population is what the drift made of the one
+        before.
 
         Returns:
             Means (sample, coordinate) and covariances (sample, coordinate, coordinate).
         """
-        complete = self.mask.all(axis=1)
-
-        def whole() -> tuple[Array, Array]:
-            return _drawn_in(self)
-
-        def told() -> tuple[Array, Array]:
-            fill = jax.vmap(lambda *own: _filled(self.middle, self.cov, *own))
-            filled, near = fill(self.x, self.mask, self.error), _drawn_in(self)
-            return (
-                jnp.where(complete[:, None], near[0], filled[0]),
-                jnp.where(complete[:, None, None], near[1], filled[1]),
-            )
-
-        return jax.lax.cond((complete | (self.weight == 0)).all(), whole, told)
+        share = jnp.exp(self.shares())
+        each = jax.vmap(lambda *own: _told(self.middle, self.cov, share @ share, *own))
+        return each(self.x, self.mask, self.error)
 
 
 def moments(
@@ -128,15 +121,51 @@ def _drawn_in(snapshot: Snapshot) -> tuple[Array, Array]:
     return mean, own * spread * own.swapaxes(1, 2)
 
 
-def _filled(mean: Array, cov: Array, x: Array, mask: Array, error: Array) -> tuple[Array, Array]:
-    there = mask.astype(x.dtype)
-    seen = there[:, None] * cov * there + jnp.diag(jnp.where(mask, error, 1.0))
-    gain = jnp.linalg.solve(seen, there[:, None] * cov).T
-    filled = mean + gain @ jnp.where(mask, x - mean, 0.0)
-    left = cov - gain @ (there[:, None] * cov)
-    # what was read stays as it was read
-    lost = 1.0 - there
-    return jnp.where(mask, x, filled), lost[:, None] * left * lost + jnp.diag(there * error)
+def _told(
+    middle: Array, cov: Array, one_in: Array, x: Array, mask: Array, error: Array
+) -> tuple[Array, Array]:
+    """Where one sample was: near to what was read of it, as readings are nearly exact, and not near to a sum."""
+    there, lost = mask.astype(x.dtype), 1.0 - mask
+    least = jnp.where(jnp.diagonal(cov) > 0, LEAST * jnp.diagonal(cov), 1.0)
+    read = jnp.where(mask, jnp.where(error > 0, error, least), 1.0)
+    error = there * error
+    whole = there[:, None] * cov * there + jnp.diag(read)
+    # by solutions rather than by an inverse, which rounding spoils where readings are nearly exact
+    apart, rest, drawn = (
+        jnp.where(mask, x - middle, 0.0)[:, None],
+        there[:, None] * cov,
+        jnp.diag(error),
+    )
+    told = jnp.linalg.solve(whole, jnp.concatenate([apart, rest, drawn], axis=1))
+    pull, onto, drawn = (
+        there * told[:, 0],
+        told[:, 1 : 1 + x.size],
+        told[:, 1 + x.size :].T,
+    )  # drawn is D
+    mean = jnp.where(mask, x - error * pull, middle + cov @ pull)
+    across = error[:, None] * onto * lost
+    left = cov - rest.T @ onto
+    spread = jnp.diag(error) - drawn * error + one_in * (drawn * error) @ drawn.T
+    return mean, spread + across + across.T + lost[:, None] * left * lost
+
+
+def true_spread(
+    cov: Float[Array, "coordinate coordinate"], error: Float[Array, " coordinate"]
+) -> Array:
+    """The covariance of a population without what errors of reading added to it.
+
+    Args:
+        cov: of what was read, shape (coordinate, coordinate).
+        error: mean variance of the errors, shape (coordinate,).
+
+    Returns:
+        Shape (coordinate, coordinate); of a direction in which errors alone are wider, nothing is left.
+    """
+    scale = jnp.sqrt(jnp.where(jnp.diagonal(cov) > 0, jnp.diagonal(cov), 1.0))
+    apart = cov - jnp.diag(error)
+    values, axes = jnp.linalg.eigh(jax.lax.stop_gradient(apart / (scale[:, None] * scale)))
+    kept = scale[:, None] * (axes * (values > 0)) @ axes.T / scale
+    return kept @ apart @ kept.T
 
 
 def taken(diffusion: AbstractDiffusion, snapshots: Snapshots) -> tuple[Snapshot, Array]:
@@ -152,7 +181,19 @@ def taken(diffusion: AbstractDiffusion, snapshots: Snapshots) -> tuple[Snapshot,
     own = 0.0 if snapshots.sd is None else snapshots.sd**2
     error = jnp.broadcast_to(diffusion.error + own, snapshots.x.shape)
     x, mask, weight, law = snapshots.x, snapshots.mask, snapshots.weight, diffusion.unseen
-    middle, cov = jax.vmap(moments)(x, mask, weight)
+    seen = diffusion.error.size
+    region = (diffusion.region.centre[:seen], diffusion.region.spread[:seen])
+
+    def population(x: Array, mask: Array, weight: Array, error: Array) -> tuple[Array, Array]:
+        there = weight[:, None] * mask
+        known = there.sum(axis=0) > 0  # of a coordinate that nobody was read in, it is anywhere
+        middle, cov = moments(x, mask, weight)
+        mean_error = (there * error).sum(axis=0) / jnp.where(known, there.sum(axis=0), 1.0)
+        cov = true_spread(cov, mean_error) + jnp.diag(jnp.where(known, 0.0, region[1] ** 2))
+        return jnp.where(known, middle, region[0]), cov
+
+    middle, cov = jax.vmap(population)(x, mask, weight, error)
+    x = jnp.where((weight > 0)[..., None], x, middle[:, None])  # padding has to go somewhere
     if law is None:
         return Snapshot(x, mask, weight, error, middle, cov), snapshots.spans
     room = ((0, 0), (0, 0), (0, law.mean.size))

@@ -28,8 +28,8 @@ from assim.types import Array, Float
 class FirstSnapshot(AbstractMatching):
     """Foresees every snapshot from the first."""
 
-    def score(self, diffusion: AbstractDiffusion, snapshots: Snapshots) -> Float[Array, ""]:
-        """The composite log likelihood, nats."""
+    def terms(self, diffusion: AbstractDiffusion, snapshots: Snapshots) -> Float[Array, " term"]:
+        """One for each sample but those of the first snapshot, and one for how many are left at each time."""
         whole, dt = taken(diffusion, snapshots)
         first = jax.tree.map(lambda leaf: leaf[0], whole)
         shares = first.shares()
@@ -44,13 +44,13 @@ class FirstSnapshot(AbstractMatching):
                 here = jax.tree.map(lambda leaf: leaf[k], whole)
                 own = kernel(departed(diffusion, here, dt[k]), there)
             told = foreseen(kernel(leg, there), shares, mass, known, own)
-            total = jnp.where(there.weight > 0, there.weight * told, 0.0).sum()
+            terms = jnp.where(there.weight > 0, there.weight * told, 0.0)
             if diffusion.hazard is not None:
-                total += survivors(_with(leg, mass), first, there)
-            return (leg.mean, leg.cov, mass), total
+                terms = jnp.append(terms, survivors(_with(leg, mass), first, there))
+            return (leg.mean, leg.cov, mass), terms
 
         start = (*first.whereabouts(), jnp.zeros_like(shares))
-        return jax.lax.scan(on, start, jnp.arange(dt.shape[0]))[1].sum()
+        return jax.lax.scan(on, start, jnp.arange(dt.shape[0]))[1].ravel()
 
 
 def _with(leg: Leg, mass: Array) -> Leg:

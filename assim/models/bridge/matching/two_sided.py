@@ -38,8 +38,8 @@ class Bridge(AbstractMatching):
 
     iterations: int = eqx.field(static=True, default=500)
 
-    def score(self, diffusion: AbstractDiffusion, snapshots: Snapshots) -> Float[Array, ""]:
-        """The composite log likelihood, nats."""
+    def terms(self, diffusion: AbstractDiffusion, snapshots: Snapshots) -> Float[Array, " term"]:
+        """One for each interval: a coupling is of all samples together."""
         whole, dt = taken(diffusion, snapshots)
 
         def interval(k: Array) -> Array:
@@ -50,7 +50,7 @@ class Bridge(AbstractMatching):
             total = -there.weight.sum() * told.value
             return total if diffusion.hazard is None else total + survivors(leg, here, there)
 
-        return jax.lax.map(interval, jnp.arange(dt.shape[0])).sum()
+        return jax.lax.map(interval, jnp.arange(dt.shape[0]))
 
 
 def joined(

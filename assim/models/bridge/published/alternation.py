@@ -204,7 +204,7 @@ def steps_between(lengths: np.ndarray, dt: float) -> tuple[int, ...]:
         ValueError: intervals that are no whole number of steps.
     """
     steps = np.rint(lengths / dt).astype(int)
-    if (steps < 1).any() or not np.allclose(steps * dt, lengths, rtol=1e-6):
+    if (steps < 1).any() or not np.allclose(steps * dt, lengths, rtol=0, atol=1e-3 * dt):
         raise ValueError(
             f"Intervals of {lengths.round(6).tolist()} are no whole numbers of steps of dt={dt}: give "
             "times in order, and a dt that divides each interval."
