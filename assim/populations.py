@@ -213,8 +213,8 @@ def paths_beyond(
         key: all randomness.
 
     Returns:
-        Shape (chain, draw, sample, lead, coordinate), file units, and of how many particles each is what is left,
-        shape (chain, draw, sample, lead), or None where none is lost.
+        Shape (chain, draw, sample, lead, coordinate), file units, and how many particles each stands for, shape
+        (chain, draw, sample, lead), or None where each is one of the same.
     """
     sites = fitted.thinned(num)
     row = int((population.weight[:row] > 0).any(axis=1).sum())
@@ -231,7 +231,10 @@ def paths_beyond(
         for leaf in (made.x, made.log_mass)
     )
     assert x is not None
-    return x, None if mass is None else np.exp(mass)
+    own = np.asarray(snapshots.weight[row])[kept][:, None]
+    if mass is None:
+        return x, None if np.ptp(own) == 0 else np.broadcast_to(own, x.shape[:-1])
+    return x, own * np.exp(mass)
 
 
 @eqx.filter_jit

@@ -130,17 +130,13 @@ def hesc() -> Set:
     train, held = stacked([x[0], x[2], x[4]], [0, 24, 72]), stacked([x[1], x[3]], [12, 36])
     told = {"TrajectoryNet": "1.30 1.93", "DMSB": "1.10 1.51", "SBIRR": "1.08 1.33"}
     told |= {"MSBM": "1.09 1.30", "OT midpoint at the true times": "1.05 1.52"}
-    return Set(train, held, residual, volatilities.Constant, told, "1.05 1.52")
+    return Set(train, held, references.Linear, volatilities.Constant, told, "1.05 1.52")
 
 
 def embryoid() -> Set:
     parts = _alternate("sbirr_embryoid_body_pca5.npz", 1.0, slice(0, None, 2), slice(1, None, 2))
     told = {"OT midpoint": "0.96 1.20", "persistence": "1.76 1.06"}
-    return Set(*parts, residual, volatilities.Constant, told)
-
-
-def residual() -> references.AbstractReference:
-    return references.Sum(references.Linear(), references.RandomFeatures(60))
+    return Set(*parts, references.Linear, volatilities.Constant, told)
 
 
 SETS: dict[str, Callable[[], Set]] = {

@@ -92,3 +92,12 @@ def test_a_particle_that_is_known_and_gone_is_nowhere():
     gone = np.abs(east[:, 0] - 20.0) < 1
     assert gone.any() and np.isnan(east[gone, 1:]).all() and np.isfinite(east[~gone]).all()
     assert (np.abs(east[~gone, 2] - east[~gone, 0]) < 1).all()
+
+
+def test_a_forecast_keeps_what_samples_weigh():
+    weight = np.where(np.isfinite(RECORD["east"]), 2.0, np.nan)
+    weight[-1, :5] = 7.0
+    record = RECORD.assign(weight=(("time", "sample"), weight))
+    post = assim.infer(SchrodingerBridge(STILL, SLOW, steps=2), record, Prior(1), key=KEY)
+    ahead = assim.forecast(post, None, 1, key=KEY)["predictions"].to_dataset().squeeze()
+    np.testing.assert_array_equal(ahead["weight"], np.where(np.arange(25) < 5, 7.0, 2.0))
