@@ -12,6 +12,7 @@ os.environ["XLA_FLAGS"] = (
 )
 
 import argparse
+import json
 import time
 import warnings
 
@@ -19,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from _bridges import fitted, stacked
-from _recording import record
+from _recording import FOLDER, record
 from numpyro.infer.autoguide import AutoLaplaceApproximation
 
 from assim import inference, models
@@ -60,6 +61,9 @@ def simulated(key: jax.Array) -> jax.Array:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "names", nargs="*", help="rows, those of an earlier run stay; all by default"
+    )
     parser.add_argument("--replicates", type=int, default=50)
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -71,16 +75,22 @@ def main() -> None:
         num_draws=400,
         ascent=inference.Ascent(200, 1e-2, None, polish=40),
     )
-    rows = []
-    kinds = [(m, method) for m in MATCHINGS]
-    kinds += [(m, inference.Adjusted(method)) for m in MATCHINGS[:2]]
-    for matching, method in kinds:
+    rows, adjusted = [], inference.Adjusted(method)
+    kinds = {type(m).__name__: (m, method, False) for m in MATCHINGS}
+    for m in MATCHINGS[:2]:
+        name = type(m).__name__
+        kinds[f"{name}, Adjusted"] = (m, adjusted, False)
+        kinds[f"{name}, second order"] = (m, method, True)
+        kinds[f"{name}, second order, Adjusted"] = (m, adjusted, True)
+    for word in asked.names or kinds:
+        matching, method, second = kinds[word]
         model = models.SchrodingerBridge(
             references.LotkaVolterra(),
             volatilities.Multiplicative(),
             errors.Given(ERROR),
             matching,
             steps=8,
+            second=second,
         )
         begun, at, sd, inside = time.process_time(), [], [], []
         for number in range(asked.replicates):
@@ -94,8 +104,7 @@ def main() -> None:
         spent = time.process_time() - begun
         rows.append(
             [
-                type(matching).__name__
-                + (", Adjusted" if isinstance(method, inference.Adjusted) else ""),
+                word,
                 told(np.mean(at, axis=0), 3),
                 told(np.std(at, axis=0), 3),
                 told(np.mean(sd, axis=0), 3),
@@ -104,6 +113,10 @@ def main() -> None:
             ]
         )
         print(rows[-1], flush=True)
+    path = FOLDER / "results" / "bridge_coverage.json"
+    before = json.loads(path.read_text())["rows"] if path.exists() else []
+    rows = [row for row in before if row[0] not in {new[0] for new in rows}] + rows
+    rows.sort(key=lambda row: list(kinds).index(row[0]))
     record(
         "bridge_coverage",
         ["matching", "bias", "sd of estimates", "posterior sd", "cover of 90 % intervals", "CPU s"],

@@ -45,7 +45,6 @@ def variants(name: str, found: Set) -> dict[str, models.SchrodingerBridge]:
         vortex = references.Vortex()
         matching = MATCHINGS["adjacent"]
         out["assim, vortex alone"] = models.SchrodingerBridge(vortex, volatility, matching=matching)
-        out.pop("assim, first")
     brownian = references.Brownian()
     adjacent = MATCHINGS["adjacent"]
     return out | {"Brownian": models.SchrodingerBridge(brownian, volatility, matching=adjacent)}

@@ -14,7 +14,12 @@ $$m_{h/2} = \frac{m_0 + m_h}{2} + \frac h8 (b_0 - b_h), \qquad
 $$S_h = \Phi_h S_0 \Phi_h^\top
 + \frac h6 \big(\Phi_h g_0 g_0^\top \Phi_h^\top + 4\,\Psi_{h/2}\, g g^\top \Psi_{h/2}^\top + g_h g_h^\top\big)$$
 
-of the fourth order like the means, and a sum of squares, so that no covariance loses its definiteness.
+of the fourth order like the means, and a sum of squares, so that no covariance loses its definiteness. To the
+second order the mean feels the spread,
+
+$$\dot m = b(m) + \tfrac12 \textstyle\sum_{jk} S_{jk}\,\partial_j \partial_k b(m),$$
+
+as it does exactly where b is quadratic; the term goes by the rule of the trapezium.
 """
 
 from collections.abc import Callable
@@ -54,6 +59,7 @@ def linear_noise(
     *,
     steps: int,
     hazard: Field | None = None,
+    second: bool = False,
 ) -> Leg:
     """The Gaussian that a diffusion is after a span.
 
@@ -65,6 +71,7 @@ def linear_noise(
         dt: the span, shape (), any unit of time; 0 leaves all as it is.
         steps: into how many the span is cut; static.
         hazard: lambda, (d,) to (), deaths over time; None for no death.
+        second: whether the mean feels the spread; static.
     """
     h, eye = dt / steps, jnp.eye(x.shape[0], dtype=x.dtype)
 
@@ -82,9 +89,13 @@ def linear_noise(
         phi = eye + h / 6.0 * (a0 + 2.0 * k2 + 2.0 * k3 + a1 @ (eye + h * k3))
         psi = 0.5 * (eye + phi) + h / 8.0 * (a1 - phi @ a0)
         gained = jnp.concatenate([phi @ g0, 2.0 * psi @ gm, g1], axis=1)
+        cov = phi @ leg.cov @ phi.T + h / 6.0 * gained @ gained.T
+        if second:
+            mean += 0.5 * h * (_bent(drift, leg.mean, leg.cov) + _bent(drift, mean, cov))
+            ahead = told(mean)
         here = Leg(
             mean,
-            phi @ leg.cov @ phi.T + h / 6.0 * gained @ gained.T,
+            cov,
             phi @ leg.slope,
             leg.log_mass - h / 6.0 * (rate0 + 4.0 * rate + rate1),
         )
@@ -93,6 +104,16 @@ def linear_noise(
     start = Leg(x, cov, eye, jnp.zeros((), x.dtype))
     # a slope runs through each step again rather than keep all that a drift computes on its way
     return jax.lax.scan(jax.checkpoint(step), (start, told(x)), None, steps)[0][0]
+
+
+def _bent(drift: Field, x: Array, cov: Array) -> Array:
+    """By how much a drift is on average beside what it is at the mean."""
+
+    def along(direction: Array, row: Array) -> Array:
+        slope = jax.jvp(jax.jacfwd(drift), (x,), (direction,))[1]
+        return slope @ row
+
+    return 0.5 * jax.vmap(along)(jnp.eye(x.size, dtype=x.dtype), cov).sum(axis=0)
 
 
 def composed(first: Leg, second: Leg) -> Leg:

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
 from assim.nn.linear_noise import composed, linear_noise
@@ -152,3 +153,29 @@ def test_lotka_and_volterra_simulated_agree_within_five_per_cent(sigma):
     apart = np.linalg.norm(found.cov - np.cov(x)) / np.linalg.norm(np.cov(x))
     assert apart < 0.05
     np.testing.assert_allclose(np.diag(found.cov), x.var(axis=1), rtol=0.05)
+
+
+def test_to_the_second_order_the_mean_feels_the_spread(x64):
+    x, spread, dt = np.array([5.0, 4.0]), np.diag([0.4, 0.3]), 1.0
+
+    def slope(_, held):
+        (a, b), cov = held[:2], held[2:].reshape(2, 2)
+        matrix = np.array([[1 - 0.4 * b, -0.4 * a], [0.1 * b, 0.1 * a - 0.4]])
+        met = a * b + cov[0, 1]  # the mean of the product
+        move = [a - 0.4 * met, 0.1 * met - 0.4 * b]
+        noise = np.diag((0.1 * np.array([a, b])) ** 2)
+        return np.concatenate([move, (matrix @ cov + cov @ matrix.T + noise).ravel()])
+
+    start = np.concatenate([x, spread.ravel()])
+    told = solve_ivp(slope, (0.0, dt), start, rtol=1e-10, atol=1e-12).y[:, -1]
+
+    def drift(x):
+        met = x[0] * x[1]
+        return jnp.stack([x[0] - 0.4 * met, 0.1 * met - 0.4 * x[1]])
+
+    given = (drift, lambda x: 0.1 * jnp.diag(x), jnp.asarray(x), jnp.asarray(spread), dt)
+    found = linear_noise(*given, steps=200, second=True)
+    np.testing.assert_allclose(found.mean, told[:2], rtol=1e-4)
+    np.testing.assert_allclose(found.cov.ravel(), told[2:], rtol=1e-4)
+    plain = linear_noise(*given, steps=200)
+    assert np.abs(plain.mean - told[:2]).max() > 1e-2

@@ -45,6 +45,8 @@ class SchrodingerBridge(AbstractPopulation):
             behind those that are seen. None where all are seen.
         unit: of time, as "1s" or "1D".
         steps: of a walk from one snapshot to the next.
+        second: whether the mean of a particle feels its spread, by the curvature of the drift: worth it for a known
+            system, whose rates are else off by as much; too much for a field that is rough within that spread.
         reach: of soft marginals of the couplings that paths follow, nats; None for hard ones.
 
     Raises:
@@ -59,6 +61,7 @@ class SchrodingerBridge(AbstractPopulation):
     unseen: Unseen | None = eqx.field(default=None, kw_only=True)
     unit: str = eqx.field(static=True, default="1s", kw_only=True)
     steps: int = eqx.field(static=True, default=16, kw_only=True)
+    second: bool = eqx.field(static=True, default=False, kw_only=True)
     reach: float | None = eqx.field(static=True, default=None, kw_only=True)
 
     def __check_init__(self) -> None:
@@ -103,6 +106,7 @@ class SchrodingerBridge(AbstractPopulation):
             names=names,
             unit=layout.step,
             steps=self.steps,
+            second=self.second,
             reach=self.reach,
             unseen=law,
         )

@@ -33,6 +33,7 @@ class AbstractDiffusion(AbstractAdditiveNoise, AbstractNamed):
     names: eqx.AbstractVar[tuple[str, ...]]
     unit: eqx.AbstractVar[float]
     steps: eqx.AbstractVar[int]
+    second: eqx.AbstractVar[bool]
 
     def leg(
         self,
@@ -51,7 +52,10 @@ class AbstractDiffusion(AbstractAdditiveNoise, AbstractNamed):
             Mean, covariance, slope and log of the share that survives.
         """
         return linear_noise(
-            self.drift, self.volatility, x, cov, dt, steps=self.steps, hazard=self.hazard
+            *(self.drift, self.volatility, x, cov, dt),
+            steps=self.steps,
+            hazard=self.hazard,
+            second=self.second,
         )
 
     def init(self, context: Context, *, key: Key) -> dist.Distribution:

@@ -44,6 +44,7 @@ class Diffusion(AbstractDiffusion, AbstractPaths):
         names: of the coordinates, those that no snapshot shows last.
         unit: of time, seconds.
         steps: of a walk over the median time between snapshots, and of one over any other.
+        second: whether the mean of a particle feels its spread.
         reach: of soft marginals of the couplings, nats; None for hard ones.
     """
 
@@ -56,6 +57,7 @@ class Diffusion(AbstractDiffusion, AbstractPaths):
     names: tuple[str, ...] = eqx.field(static=True)
     unit: float = eqx.field(static=True)
     steps: int = eqx.field(static=True)
+    second: bool = eqx.field(static=True)
     reach: float | None = eqx.field(static=True, default=None)
 
     def couplings(

@@ -46,6 +46,7 @@ def diffusion(x64: None) -> Diffusion:
         names=("a", "b"),
         unit=1.0,
         steps=40,
+        second=False,
     )
 
 

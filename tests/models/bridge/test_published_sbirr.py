@@ -136,6 +136,7 @@ def test_a_forecast_is_eulers_with_the_volatility_that_was_given():
         names=("x", "y"),
         unit=1.0,
         steps=4,
+        second=False,
     )
     end = np.asarray(eqx.filter_jit(walked.onward)(there, jnp.asarray(0), 3, key=KEY).x)
     assert end.shape == (2000, 3, 2)

@@ -55,6 +55,7 @@ def diffusion(x64: None) -> Diffusion:
         names=("a", "b", "c"),
         unit=1.0,
         steps=40,
+        second=False,
     )
 
 
@@ -124,6 +125,7 @@ def test_slopes_are_finite_however_many_are_unseen(matching) -> None:
             names=tuple("abcde"),
             unit=1.0,
             steps=2,
+            second=False,
         )
         return matching.score(law, snapshots())
 
@@ -143,6 +145,7 @@ def test_later_snapshots_tell_what_was_not_seen(x64: None) -> None:
         names=("place", "velocity"),
         unit=1.0,
         steps=4,
+        second=False,
     )
     stamps = np.datetime64("2000-01-01", "ns") + np.arange(3) * np.timedelta64(1, "s")
     record = Snapshots.of(stamps, np.arange(3.0)[:, None, None], origin=stamps[0], step=1.0)

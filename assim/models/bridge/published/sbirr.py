@@ -101,6 +101,7 @@ class PublishedSBIRR(AbstractPrescribed):
             names=layout.channels,
             unit=layout.step,
             steps=math.ceil((1.0 - 1e-6) / dt),
+            second=False,
         )
 
     def prescribed(self, problem: Problem, *, key: Key) -> tuple[Sites, Sites]:

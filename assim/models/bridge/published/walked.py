@@ -36,6 +36,7 @@ class Walked(AbstractDiffusion, AbstractPaths):
         names: of the coordinates.
         unit: of time, seconds.
         steps: Euler steps in a unit of time.
+        second: whether the mean of a particle feels its spread; it does not.
     """
 
     drift: Field
@@ -50,6 +51,7 @@ class Walked(AbstractDiffusion, AbstractPaths):
     names: tuple[str, ...] = eqx.field(static=True)
     unit: float = eqx.field(static=True)
     steps: int = eqx.field(static=True)
+    second: bool = eqx.field(static=True)
 
     def paths(
         self, snapshots: Snapshots, since: Float[Array, "interval time"], count: int, *, key: Key
