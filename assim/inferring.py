@@ -20,6 +20,7 @@ from assim.inference import (
     NUTS,
     SVI,
     AbstractMethod,
+    Adjusted,
     Ascent,
     Draws,
     EnsembleMAP,
@@ -28,6 +29,7 @@ from assim.inference import (
     Laplace,
     Prior,
 )
+from assim.inference.adjusted import tells
 from assim.inference.annealing import annealed
 from assim.inference.holding import begun_at_centre, begun_from, with_held
 from assim.inference.known import Known
@@ -103,8 +105,8 @@ def infer(
             `Mechanistic` a record of its system at any times, units of the system.
         method: a backend from `assim.inference`; None for `Exact` where the model has a closed form,
             `Prescribed` where it says how it is fitted, Gauss-Newton Laplace where parameters are few (of a model
-            of populations `NUTS(dense_mass=True)` up to twenty), else SVI. A population of which nothing is unknown
-            has one draw at once, whatever is asked for.
+            of populations `Adjusted(NUTS(dense_mass=True))` up to twenty), else SVI. Where nothing is unknown there
+            is one draw at once, whatever is asked for.
         key: all randomness of the fit.
         init: an earlier posterior of the same model, to start from; its scaling is kept, the data may be new, and
             so may parts of the model that the earlier one was without.
@@ -310,7 +312,8 @@ def _chosen(problem: Problem, asked: AbstractMethod | None) -> AbstractMethod:
         return Exact()
     few = count_parameters(problem)
     if isinstance(problem.model, AbstractPopulation):
-        return NUTS(dense_mass=True) if few <= FEW_SIZES else SVI()
+        chains = NUTS(dense_mass=True)
+        return SVI() if few > FEW_SIZES else Adjusted(chains) if tells(problem, few) else chains
     if isinstance(problem.model, AbstractGridded):
         if few <= FEW_SIZES and not problem.model.at_random():
             return Laplace(GaussNewton(), Ascent(300, 2e-2, 32, polish=30), num_draws=50)

@@ -13,11 +13,11 @@ import xarray as xr
 
 import assim
 from assim import inferring
-from assim.inference import AbstractMethod, Ascent, Draws, Prior, annealing
+from assim.inference import NUTS, AbstractMethod, Adjusted, Ascent, Draws, Prior, annealing
 from assim.inference.density import constrain, draw_start, potential, scattered, to_unconstrained
 from assim.inference.loop import Watch
 from assim.inference.optimise import most_probable
-from assim.models import Adjacent, SchrodingerBridge, references, volatilities
+from assim.models import Adjacent, Bridge, SchrodingerBridge, references, volatilities
 from assim.populations import pose_population, unidentified
 
 KEY = jax.random.key(0)
@@ -266,7 +266,7 @@ def test_rates_are_per_unit_of_time():
         sites = {k: jnp.asarray(v / scale) for k, v in TRUTH.items()}
         sites["volatility.share"] *= scale**0.5
         snapshots = jax.tree.map(lambda leaf: leaf[0], problem.examples)
-        told.append(float(model.matched(problem.bind(sites), snapshots)))
+        told.append(float(model.terms(problem.bind(sites), snapshots).sum()))
         prior = problem.bind({})
         drawn.append([prior.drift.birth * scale, prior.volatility.share * scale**0.5])
     assert np.isfinite(told[0])
@@ -372,3 +372,10 @@ def test_a_checkpoint_knows_weights_and_who_is_who():
     others = [TRAIN, TRAIN.assign(weight=(dims, weight)), TRAIN.assign(id=(dims, who))]
     told = {inferring._identity({}, pose_population(MODEL, ds)[0]) for ds in others}
     assert len(told) == 3
+
+
+def test_by_default_chains_are_adjusted_where_terms_are_enough():
+    problem = pose_population(MODEL, TRAIN)[0]
+    assert isinstance(inferring._chosen(problem, None), Adjusted)
+    few = dataclasses.replace(MODEL, matching=Bridge())  # one term an interval
+    assert isinstance(inferring._chosen(pose_population(few, TRAIN)[0], None), NUTS)

@@ -20,7 +20,13 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from assim.inference.base import AbstractMethod, Draws
-from assim.inference.density import constrain, potential, prior_potential, to_unconstrained
+from assim.inference.density import (
+    constrain,
+    potential,
+    prior_draw,
+    prior_potential,
+    to_unconstrained,
+)
 from assim.inference.loop import Watch
 from assim.model import AbstractPopulation
 from assim.problem import Problem
@@ -52,16 +58,22 @@ class Adjusted(AbstractMethod):
                 f"Adjusted is for composite likelihoods, and that of {type(problem.model).__name__} is none: use "
                 "the method inside it."
             )
-        draws = self.method.run(problem, key=key, watch=watch, start=start)
-        chains, each = next(iter(draws.sites.values())).shape[:2]
-        flat = {k: jnp.asarray(v).reshape(-1, *v.shape[2:]) for k, v in draws.sites.items()}
-        size = sum(v[0].size for v in flat.values())
-        terms = int(_counted(problem, {k: v[0] for k, v in flat.items()}))
-        if terms < ENOUGH * size or chains * each <= 2 * size:
+        k_count, k_run = jax.random.split(key)
+        one = prior_draw(problem, k_count)
+        size, terms = sum(v.size for v in one.values()), int(_counted(problem, one))
+        if terms < ENOUGH * size:
             raise ValueError(
-                f"The likelihood has {terms} terms and the posterior {chains * each} draws, too few to tell how "
-                f"{size} parameters scatter: give {ENOUGH} terms and 3 draws a parameter, or use the method alone."
+                f"The likelihood has {terms} terms, too few to tell how {size} parameters scatter: give {ENOUGH} "
+                "of them for a parameter, or use the method alone."
             )
+        draws = self.method.run(problem, key=k_run, watch=watch, start=start)
+        chains, each = next(iter(draws.sites.values())).shape[:2]
+        if chains * each <= 2 * size:
+            raise ValueError(
+                f"The posterior has {chains * each} draws, too few for the covariance of {size} parameters: ask "
+                "for 3 of them for a parameter, or use the method alone."
+            )
+        flat = {k: jnp.asarray(v).reshape(-1, *v.shape[2:]) for k, v in draws.sites.items()}
         made = {k: np.asarray(v) for k, v in adjusted(problem, flat).items()}
         if not all(np.isfinite(v).all() for v in made.values()):
             raise FloatingPointError(
@@ -70,6 +82,17 @@ class Adjusted(AbstractMethod):
             )
         sites = {k: v.reshape(chains, each, *v.shape[1:]) for k, v in made.items()}
         return replace(draws, sites=sites)
+
+
+def tells(problem: Problem, size: int) -> bool:
+    """Whether a likelihood has terms enough for so many parameters, padding not counted.
+
+    Args:
+        problem: of a model whose likelihood is put together of terms.
+        size: how many parameters there are.
+    """
+    one = jax.eval_shape(lambda: _terms(problem, prior_draw(problem, jax.random.key(0))))
+    return bool(one.size * float((problem.examples.weight > 0).mean()) >= ENOUGH * size)
 
 
 @eqx.filter_jit

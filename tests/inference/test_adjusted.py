@@ -70,9 +70,9 @@ def test_the_spread_is_that_of_the_mean_whatever_the_likelihood_takes_it_for(sca
 
 
 def test_too_few_terms_or_draws_and_other_likelihoods_are_refused(key):
-    with pytest.raises(ValueError, match="has 12 terms and the posterior 4000 draws, too few"):
+    with pytest.raises(ValueError, match="has 12 terms, too few to tell how 2"):
         Adjusted(Normal()).run(problem(1.0, 12)[0], key=key, watch=Watch())
-    with pytest.raises(ValueError, match="the posterior 3 draws, too few"):
+    with pytest.raises(ValueError, match="The posterior has 3 draws, too few"):
         Adjusted(Normal(3)).run(problem(1.0)[0], key=key, watch=Watch())
     line = on_line(Line(standard(2)), *some_line(size=2))
     with pytest.raises(TypeError, match="composite likelihoods, and that of Line is none"):

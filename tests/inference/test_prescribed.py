@@ -56,4 +56,4 @@ def test_it_is_taken_by_itself_and_nothing_else_is():
     with pytest.raises(ValueError, match="Half prescribes where its fit begins: leave init= and"):
         prescription(Half(), None, True)
     with pytest.raises(TypeError, match="Half has no likelihood: fit it with Prescribed"):
-        Half().matched(None, None)
+        Half().terms(None, None)

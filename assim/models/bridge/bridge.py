@@ -45,8 +45,9 @@ class SchrodingerBridge(AbstractPopulation):
             behind those that are seen. None where all are seen.
         unit: of time, as "1s" or "1D".
         steps: of a walk from one snapshot to the next.
-        second: whether the mean of a particle feels its spread, by the curvature of the drift: worth it for a known
-            system, whose rates are else off by as much; too much for a field that is rough within that spread.
+        second: whether the mean of a particle feels its spread, by the curvature of the drift, without which the
+            rates of a known system are off by as much; None for all references but fields and networks, which may
+            be rough within that spread.
         reach: of soft marginals of the couplings that paths follow, nats; None for hard ones.
 
     Raises:
@@ -61,7 +62,7 @@ class SchrodingerBridge(AbstractPopulation):
     unseen: Unseen | None = eqx.field(default=None, kw_only=True)
     unit: str = eqx.field(static=True, default="1s", kw_only=True)
     steps: int = eqx.field(static=True, default=16, kw_only=True)
-    second: bool = eqx.field(static=True, default=False, kw_only=True)
+    second: bool | None = eqx.field(static=True, default=None, kw_only=True)
     reach: float | None = eqx.field(static=True, default=None, kw_only=True)
 
     def __check_init__(self) -> None:
@@ -106,7 +107,7 @@ class SchrodingerBridge(AbstractPopulation):
             names=names,
             unit=layout.step,
             steps=self.steps,
-            second=self.second,
+            second=not self.reference.rough() if self.second is None else self.second,
             reach=self.reach,
             unseen=law,
         )

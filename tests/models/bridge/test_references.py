@@ -300,3 +300,10 @@ def test_a_drift_that_says_nothing_is_told_where():
         require_finite(drift, x, ("a", "b"))
     with pytest.raises(ValueError, match=r"of x\[1\] is nan"):
         require_finite(drift, x)
+
+
+def test_fields_and_networks_may_be_rough_and_known_systems_are_not():
+    known = (LotkaVolterra(), Vortex(), Linear())
+    fields = (RandomFeatures(4), Neural((3,)), Potential((3,)))
+    assert not any(r.rough() for r in known) and all(r.rough() for r in fields)
+    assert Sum(known[1], fields[0]).rough() and not Sum(known[1]).rough()

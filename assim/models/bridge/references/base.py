@@ -46,6 +46,10 @@ class AbstractReference(eqx.Module):
         """
         return
 
+    def rough(self) -> bool:
+        """Whether its drifts may bend within the spread of a particle; none by default."""
+        return False
+
     @abstractmethod
     def prior(self, region: Region, coordinates: tuple[str, ...]) -> AbstractDrift:
         """NumPyro sample statements.

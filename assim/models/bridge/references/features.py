@@ -121,6 +121,10 @@ class RandomFeatures(AbstractReference):
                 f"the record has one ({', '.join(coordinates)}): use RandomFeatures(0, {self.num})."
             )
 
+    def rough(self) -> bool:
+        """As rough as its weights make it."""
+        return True
+
     def prior(self, region: Region, coordinates: tuple[str, ...]) -> RandomFeaturesDrift:
         """Weights of a standard normal law times an amplitude."""
         self.require(coordinates)

@@ -63,6 +63,10 @@ class Neural(AbstractReference):
         """The network's."""
         return ("network",)
 
+    def rough(self) -> bool:
+        """As rough as its weights make it."""
+        return True
+
     def prior(self, region: Region, coordinates: tuple[str, ...]) -> NeuralDrift:
         """Independent weights, by `assim.nn.priors.network_prior`."""
         size = region.size

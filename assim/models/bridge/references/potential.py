@@ -91,6 +91,10 @@ class Potential(AbstractReference):
         """The bowl, and the network's."""
         return (*NAMES, "potential")
 
+    def rough(self) -> bool:
+        """As rough as its weights make it."""
+        return True
+
     def prior(self, region: Region, coordinates: tuple[str, ...]) -> PotentialDrift:
         """Independent weights, by `assim.nn.priors.network_prior`, and a bowl that may be flat."""
         rate = self.scale * region.pace()

@@ -72,6 +72,10 @@ class Sum(AbstractReference):
         for part in self.parts:
             part.require(coordinates)
 
+    def rough(self) -> bool:
+        """Where one of them may be."""
+        return any(part.rough() for part in self.parts)
+
     def prior(self, region: Region, coordinates: tuple[str, ...]) -> SumDrift:
         """Each part by itself."""
         return SumDrift(tuple(part.prior(region, coordinates) for part in self.parts))
