@@ -26,6 +26,7 @@ from numpyro.infer.autoguide import (
     AutoDelta,
     AutoGuide,
     AutoLaplaceApproximation,
+    AutoMultivariateNormal,
     AutoNormal,
 )
 from numpyro.infer.initialization import init_to_median
@@ -35,10 +36,12 @@ from assim.inference.density import constrain, draw_start, potential, to_unconst
 from assim.inference.loop import Watch, run_chunks
 from assim.inference.optimise import Ascent, most_probable, require_finite, still_falling
 from assim.model import AbstractGuided
-from assim.problem import Problem
+from assim.problem import COUNTED, Problem
 from assim.types import Array, Key, PyTree, Sites
 
 CHUNK = 200
+FEW = 50
+"""Parameters whose curvature costs little beside a search."""
 JUDGES = 8
 """Draws of the guide by which the windows kept back are judged."""
 
@@ -52,7 +55,8 @@ class SVI(AbstractMethod):
         learning_rate: first learning rate of a cosine schedule.
         batch_size: windows in a step; None for all.
         num_draws: draws from the fitted guide.
-        init_scale: first scale of the guide.
+        init_scale: first scale of the guide, where parameters are many or the density has no peak; else it is that
+            of the curvature.
         ascent: how the most probable parameters are found first, for an autoguide; None to start at the given or
             prior values.
         held_out: share of the windows kept back to judge when to stop; 0 for none.
@@ -164,7 +168,7 @@ class _Machine:
         params = self.engine.get_params(first)
         # a point tells values of the sites, every other guide those of unconstrained space
         at = constrain(problem, v) if isinstance(self.guide, AutoDelta) else v
-        moved = params | _located(self.guide, params, at)
+        moved = params | _located(self.guide, params, at) | _scaled(self.guide, params, problem, v)
         return self.engine.init(key, problem, self.batch_size, init_params=moved)
 
     def _steps(
@@ -258,6 +262,37 @@ def _by_curvature(
     noise = jax.random.normal(key, (count, loc.size), loc.dtype)
     draws = loc + jax.scipy.linalg.solve_triangular(root, noise.T, lower=True, trans="T").T
     return jax.lax.map(lambda z: constrain(problem, unpack(z)), draws)
+
+
+def _scaled(guide: AutoGuide | Callable, params: Sites, problem: Problem, v: Sites) -> Sites:
+    """The guide's first scale by the curvature of the density, where parameters are few and there is a peak."""
+    few = sum(leaf.size for leaf in v.values()) <= FEW and problem.num_data <= COUNTED
+    if not few or not isinstance(guide, AutoMultivariateNormal | AutoNormal):
+        return {}
+    names = guide._init_locs if isinstance(guide, AutoMultivariateNormal) else v
+    flat = jnp.concatenate([jnp.ravel(v[site]) for site in names])
+    ends = np.cumsum([v[site].size for site in names])
+
+    def unpack(z: Array) -> Sites:
+        parts = jnp.split(z, ends[:-1])
+        return {k: x.reshape(v[k].shape) for k, x in zip(names, parts, strict=True)}
+
+    eye, slope = (
+        jnp.eye(flat.size, dtype=flat.dtype),
+        jax.grad(lambda z: potential(problem, unpack(z))),
+    )
+    curved = jax.lax.map(
+        lambda row: jax.jvp(slope, (flat,), (row,))[1], eye
+    )  # row by row, for room
+    root = jnp.linalg.cholesky(0.5 * (curved + curved.T))
+    peak = jnp.isfinite(root).all()
+    if isinstance(guide, AutoMultivariateNormal):
+        name = f"{guide.prefix}_scale_tril"
+        tril = jnp.linalg.cholesky(jax.scipy.linalg.cho_solve((root, True), eye))
+        return {name: jnp.where(peak & jnp.isfinite(tril).all(), tril, params[name])}
+    sds = unpack(jnp.diagonal(curved) ** -0.5)  # of the nearest independent law
+    named = {f"{site}_{guide.prefix}_scale": sd for site, sd in sds.items()}
+    return {k: jnp.where(peak, sd, params[k]) for k, sd in named.items() if k in params}
 
 
 def _log_likelihood(guide: Callable, params: Sites, problem: Problem, key: Key) -> Array:

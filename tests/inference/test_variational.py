@@ -237,3 +237,15 @@ def test_curvature_without_a_peak_is_refused(key):
     with pytest.MonkeyPatch.context() as patch, pytest.raises(FloatingPointError, match="no peak"):
         patch.setattr(variational, "potential", saddle)
         method.run(problem, key=key, watch=Watch())
+
+
+@pytest.mark.parametrize("guide", [AutoMultivariateNormal, AutoNormal])
+def test_a_guide_of_few_parameters_starts_as_wide_as_the_curvature_says(guide, key):
+    x, y = some_line(size=2)
+    x[:, 1] = 0.9 * x[:, 0] + 0.3 * x[:, 1]
+    _, cov = solved(x, y, 0.02)
+    problem = on_line(Line(standard(2), 0.02), x, y)
+    method = SVI(1, guide, 1e-7, batch_size=None, num_draws=4000, ascent=SEARCH)
+    theta = method.run(problem, key=key, watch=Watch()).sites["theta"][0]
+    told = np.diag(cov) if guide is AutoMultivariateNormal else 1 / np.diag(np.linalg.inv(cov))
+    np.testing.assert_allclose(theta.var(axis=0), told, rtol=0.1)
