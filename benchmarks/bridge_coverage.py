@@ -33,6 +33,7 @@ TRUTH = {
     "drift.growth": 0.1,
     "volatility.share": 0.06,
 }
+USUAL = 50
 COUNT, TIMES, ERROR, STEP = 60, np.arange(6.0), 0.01, 5e-3
 MATCHINGS = (models.FirstSnapshot(), models.Adjacent(), models.Bridge(200))
 
@@ -64,7 +65,7 @@ def main() -> None:
     parser.add_argument(
         "names", nargs="*", help="rows, those of an earlier run stay; all by default"
     )
-    parser.add_argument("--replicates", type=int, default=50)
+    parser.add_argument("--replicates", type=int, default=USUAL)
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     method = inference.SVI(
@@ -104,7 +105,7 @@ def main() -> None:
         spent = time.process_time() - begun
         rows.append(
             [
-                word,
+                word if asked.replicates == USUAL else f"{word}, {asked.replicates} replicates",
                 told(np.mean(at, axis=0), 3),
                 told(np.std(at, axis=0), 3),
                 told(np.mean(sd, axis=0), 3),
@@ -116,7 +117,7 @@ def main() -> None:
     path = FOLDER / "results" / "bridge_coverage.json"
     before = json.loads(path.read_text())["rows"] if path.exists() else []
     rows = [row for row in before if row[0] not in {new[0] for new in rows}] + rows
-    rows.sort(key=lambda row: list(kinds).index(row[0]))
+    rows.sort(key=lambda row: (row[0].rpartition(", 2")[0] or row[0], row[0]))
     record(
         "bridge_coverage",
         ["matching", "bias", "sd of estimates", "posterior sd", "cover of 90 % intervals", "CPU s"],
