@@ -281,7 +281,7 @@ def test_partners_sum_up_to_one_and_are_counted():
     np.testing.assert_allclose(effective_partners(log_plan), [2.0, 1.0, 0.0, 3.0], rtol=1e-6)
 
 
-def test_the_value_has_the_curvature_of_differences(x64: None) -> None:
+def test_the_value_has_the_curvature_of_differences() -> None:
     rng = np.random.default_rng(0)
     log_k, log_a = jnp.asarray(rng.normal(size=(4, 5))), jnp.asarray(rng.normal(size=4))
 
