@@ -40,8 +40,8 @@ from assim.problem import COUNTED, Problem
 from assim.types import Array, Key, PyTree, Sites
 
 CHUNK = 200
-FEW = 50
-"""Parameters whose curvature costs little beside a search."""
+FEW, NARROW = 50, 0.01
+"""Parameters whose curvature costs little beside a search, and the first scale of a guide of more."""
 JUDGES = 8
 """Draws of the guide by which the windows kept back are judged."""
 
@@ -55,8 +55,8 @@ class SVI(AbstractMethod):
         learning_rate: first learning rate of a cosine schedule.
         batch_size: windows in a step; None for all.
         num_draws: draws from the fitted guide.
-        init_scale: first scale of the guide, where parameters are many or the density has no peak; else it is that
-            of the curvature.
+        init_scale: first scale of the guide; None for that of the curvature, or 0.01 where parameters are many or
+            the density has no peak.
         ascent: how the most probable parameters are found first, for an autoguide; None to start at the given or
             prior values.
         held_out: share of the windows kept back to judge when to stop; 0 for none.
@@ -68,7 +68,7 @@ class SVI(AbstractMethod):
     learning_rate: float = 5e-3
     batch_size: int | None = 512
     num_draws: int = 1000
-    init_scale: float = 0.01
+    init_scale: float | None = None
     ascent: Ascent | None = Ascent()
     held_out: float = 0.0
     patience: int = 5
@@ -156,6 +156,7 @@ class _Machine:
         schedule = optax.cosine_decay_schedule(method.learning_rate, method.num_steps, 1e-2)
         self.engine = Engine(_statement, self.guide, optax.adam(schedule), Trace_ELBO())
         self.batch_size, self.num_draws = method.batch_size, method.num_draws
+        self.curved = method.init_scale is None
         with handlers.seed(rng_seed=0), handlers.block():
             self.guide(template, self.batch_size)  # an autoguide meets its model once
         self.begin = eqx.filter_jit(self._begin)
@@ -168,7 +169,9 @@ class _Machine:
         params = self.engine.get_params(first)
         # a point tells values of the sites, every other guide those of unconstrained space
         at = constrain(problem, v) if isinstance(self.guide, AutoDelta) else v
-        moved = params | _located(self.guide, params, at) | _scaled(self.guide, params, problem, v)
+        moved = params | _located(self.guide, params, at)
+        if self.curved:
+            moved |= _scaled(self.guide, params, problem, v)
         return self.engine.init(key, problem, self.batch_size, init_params=moved)
 
     def _steps(
@@ -249,7 +252,8 @@ def _own_guide(problem: Problem, batch_size: int | None) -> None:
 
 def _autoguide(method: SVI, kind: type[AutoGuide]) -> AutoGuide:
     takes = kind.__init__.__code__.co_varnames
-    scale = {"init_scale": method.init_scale} if "init_scale" in takes else {}
+    first = NARROW if method.init_scale is None else method.init_scale
+    scale = {"init_scale": first} if "init_scale" in takes else {}
     return kind(_statement, init_loc_fn=init_to_median(num_samples=1), **scale)
 
 
