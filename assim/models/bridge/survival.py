@@ -30,12 +30,12 @@ MORE = 3.0
 """Prior sd of a net rate, in the whole span."""
 
 
-class Rate(eqx.Module):
-    """A hazard in place.
+class AbstractRate(eqx.Module):
+    """A rate of loss in place, told by how far one is from the middle of the region.
 
     Args:
         rate: lambda_0, shape (), per unit of time.
-        slope: beta, shape (coordinate,), without unit.
+        slope: along each coordinate, shape (coordinate,).
         centre: c, shape (coordinate,).
         spread: s, shape (coordinate,).
     """
@@ -45,6 +45,7 @@ class Rate(eqx.Module):
     centre: Float[Array, " coordinate"]
     spread: Float[Array, " coordinate"]
 
+    @abstractmethod
     def __call__(self, x: Float[Array, " coordinate"]) -> Float[Array, ""]:
         """The rate of loss at x.
 
@@ -54,41 +55,33 @@ class Rate(eqx.Module):
         Returns:
             Shape (), per unit of time.
         """
-        return self.rate * jnp.exp(self.slope @ ((x - self.centre) / self.spread))
+
+    def along(self, x: Float[Array, " coordinate"]) -> Float[Array, ""]:
+        """The slope times the distance from the centre in spreads, shape ()."""
+        return self.slope @ ((x - self.centre) / self.spread)
 
 
-class NetRate(eqx.Module):
-    """Loss less birth.
-
-    Args:
-        rate: lambda_0, shape (), per unit of time.
-        slope: gamma, shape (coordinate,), per unit of time.
-        centre: c, shape (coordinate,).
-        spread: s, shape (coordinate,).
-    """
-
-    rate: Float[Array, ""]
-    slope: Float[Array, " coordinate"]
-    centre: Float[Array, " coordinate"]
-    spread: Float[Array, " coordinate"]
+class Rate(AbstractRate):
+    """A hazard whose logarithm is linear in the place: its slope is beta, without unit."""
 
     def __call__(self, x: Float[Array, " coordinate"]) -> Float[Array, ""]:
-        """The net rate of loss at x, negative where more are born.
+        """The rate of loss at x, positive."""
+        return self.rate * jnp.exp(self.along(x))
 
-        Args:
-            x: shape (coordinate,), units of the coordinates.
 
-        Returns:
-            Shape (), per unit of time.
-        """
-        return self.rate + self.slope @ ((x - self.centre) / self.spread)
+class NetRate(AbstractRate):
+    """Loss less birth, linear in the place: its slope is gamma, per unit of time."""
+
+    def __call__(self, x: Float[Array, " coordinate"]) -> Float[Array, ""]:
+        """The net rate of loss at x, negative where more are born."""
+        return self.rate + self.along(x)
 
 
 class AbstractHazard(eqx.Module):
     """How particles are lost, with its settings."""
 
     @abstractmethod
-    def prior(self, region: Region) -> Rate | NetRate | None:
+    def prior(self, region: Region) -> AbstractRate | None:
         """NumPyro sample statements.
 
         Args:
