@@ -44,8 +44,8 @@ def population_forecast(
         key: all randomness.
 
     Returns:
-        A tree with `predictions` (chain, draw, init_time, lead_time, sample); where particles are lost or born also
-        `weight`, how many particles one of the origin stands for, whatever its sample weighs.
+        A tree with `predictions` (chain, draw, init_time, lead_time, sample); where samples have weights, or
+        particles are lost or born, also `weight`: how many particles a sample stands for then.
 
     Raises:
         ValueError: a horizon of no whole number of units, or an origin that is no snapshot with samples.

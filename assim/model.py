@@ -269,11 +269,15 @@ class AbstractPopulation(AbstractWindowless):
 
     @abstractmethod
     def blurred(self, snapshots: Snapshots, constants: Sites, share: Float[Array, ""]) -> Snapshots:
-        """The snapshots read with an error of more, `share` of the variance that there is."""
+        """The snapshots less sharp, by `share` of the variance that there is."""
 
     @abstractmethod
     def terms(self, ssm: AbstractStateSpace, snapshots: Snapshots) -> Float[Array, " term"]:
         """What the composite log likelihood is the sum of, nats; 0 for what is padding."""
+
+    def alike(self) -> bool:
+        """Whether each term is of one sample, so that how terms scatter tells how estimates do; so by default."""
+        return True
 
     def require(self, ssm: AbstractStateSpace, snapshots: Snapshots) -> None:
         """Refuse a state space that says nothing where the samples are; none by default.

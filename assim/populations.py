@@ -35,7 +35,7 @@ POPULATION = "population"
 """Where a frame keeps what a later population needs."""
 FEW, ENOUGH = 20, 200
 """Entries of a site that is a parameter rather than a family of weights, and draws that its sd is told by."""
-LEFT = {"long_name": "particles that one of the first time stands for", "units": "1"}
+LEFT = {"long_name": "particles that it stands for", "units": "1"}
 DRAWS = 50
 """Draws of the parameters that paths are made by, at most: each has couplings of its own."""
 
@@ -122,7 +122,7 @@ def _populated(population: Population, least: int = 2) -> Population:
     some = (population.weight > 0).any(axis=1)
     if some.sum() < least:
         raise ValueError(
-            f"{some.sum()} of the snapshots hold samples, and what happens between two takes two: give more."
+            f"{some.sum()} of the snapshots hold samples, and what happens takes {least} of them: give more."
         )
     rows = {k: getattr(population, k)[some] for k in ("times", "t", "x", "sd", "weight")}
     id = None if population.id is None else population.id[some]
@@ -190,13 +190,12 @@ def paths_through(
     fixed = (fitted.layout, fitted.constants, fitted.centre)
     made = _walked(fitted.model, fixed, sites, (snapshots, jnp.asarray(since)), each, k_path)
     stamps, kept = _stamps(population, between)
-    x, mass = (
-        None if leaf is None else np.asarray(leaf).reshape(-1, *leaf.shape[2:])[:num, kept]
-        for leaf in (made.x, made.log_mass)
-    )
-    assert x is not None
-    weight = None if mass is None else np.exp(mass)
-    return Paths(x, stamps, np.repeat(numbers, each)[:num], weight)
+
+    def dealt(leaf: Array) -> np.ndarray:  # a path of each draw before there is another
+        return np.swapaxes(np.asarray(leaf), 0, 1).reshape(-1, *leaf.shape[2:])[:num, kept]
+
+    weight = None if made.log_mass is None else np.exp(dealt(made.log_mass))
+    return Paths(dealt(made.x), stamps, np.tile(numbers, each)[:num], weight)
 
 
 def paths_beyond(
@@ -214,7 +213,7 @@ def paths_beyond(
 
     Returns:
         Shape (chain, draw, sample, lead, coordinate), file units, and how many particles each stands for, shape
-        (chain, draw, sample, lead), or None where each is one of the same.
+        (chain, draw, sample, lead), or None where all samples weigh the same and none is lost.
     """
     sites = fitted.thinned(num)
     row = int((population.weight[:row] > 0).any(axis=1).sum())
@@ -224,17 +223,15 @@ def paths_beyond(
     fixed = (fitted.layout, fitted.constants, fitted.centre)
     made = _onward(fitted.model, fixed, flat, snapshots, jnp.asarray(row), leads, key)
     kept = np.flatnonzero(np.asarray(snapshots.weight[row]) > 0)
-    x, mass = (
-        None
-        if leaf is None
-        else np.asarray(leaf).reshape(chains, draws, *leaf.shape[1:])[:, :, kept]
-        for leaf in (made.x, made.log_mass)
-    )
-    assert x is not None
-    own = np.asarray(snapshots.weight[row])[kept][:, None]
-    if mass is None:
-        return x, None if np.ptp(own) == 0 else np.broadcast_to(own, x.shape[:-1])
-    return x, own * np.exp(mass)
+
+    def each(leaf: Array) -> np.ndarray:
+        return np.asarray(leaf).reshape(chains, draws, *leaf.shape[1:])[:, :, kept]
+
+    x, own = each(made.x), np.asarray(snapshots.weight[row])[kept][:, None]
+    if made.log_mass is not None:
+        return x, own * np.exp(each(made.log_mass))
+    alike = np.ptp(np.asarray(snapshots.weight)[np.asarray(snapshots.weight) > 0]) == 0
+    return x, None if alike else np.broadcast_to(own, x.shape[:-1])
 
 
 @eqx.filter_jit

@@ -113,8 +113,10 @@ def pose(
     needs = model.fitting()
     count = pairs.shape[0]
     k_count = jax.random.fold_in(key, count)  # windows take the numbers below
-    at = jax.random.choice(k_count, count, (min(count, COUNTED),), replace=False)
-    cut_out = windows(series, pairs[jnp.sort(at)], step=layout.step, **needs.size)
+    at = jnp.arange(count)
+    if count > COUNTED:
+        at = jnp.sort(jax.random.choice(k_count, count, (COUNTED,), replace=False))
+    cut_out = windows(series, pairs[at], step=layout.step, **needs.size)
     constants = model.constants(cut_out, layout)
     examples = prepare(model, series, pairs, layout, constants, needs, key=key)
     return Problem(model, constants, examples, layout)

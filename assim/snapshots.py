@@ -22,6 +22,7 @@ class Snapshots(eqx.Module):
             where they are not.
         sd: known standard error of each coordinate, shape (snapshot, sample, coordinate), internal units, 0 where
             none is known; or None.
+        blur: variance that a search adds to where particles are, shape (coordinate,), internal units; or None.
     """
 
     tick: Int[Array, " snapshot"]
@@ -31,6 +32,7 @@ class Snapshots(eqx.Module):
     weight: Float[Array, "snapshot sample"]
     id: Int[Array, "snapshot sample"] | None = None
     sd: Float[Array, "snapshot sample coordinate"] | None = None
+    blur: Float[Array, " coordinate"] | None = None
 
     @classmethod
     def of(

@@ -150,7 +150,9 @@ def test_paths_go_through_other_snapshots(post):
     made = assim.generate(post, 200, key=KEY, given=OTHERS, times=np.int64(1))["generated"]
     for row in range(5):
         assert nearest(made.to_dataset(), OTHERS, row)[1].max() < 6e-3
-    with pytest.raises(ValueError, match="1 of the snapshots hold samples, and what happens"):
+    with pytest.raises(
+        ValueError, match="1 of the snapshots hold samples, and what happens takes 2 of"
+    ):
         assim.generate(post, 6, key=KEY, given=OTHERS.isel(time=[0]))
     strange = OTHERS.rename(prey="hares")
     with pytest.raises(ValueError, match="have no prey: give some of the same coordinates"):
@@ -376,6 +378,6 @@ def test_a_checkpoint_knows_weights_and_who_is_who():
 
 def test_by_default_chains_are_adjusted_where_terms_are_enough():
     problem = pose_population(MODEL, TRAIN)[0]
-    assert isinstance(inferring._chosen(problem, None), Adjusted)
+    assert isinstance(inferring.chosen_method(problem, None), Adjusted)
     few = dataclasses.replace(MODEL, matching=Bridge())  # one term an interval
-    assert isinstance(inferring._chosen(pose_population(few, TRAIN)[0], None), NUTS)
+    assert isinstance(inferring.chosen_method(pose_population(few, TRAIN)[0], None), NUTS)

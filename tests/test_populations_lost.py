@@ -101,3 +101,46 @@ def test_a_forecast_keeps_what_samples_weigh():
     post = assim.infer(SchrodingerBridge(STILL, SLOW, steps=2), record, Prior(1), key=KEY)
     ahead = assim.forecast(post, None, 1, key=KEY)["predictions"].to_dataset().squeeze()
     np.testing.assert_array_equal(ahead["weight"], np.where(np.arange(25) < 5, 7.0, 2.0))
+
+
+@pytest.mark.filterwarnings("ignore:.* samples are particles:UserWarning")
+def test_known_survivors_are_the_ones_that_are_left():
+    """A path of one that is seen again weighs as one, and of one that is not nothing; shares are those seen."""
+    x = [np.array([[0.0], [10.0], [20.0]]), np.array([[0.0], [10.0]])]
+    ds = assim.stack_snapshots(x, np.arange(2.0), ("east",), id=[["a", "b", "c"], ["a", "b"]])
+    hazard = survival.LinearHazard({"rate": dist.LogNormal(np.log(RATE), 1e-3)})
+    model = SchrodingerBridge(STILL, SLOW, hazard=hazard, steps=2)
+    post = assim.infer(model, ds, Prior(1), key=KEY)
+    last = assim.generate(post, 3000, key=KEY, times=0)["generated"].to_dataset().isel(time=-1)
+    there = np.isfinite(last["east"])
+    np.testing.assert_allclose(last["weight"].where(there, drop=True), 1.0, rtol=1e-5)
+    assert not last["weight"].where(~there, drop=True).any()
+    assert float(last["weight"].mean()) == pytest.approx(2 / 3, abs=0.03)
+
+
+@pytest.mark.filterwarnings("ignore:.* samples are particles:UserWarning")
+def test_one_that_is_lost_is_not_drawn_to_another():
+    x = [np.array([[0.0], [10.0], [20.0]]), np.array([[0.0], [10.0]])]
+    sd = [np.ones((3, 1)), np.ones((2, 1))]
+    ds = assim.stack_snapshots(
+        x, np.arange(2.0), ("east",), id=[["a", "b", "c"], ["a", "b"]], sd=sd
+    )
+    post = assim.infer(SchrodingerBridge(STILL, SLOW, steps=2), ds, Prior(1), key=KEY)
+    paths = assim.generate(post, 900, key=KEY, times=0)["generated"].to_dataset()
+    lost = paths["east"].isel(time=0).where(paths["east"].isel(time=1).isnull(), drop=True)
+    assert float(lost.mean()) == pytest.approx(20.0, abs=0.3) and float(lost.std()) < 1.3
+
+
+def test_origins_of_equal_and_of_unequal_weights_stand_beside_each_other():
+    x = [np.array([[0.0], [1.0]]), np.array([[0.1], [1.1]])]
+    ds = assim.stack_snapshots(x, np.arange(2.0), ("east",), weight=[[2.0, 2.0], [2.0, 7.0]])
+    post = assim.infer(SchrodingerBridge(STILL, SLOW, steps=2), ds, Prior(1), key=KEY)
+    fc = assim.forecast(post, ds, 1, key=KEY, origins=list(ds["time"].values))["predictions"]
+    np.testing.assert_array_equal(np.squeeze(fc["weight"].values), [[2.0, 2.0], [2.0, 7.0]])
+
+
+def test_paths_use_all_draws_before_one_is_used_again():
+    ds = RECORD.isel(sample=slice(0, 5))
+    post = assim.infer(SchrodingerBridge(STILL, SLOW, steps=2), ds, Prior(50), key=KEY)
+    drawn = assim.generate(post, 60, key=KEY, times=0)["generated"].to_dataset()["draw"]
+    assert len(np.unique(drawn)) == 50

@@ -42,7 +42,8 @@ def table_of(source: str | Path | pd.DataFrame, time: str | None = None) -> tupl
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no table, or no column of dates that can be read.
+        ValueError: no table, no column of dates that can be read, or a word among the numbers of a coordinate or
+            of what has units.
     """
     if isinstance(source, pd.DataFrame):
         bare = source.index.name is None and not isinstance(source.index, pd.DatetimeIndex)
@@ -69,6 +70,7 @@ def table_of(source: str | Path | pd.DataFrame, time: str | None = None) -> tupl
             columns[name] = xr.Variable("row", column.to_numpy(float, na_value=np.nan), attrs)
         elif not pd.api.types.is_datetime64_any_dtype(column):
             words = column.astype(object).where(column.notna(), "")
+            _refuse_word(words.astype(str), name, label, measured=bool(attrs))
             columns[name] = xr.Variable("row", words.astype(str).to_numpy(str), attrs)
     return xr.Dataset(columns), label
 
@@ -86,6 +88,18 @@ def _read(path: Path) -> pd.DataFrame:
         raise ValueError(
             f"{path} cannot be read as a table ({said}): give comma separated values under one line of heads."
         ) from error
+
+
+def _refuse_word(words: pd.Series, name: str, label: str, *, measured: bool) -> None:
+    """Refuses a word where numbers have to be: all along an angle, and among the numbers of what has units."""
+    some = (words.str.strip() != "").to_numpy()
+    odd = np.flatnonzero(some & pd.to_numeric(words, errors="coerce").isna().to_numpy())
+    if odd.size and (name.lower() in ANGLES or (measured and 2 * odd.size < some.sum())):
+        raise ValueError(
+            f"The column '{name}' of {label} holds {words.iloc[odd[0]]!r} in row {odd[0] + 1}, and {odd.size} of "
+            f"its {some.sum()} entries are no numbers: write decimals (degrees as 10.25), and leave out what was "
+            "not read."
+        )
 
 
 def _clock_of(table: pd.DataFrame, label: str, time: str | None) -> str:

@@ -118,9 +118,8 @@ def _kernels() -> tuple:
 def _nearer(problem: Problem, middle: Sites, begin: Sites) -> Sites:
     """Starts drawn to the middle by halves, until each lies about as deep as draws of a posterior do."""
     size = sum(leaf.size for leaf in jax.tree.leaves(middle))
-    most = (
-        potential(problem, middle) + size + AMPLE
-    )  # a draw of a normal law lies size / 2 above its mode
+    # a draw of a normal law lies size / 2 above its mode
+    most = potential(problem, middle) + size + AMPLE
 
     def one(v: Sites) -> Sites:
         def at(share: Array) -> Sites:

@@ -3,10 +3,10 @@ r"""Stochastic variational inference: the closest member of a family of guides (
 $$\hat\phi = \arg\max_\phi\ \mathbb E_{q_\phi}\big[\log p(D, \theta) - \log q_\phi(\theta)\big]$$
 
 The guide is any NumPyro autoguide, given by its class, or one that the model makes. An autoguide starts at the
-most probable parameters with a small scale; minibatches go through plates. When to stop is judged by what the
-windows kept back lose, $-\mathbb E_q[\log p(D' \mid \theta)]$: the distance of the guide from the prior has no part
-in that. A variational fit of a network is usually too sure of itself: judge it by its forecasts
-(`assim.compare`), not by its ELBO.
+most probable parameters, of few as wide as the curvature says; minibatches go through plates. When to stop is
+judged by what the windows kept back lose, $-\mathbb E_q[\log p(D' \mid \theta)]$: the distance of the guide from
+the prior has no part in that. A variational fit of a network is usually too sure of itself: judge it by its
+forecasts (`assim.compare`), not by its ELBO.
 """
 
 from collections.abc import Callable
@@ -281,13 +281,9 @@ def _scaled(guide: AutoGuide | Callable, params: Sites, problem: Problem, v: Sit
         parts = jnp.split(z, ends[:-1])
         return {k: x.reshape(v[k].shape) for k, x in zip(names, parts, strict=True)}
 
-    eye, slope = (
-        jnp.eye(flat.size, dtype=flat.dtype),
-        jax.grad(lambda z: potential(problem, unpack(z))),
-    )
-    curved = jax.lax.map(
-        lambda row: jax.jvp(slope, (flat,), (row,))[1], eye
-    )  # row by row, for room
+    eye = jnp.eye(flat.size, dtype=flat.dtype)
+    slope = jax.grad(lambda z: potential(problem, unpack(z)))
+    curved = jax.lax.map(lambda row: jax.jvp(slope, (flat,), (row,))[1], eye)  # for room
     root = jnp.linalg.cholesky(0.5 * (curved + curved.T))
     peak = jnp.isfinite(root).all()
     if isinstance(guide, AutoMultivariateNormal):

@@ -61,6 +61,7 @@ def path_between(
     steps: int,
     key: Key,
     mask: Bool[Array, " d"] | None = None,
+    second: bool = False,
 ) -> Float[Array, "time d"]:
     """A draw of the way from one end to the other: each place given the one before it and the reading ahead.
 
@@ -76,6 +77,7 @@ def path_between(
         steps: into how many each leg is cut; static.
         key: of the draw.
         mask: True where a coordinate is read, shape (d,); None for all.
+        second: whether the mean feels the spread; static.
 
     Returns:
         Shape (time, d), units of the state.
@@ -83,15 +85,43 @@ def path_between(
 
     def step(held: tuple[Array, Array, Array], at: tuple) -> tuple[tuple, Array]:
         (x, cov, now), (then, key) = held, at
-        first = linear_noise(drift, volatility, x, cov, then - now, steps=steps)
-        none = jnp.zeros_like(cov)
-        second = linear_noise(drift, volatility, first.mean, none, span - then, steps=steps)
-        mean, root = _given(first, second, y, error, mask)
+        law = (drift, volatility)
+        first = linear_noise(*law, x, cov, then - now, steps=steps, second=second)
+        rest = onward(*law, first.mean, first.cov, span - then, steps=steps, second=second)
+        mean, root = _given(first, rest, y, error, mask)
         there = mean + root @ jax.random.normal(key, root.shape[1:], root.dtype)
-        return (there, none, then), there
+        return (there, jnp.zeros_like(cov), then), there
 
     keys = jax.random.split(key, times.shape[0])
     return jax.lax.scan(step, (x, cov, jnp.zeros((), times.dtype)), (times, keys))[1]
+
+
+def onward(
+    drift: Field,
+    volatility: Field,
+    x: Float[Array, " d"],
+    cov: Float[Array, "d d"],
+    dt: Float[Array, ""] | float,
+    *,
+    steps: int,
+    second: bool,
+) -> Leg:
+    """The leg on from a place that is known, with the mean that it has from one that is spread.
+
+    Args:
+        drift: b, (d,) to (d,), units of the state over that of time.
+        volatility: g, (d,) to (d, noise), units of the state over the root of that of time.
+        x: mean of the start, shape (d,), units of the state.
+        cov: its covariance, shape (d, d), which the mean feels and the covariance of the leg does not hold.
+        dt: the span, shape ().
+        steps: into how many it is cut; static.
+        second: whether the mean feels the spread; static.
+    """
+    leg = linear_noise(drift, volatility, x, jnp.zeros_like(cov), dt, steps=steps)
+    if not second:
+        return leg
+    felt = linear_noise(drift, volatility, x, cov, dt, steps=steps, second=True)
+    return Leg(felt.mean, leg.cov, leg.slope)
 
 
 def _given(

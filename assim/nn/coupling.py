@@ -140,14 +140,20 @@ def _potentials(
     tiny, eps = (getattr(jnp.finfo(log_k.dtype), name) for name in ("tiny", "eps"))
     stiff = 0.0 if reach is None else 1.0 / reach
 
-    def step(held: tuple) -> tuple:
-        _, v, move, heat, _, last, count = held
-        v, keep = v + move, 1.0 / (1.0 + heat * stiff)
+    def even(v: Array, heat: Array | float) -> tuple[Array, Array, Array]:
+        """Potentials of the rows as they have to be, the plan before its rows are scaled, and their sums."""
+        keep = 1.0 / (1.0 + heat * stiff)
         logits = log_b + (v + log_k) / heat
         high = jnp.where(rows, logits.max(axis=1), 0.0)
         plan = jnp.exp(logits - high[:, None])
         total = jnp.where(rows, plan.sum(axis=1), 1.0)
         u = jnp.where(rows, (1.0 - keep) * top - keep * heat * (high + jnp.log(total)), 0.0)
+        return u, plan, total
+
+    def step(held: tuple) -> tuple:
+        _, v, move, heat, _, last, count = held
+        v, keep = v + move, 1.0 / (1.0 + heat * stiff)
+        u, plan, total = even(v, heat)
         p = jnp.where(rows, jnp.exp(log_a - (u - top) * stiff), 0.0)
         plan = plan * (p / total)[:, None]
         q, due = plan.sum(axis=0), jnp.where(columns, jnp.exp(log_b - v * stiff), 0.0)
@@ -180,14 +186,14 @@ def _potentials(
     heat = jnp.where(passable, -log_k, 0.0).max(initial=1.0)
     none, far = jnp.zeros_like(log_b), jnp.full_like(heat, jnp.inf)
     start = (jnp.zeros_like(log_a), none, none, heat, far, far, jnp.asarray(0))
-    u, v, _, _, error, _, count = jax.lax.while_loop(unfinished, step, start)
-    return u, v, error, count
+    _, v, _, _, error, _, count = jax.lax.while_loop(unfinished, step, start)
+    return even(v, 1.0)[0], v, error, count  # rows are as they have to be, however early it ends
 
 
 def _following(
     u: Array, v: Array, log_k: Array, log_a: Array, log_b: Array, passable: Array
 ) -> tuple[Array, Array]:
-    """The potentials with the slope that they have as the kernel changes: by a step of Newton that goes nowhere."""
+    """The potentials with the slope that they have as the kernel changes: that of a step of Newton, not taken."""
     u, v = jax.lax.stop_gradient((u, v))
     log_plan = log_a[:, None] + log_b + u[:, None] + v + log_k
     plan = jnp.where(passable, jnp.exp(jnp.where(passable, log_plan, 0.0)), 0.0)
@@ -198,9 +204,11 @@ def _following(
     curved = jnp.diag(jnp.where(q > 0, q, 1.0)) - held.T @ (held / p[:, None])
     curved += jnp.outer(q, q) / q.sum()
     root = jnp.linalg.cholesky(curved + jnp.finfo(q.dtype).eps * q.size * jnp.diag(q))
-    dv = cho_solve((root, True), rest[1] - held.T @ (rest[0] / p))
-    dv = jnp.where(jnp.isfinite(root).all(), dv, 0.0)
-    return u + (rest[0] - held @ dv) / p, v + dv
+    fine = jnp.isfinite(root).all()
+    root = jnp.where(fine, root, jnp.eye(q.size, dtype=q.dtype))
+    dv = jnp.where(fine, cho_solve((root, True), rest[1] - held.T @ (rest[0] / p)), 0.0)
+    du = (rest[0] - held @ dv) / p
+    return u + (du - jax.lax.stop_gradient(du)), v + (dv - jax.lax.stop_gradient(dv))
 
 
 def _paid(weight: Array, potential: Array, some: Array, reach: Array | float | None) -> Array:

@@ -35,8 +35,11 @@ def plot_trajectories(
 ) -> Axes:
     """Draw paths in the plane of two coordinates, coloured by time, and over them the points of snapshots alike.
 
+    What weighs less is fainter: a path of which particles are lost fades away.
+
     Args:
-        paths: a variable for each coordinate, on `time` and any dimensions of points such as `sample` and `draw`.
+        paths: a variable for each coordinate, on `time` and any dimensions of points such as `sample` and `draw`;
+            perhaps a `weight`.
         snapshots: on (time, sample), in any units that can be made of those of the paths.
         x: the coordinate to the right; by default the first.
         y: the coordinate upwards; by default the second.
@@ -65,11 +68,14 @@ def plot_trajectories(
     middles = np.tile((hours[1:] + hours[:-1]) / 2, len(kept))
     clock: dict[str, Any] = {"cmap": COLOURS, "norm": Normalize(numbers.min(), numbers.max())}
     axes = new_axes(ax)
-    lines = LineCollection(list(legs), array=middles, lw=0.7, alpha=0.6, **clock)
+    left = _shade(made.weight[:, kept]).T
+    faint = (0.3 * (left[:, 1:] + left[:, :-1])).ravel()
+    lines = LineCollection(list(legs), array=middles, lw=0.7, alpha=list(faint), **clock)
     axes.add_collection(lines)
     if seen is not None:
         at = np.repeat(later, seen.x.shape[1])
         style: dict[str, Any] = {"s": 14, "lw": 0.4, "edgecolors": "white", "zorder": 3}
+        style |= {"alpha": _shade(seen.weight).ravel()}
         spots = seen.x[..., columns].reshape(-1, 2)
         axes.scatter(spots[:, 0], spots[:, 1], c=at, **style | clock)
     axes.autoscale_view()
@@ -133,6 +139,12 @@ def _density(axes: Axes, values: np.ndarray, weight: np.ndarray, name: str, colo
     beyond = TAIL * np.ptp(values)
     levels = np.linspace(values.min() - beyond, values.max() + beyond, LEVELS)
     axes.plot(levels, gaussian_kde(values, weights=weight)(levels), color=color, lw=1.3, label=name)
+
+
+def _shade(weight: np.ndarray) -> np.ndarray:
+    """Weights as shares of the largest, 0 for padding."""
+    known = np.nan_to_num(weight)
+    return known / (known.max(initial=0.0) or 1.0)
 
 
 def _plane(names: tuple[str, ...], x: str | None, y: str | None) -> list[int]:

@@ -84,6 +84,22 @@ def test_a_table_without_a_clock_is_one_sentence(rows, says, tmp_path):
     assert "\n" not in str(refusal.value) and str(refusal.value).endswith(".")
 
 
+@pytest.mark.parametrize("head", ["lon", "depth [m]"])
+def test_a_word_among_numbers_is_one_sentence(head, tmp_path):
+    path = tmp_path / "drifters.csv"
+    rows = "\n".join(f"2020-01-0{day},{value}" for day, value in enumerate((1, "", "lost", 4), 1))
+    path.write_text(f"time,{head}\n{rows}\n")
+    with pytest.raises(ValueError, match="holds 'lost' in row 3, and 1 of its 3 entries"):
+        table_of(path)
+
+
+def test_words_of_their_own_are_kept(tmp_path):
+    path = tmp_path / "drifters.csv"
+    path.write_text("time,note (free text),id\n2020-01-01,7,A3\n2020-01-02,bad,4\n")
+    ds, _ = table_of(path)
+    assert ds["note"].values.tolist() == ["7", "bad"] and ds["id"].values.tolist() == ["A3", "4"]
+
+
 def test_a_table_that_is_not_there_is_said_so(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no file"):
         assim.take_snapshots(tmp_path / "none.csv", every="1D")

@@ -1,7 +1,6 @@
 """Draws as wide as estimates scatter, on means of numbers that a likelihood takes for more or less certain."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -9,6 +8,7 @@ import numpyro.distributions as dist
 import pytest
 
 from assim.inference import AbstractMethod, Adjusted, Draws
+from assim.inference.adjusted import tells
 from assim.inference.loop import Watch
 from assim.model import AbstractPopulation
 from assim.problem import Problem
@@ -79,12 +79,43 @@ def test_too_few_terms_or_draws_and_other_likelihoods_are_refused(key):
         Adjusted(Normal()).run(line, key=key, watch=Watch())
 
 
-def test_a_density_without_a_peak_is_said(key):
-    class Valley(Mean):
-        def terms(self, ssm, snapshots):
-            return 0.1 * snapshots**2 * (ssm["told"] - 1.0) ** 2
+def test_what_nothing_tells_stays_what_it_is(key):
+    """A prior that is not normal in unconstrained space, where its curvature would tell another width."""
 
-    posed = Problem(Valley(), {}, jnp.ones((1, 400)), LAYOUT)
-    with pytest.raises(FloatingPointError, match="no peak where the draws are"):
+    class Uniform(Mean):
+        def prior(self, layout, constants):
+            told = numpyro.sample("told", dist.Normal(0.0, 3.0))
+            return {"told": told, "untold": numpyro.sample("untold", dist.Uniform(0.0, 1.0))}
+
+    class Drawn(Normal):
+        def run(self, problem, *, key, watch, start=None):
+            draws = super().run(problem, key=key, watch=watch)
+            share = np.random.default_rng(2).uniform(size=(1, self.num))
+            return Draws(dict(draws.sites) | {"untold": share})
+
+    posed = Problem(Uniform(), {}, problem(TAKEN)[0].examples, LAYOUT)
+    share = Adjusted(Drawn()).run(posed, key=key, watch=Watch()).sites["untold"]
+    np.testing.assert_allclose(np.quantile(share, [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.02)
+
+
+def test_draws_without_a_slope_stay_and_it_is_said(key):
+    class Edge(Mean):
+        def terms(self, ssm, snapshots):
+            return jnp.sqrt(ssm["told"] - 5.0) * snapshots  # none below 5
+
+    posed = Problem(Edge(), {}, problem(1.0)[0].examples, LAYOUT)
+    draws = Adjusted(Normal()).run(posed, key=key, watch=Watch())
+    assert draws.advice[0] == "kept" and "are not adjusted" in draws.advice[1]
+    same = Normal().run(posed, key=key, watch=Watch())
+    np.testing.assert_array_equal(draws.sites["told"], same.sites["told"])
+
+
+def test_terms_of_many_samples_are_refused(key):
+    class Counts(Mean):
+        def alike(self):
+            return False
+
+    posed = Problem(Counts(), {}, problem(1.0)[0].examples, LAYOUT)
+    assert not tells(posed, 1) and tells(problem(1.0)[0], 2) and not tells(problem(1.0, 12)[0], 2)
+    with pytest.raises(TypeError, match="is one term for all of them"):
         Adjusted(Normal()).run(posed, key=key, watch=Watch())
-    assert jax.numpy.isfinite(posed.examples).all()

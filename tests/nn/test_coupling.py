@@ -303,4 +303,16 @@ def test_slopes_are_finite_where_all_who_arrive_are_known() -> None:
         return coupled(jnp.zeros((3, 2)), log_a, jnp.zeros(2), known=known).value
 
     value, slope = jax.value_and_grad(told)(jnp.zeros(3))
-    assert np.isfinite(slope).all() or not np.isfinite(value)
+    assert np.isfinite(value) == np.isfinite(slope).all()
+
+
+def test_far_from_the_end_the_value_is_that_of_the_dual() -> None:
+    """The step that slopes are told by is not taken: where it would lead nowhere, it does not lead away."""
+    rng, even = np.random.default_rng(0), jnp.zeros(40, jnp.float32)
+    x, y = rng.normal(size=(40, 1)), rng.normal(size=(40, 1)) + 1.0
+    kernel = jnp.asarray(-((x - y.T) ** 2) / (2 * 0.05**2), jnp.float32)
+    told = {most: coupled(kernel, even, even, most=most) for most in (3, 10, 1000)}
+    values = np.array([float(c.value) for c in told.values()])
+    assert np.isfinite(values).all() and (np.diff(values) > -1e-2 * abs(values[-1])).all()
+    slope = jax.grad(lambda k: coupled(k, even, even, most=3).value)(kernel)
+    assert np.isfinite(slope).all()

@@ -53,6 +53,14 @@ def test_paths_are_drawn_leg_by_leg_and_coloured_by_time(paths):
     assert "time since the first (h)" in [a.get_ylabel() for a in ax.figure.axes]
 
 
+def test_what_weighs_less_is_fainter(paths):
+    left = xr.DataArray([4.0, 4, 2, 1, 0], dims="time")
+    ax = plotting.plot_trajectories(paths.assign(weight=left), paths.assign(weight=left))
+    lines, points = held(ax, LineCollection)[0], ax.collections[-1]
+    np.testing.assert_allclose(lines.get_alpha()[:4], 0.6 * np.array([1, 0.75, 0.375, 0.125]))
+    np.testing.assert_allclose(points.get_alpha(), np.repeat(left / 4, NUM))
+
+
 def test_some_of_many_paths_are_drawn(paths):
     ax = plotting.plot_trajectories(paths, most=2)
     assert len(held(ax, LineCollection)[0].get_segments()) == 2 * 4

@@ -18,7 +18,7 @@ import pandas as pd
 
 from assim.model import AbstractPopulation
 from assim.models.bridge.errors import AbstractError, Exact
-from assim.models.bridge.matching import AbstractMatching, Adjacent, FirstSnapshot
+from assim.models.bridge.matching import AbstractMatching, Adjacent, Bridge, FirstSnapshot
 from assim.models.bridge.references import AbstractReference, require_finite
 from assim.models.bridge.region import Region
 from assim.models.bridge.survival import AbstractHazard, NoHazard
@@ -85,10 +85,8 @@ class SchrodingerBridge(AbstractPopulation):
         return {f.name: getattr(region, f.name) for f in dataclasses.fields(region)}
 
     def blurred(self, snapshots: Snapshots, constants: Sites, share: Float[Array, ""]) -> Snapshots:
-        """The snapshots read with an error of more, `share` of the variance of all samples."""
-        own = jnp.zeros_like(snapshots.x) if snapshots.sd is None else snapshots.sd
-        sd = jnp.sqrt(own**2 + share * constants["spread"] ** 2)
-        return dataclasses.replace(snapshots, sd=sd)
+        """The snapshots with every place blurred by `share` of the variance of all samples."""
+        return dataclasses.replace(snapshots, blur=share * constants["spread"] ** 2)
 
     def prior(self, layout: Layout, constants: Sites) -> Diffusion:
         """The priors of reference, volatility, loss and error."""
@@ -115,6 +113,10 @@ class SchrodingerBridge(AbstractPopulation):
     def terms(self, ssm: Diffusion, snapshots: Snapshots) -> Float[Array, " term"]:
         """What the composite log likelihood is the sum of, nats."""
         return self.matching.terms(ssm, snapshots)
+
+    def alike(self) -> bool:
+        """Not where particles are lost, whose number is one term, nor where both ends of an interval are."""
+        return isinstance(self.hazard, NoHazard) and not isinstance(self.matching, Bridge)
 
     def require(self, ssm: Diffusion, snapshots: Snapshots) -> None:
         """Refuse a drift that is not finite where the samples are."""

@@ -6,12 +6,16 @@ X_{t_K} \mid x_{0:K}, \quad X_{t_k} \mid X_{t_{k+1}}, x_{0:k}, \quad X_t \mid X_
 
 P is the coupling of neighbours that the reference makes most likely, so that every snapshot is met. A sample that
 was read with an error is not where its particle is, and a coordinate that no snapshot shows is not known: both are
-drawn given all readings along the path, by a filter forward and a draw backward. A particle that is known and not
-seen again is nowhere from then on. Where particles are lost a path is of one that is not, and counts by what is
-left of those that were with it at the start,
+drawn given all readings along the path, by a filter forward and a draw backward. A particle that is known, and is
+not seen again while no other enters, is nowhere from then on. Where particles are lost a path is of one that is
+not, and counts by what is left of those that were with it at the start,
 
-$$\log w_t = -\int_{t_0}^t \lambda(X_s)\,ds.$$
+$$\log w_t = -\int_{t_0}^t \lambda(X_s)\,ds,$$
+
+and of known ones by how many are still seen.
 """
+
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -23,7 +27,7 @@ from assim.models.bridge.matching.base import Snapshot, departed, known_pairs, t
 from assim.models.bridge.matching.two_sided import joined
 from assim.models.bridge.region import Region
 from assim.models.bridge.unseen import Law
-from assim.nn.bridging import bridged, path_between
+from assim.nn.bridging import bridged, onward, path_between
 from assim.nn.coupling import partners
 from assim.nn.linear_noise import Leg
 from assim.snapshots import Snapshots
@@ -79,7 +83,13 @@ class Diffusion(AbstractDiffusion, AbstractPaths):
             here, there = (jax.tree.map(lambda leaf, at=at: leaf[at], whole) for at in (k, k + 1))
             leg, known = departed(self, here, dt[k]), known_pairs(snapshots, k, k + 1)
             plan = joined(leg, here, there, known, reach=self.reach).log_plan
-            return partners(plan), jnp.asarray(leg.log_mass)
+            if known is None:
+                return partners(plan), jnp.asarray(leg.log_mass)
+            count = jnp.log(there.weight.sum() / here.weight.sum())
+            left = jax.nn.logsumexp(plan, axis=1) + count - here.shares()
+            again = jnp.log((known @ there.weight) / here.weight)
+            left = jnp.where(known.any(axis=1), again, left)
+            return partners(plan), jnp.where(here.weight > 0, left, 0.0)
 
         return jax.lax.map(interval, jnp.arange(dt.shape[0]))
 
@@ -134,20 +144,20 @@ class Diffusion(AbstractDiffusion, AbstractPaths):
         key: Key,
     ) -> Walks:
         log_next, log_left = couplings
+        law: tuple[Field, Field] = (self.drift, self.volatility)
+        cut: dict[str, Any] = {"steps": self.steps, "second": self.second}
         k_first, k_who, k_where, k_way = jax.random.split(key, 4)
         i = jax.random.categorical(k_first, first.shares())
         start = tuple(leaf[i] for leaf in first.whereabouts())
 
         def on(held: tuple, at: tuple[Array, Key]) -> tuple[tuple, tuple]:
             (i, mean, cov, here), (k, key) = held, at
-            here &= (
-                log_next[k, i] > -jnp.inf
-            ).any()  # a particle that is known and not seen again is lost
+            here &= (log_next[k, i] > -jnp.inf).any()
             j = jax.random.categorical(key, jnp.where(here, log_next[k, i], 0.0))
             there = jax.tree.map(lambda leaf: leaf[k + 1, j], whole)
             ahead = self.leg(mean, cov, dt[k])
             error = jnp.diag(there.error)
-            told = bridged(ahead, _still(ahead.mean), there.x, error, there.mask)
+            told = bridged(ahead, _still(ahead.mean), there.x, error, there.mask & here)
             return (j, *told, here), ((mean, cov), here, log_left[k, i])
 
         steps = jnp.arange(dt.shape[0])
@@ -158,8 +168,7 @@ class Diffusion(AbstractDiffusion, AbstractPaths):
 
         def back(ahead: Array, at: tuple) -> tuple[Array, Array]:
             (mean, cov), dt, key = at
-            none = jnp.zeros_like(cov)
-            leg = self.leg(mean, none, dt)
+            leg, none = onward(*law, mean, cov, dt, **cut), jnp.zeros_like(cov)
             mean, cov = bridged(Leg(mean, cov, jnp.eye(mean.size)), leg, ahead, none)
             x = mean + _root(cov) @ jax.random.normal(key, mean.shape, mean.dtype)
             return x, x
@@ -171,15 +180,15 @@ class Diffusion(AbstractDiffusion, AbstractPaths):
         def between(k: Array, key: Key) -> tuple[Array, Array]:
             none = jnp.zeros((end.size, end.size), end.dtype)
             sides = (ends[k], none, ends[k + 1], none)
-            law = (self.drift, self.volatility)
-            way = path_between(*law, *sides, since[k], dt[k], steps=self.steps, key=key)
+            way = path_between(*law, *sides, since[k], dt[k], key=key, **cut)
             mass = self._left(ends[k], way, since[k])
             # at the snapshot it is what the coupling took it for, so that marginals are met
             return way, mass + since[k] / dt[k] * (left[k] - mass[-1])
 
         way, mass = jax.vmap(between)(steps, jax.random.split(k_way, dt.shape[0]))
         way = jnp.where(here[:, None, None], way, jnp.nan)
-        before = jnp.cumsum(mass[:, -1]) - mass[:, -1]
+        mass = jnp.where(here[:, None], mass, -jnp.inf)
+        before = jnp.concatenate([jnp.zeros(1), jnp.cumsum(mass[:-1, -1])])
         return Walks(
             jnp.concatenate([ends[:1], way.reshape(-1, end.size)]),
             jnp.concatenate([jnp.zeros(1), (mass + before[:, None]).ravel()]),

@@ -173,7 +173,8 @@ def test_errors_of_reading_widen_no_population(x64: None) -> None:
     share, error = np.ones(len(read)), np.full(read.shape, 0.01)
     arrays = [jnp.asarray(a) for a in (read, np.isfinite(read), share)]
     middle, wide = moments(*arrays)
-    shot = Snapshot(*arrays, jnp.asarray(error), middle, true_spread(wide, jnp.full(2, 0.01)))
+    spread = true_spread(wide, jnp.full(2, 0.01))
+    shot = Snapshot(*arrays, jnp.asarray(error), middle, spread, jnp.zeros(2))
     np.testing.assert_allclose(jnp.diagonal(shot.cov), [0.02**2, 0.25], atol=0.02)
     assert (true_spread(1e-3 * wide, jnp.full(2, 0.01)) == 0.0).all()  # errors alone are wider
     mean, cov = shot.whereabouts()
@@ -190,7 +191,8 @@ def shot_of(read: np.ndarray, error: np.ndarray) -> Snapshot:
     mask, share = np.isfinite(read), np.ones(len(read))
     arrays = [jnp.asarray(a) for a in (np.where(mask, read, 0.0), mask, share)]
     middle, wide = moments(*arrays)
-    return Snapshot(*arrays, jnp.asarray(error), middle, true_spread(wide, error.mean(axis=0)))
+    spread, blur = true_spread(wide, error.mean(axis=0)), jnp.zeros(read.shape[1])
+    return Snapshot(*arrays, jnp.asarray(error), middle, spread, blur)
 
 
 def test_each_sample_is_drawn_in_by_its_own_error(x64: None) -> None:
@@ -228,3 +230,26 @@ def test_padding_far_from_where_samples_are_has_no_slope(diffusion: Diffusion) -
         return Adjacent().score(dataclasses.replace(diffusion, drift=still, hazard=hazard), record)
 
     assert np.isfinite(jax.grad(told)(jnp.asarray(-3.0)))
+
+
+def test_a_coordinate_that_few_were_read_in_is_hardly_known(diffusion: Diffusion) -> None:
+    record = snapshots()
+    mask = record.mask.at[1, 1:, 0].set(False)
+    whole, _ = taken(diffusion, dataclasses.replace(record, mask=mask))
+    mean, cov = jax.tree.map(lambda leaf: leaf[1], whole).whereabouts()
+    wide, error, read = diffusion.region.spread[0] ** 2, ERROR[0], record.x[1, 0, 0]
+    np.testing.assert_allclose(mean[:, 0], read)
+    np.testing.assert_allclose(cov[1:, 0, 0], wide)
+    pull = error / (wide + error)  # towards its own reading, which is the only one
+    np.testing.assert_allclose(cov[0, 0, 0], error - pull * error + pull**2 * error)
+
+
+def test_a_blur_spreads_who_departs_and_who_arrives(diffusion: Diffusion) -> None:
+    record, blur = snapshots(), np.array([0.3, 0.7])
+    told = dataclasses.replace(record, blur=jnp.asarray(blur))
+    (start, spread), (move, gained) = whereabouts(np.asarray(record.x[0])), over(TIMES[1])
+    cov = move @ (spread + np.diag(blur)) @ move.T + gained + np.diag(ERROR + blur)
+    seen = [[multivariate_normal.logpdf(b, move @ a, cov) for b in record.x[1]] for a in start]
+    expected = np.log(np.exp(np.array(seen)).mean(axis=0))
+    got = Adjacent().terms(diffusion, told)[:COUNT]
+    np.testing.assert_allclose(got, expected, rtol=1e-6)

@@ -36,7 +36,8 @@ def test_every_name_in_the_table_is_there_and_is_tried():
     for name, room in WITHIN.items():
         kind = made_from({"class": name})
         assert kind.__module__.startswith(room) and settings_of(kind) == {"class": name}
-    assert {type(p) for p in PARTS} == {made_from({"class": name}) for name in WITHIN}
+    own = {name for name, room in WITHIN.items() if room.startswith("assim.models.bridge.")}
+    assert {type(p) for p in PARTS} == {made_from({"class": name}) for name in own}
     assert len(WITHIN) == sum(map(len, ROOMS.values()))
 
 

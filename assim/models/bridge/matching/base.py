@@ -22,6 +22,8 @@ from assim.types import Array, Bool, Float
 
 LEAST = 1e-9
 """The least variance of an error, in those of the population."""
+FEWEST = 3
+"""Readings of a coordinate without which it may lie anywhere in the region."""
 
 
 class AbstractMatching(eqx.Module):
@@ -46,6 +48,7 @@ class Snapshot(eqx.Module):
         error: variance of the error of each reading, shape (sample, coordinate).
         middle: mean of the population, shape (coordinate,).
         cov: its covariance, shape (coordinate, coordinate).
+        blur: variance of what a search adds to all places, shape (coordinate,).
     """
 
     x: Float[Array, "sample coordinate"]
@@ -54,6 +57,7 @@ class Snapshot(eqx.Module):
     error: Float[Array, "sample coordinate"]
     middle: Float[Array, " coordinate"]
     cov: Float[Array, "coordinate coordinate"]
+    blur: Float[Array, " coordinate"]
 
     def shares(self) -> Float[Array, " sample"]:
         """Logarithms of the shares of the samples, shape (sample,); -inf for padding."""
@@ -65,10 +69,11 @@ class Snapshot(eqx.Module):
         r"""Where each sample was, given what was read of it and of the others.
 
         Readings with an error are spread wider than what was read. With the population $\mathcal N(m, S)$, of
-        which the coordinates H of a sample are read as y with errors R, and n samples to tell m,
+        which the coordinates H of a sample are read as y with errors R, and N samples, a number for each
+        coordinate, to tell m,
 
         $$D = R\,(H S H^\top + R)^{-1}, \qquad H x \mid y \sim \mathcal N\big(y - D (y - H m),\
-        R - D R + D R D^\top / n\big)$$
+        R - D R + D R N^{-1} D^\top\big)$$
 
         and what was not read follows by regression on that. All together have the covariance S, but for what errors
         add to the mean. Of coordinates that no snapshot shows, the population is what the drift made of the one
@@ -77,9 +82,11 @@ class Snapshot(eqx.Module):
         Returns:
             Means (sample, coordinate) and covariances (sample, coordinate, coordinate).
         """
-        share = jnp.exp(self.shares())
-        each = jax.vmap(lambda *own: _told(self.middle, self.cov, share @ share, *own))
-        return each(self.x, self.mask, self.error)
+        there = jnp.exp(self.shares())[:, None] * self.mask
+        one_in = (there**2).sum(axis=0) / jnp.maximum(there.sum(axis=0) ** 2, 1e-12)
+        each = jax.vmap(lambda *own: _told(self.middle, self.cov, one_in, *own))
+        mean, cov = each(self.x, self.mask, self.error)
+        return mean, cov + jnp.diag(self.blur)
 
 
 def moments(
@@ -105,22 +112,6 @@ def moments(
     return mean, cov
 
 
-def _drawn_in(snapshot: Snapshot) -> tuple[Array, Array]:
-    """Complete samples nearer to the mean of all by what errors added to their spread."""
-    share = jnp.exp(snapshot.shares())
-    error = jnp.maximum(share @ snapshot.error, LEAST * jnp.diagonal(snapshot.cov))
-    root = jnp.sqrt(jnp.where(error > 0, error, 1.0))
-    apart = jnp.arange(error.size) * TOLD_APART  # a slope of equal eigenvalues is none
-    values, axes = jnp.linalg.eigh(snapshot.cov / (root[:, None] * root) + jnp.diag(apart))
-    kept = jnp.maximum(1.0 - 1.0 / jnp.maximum(values, 1.0), 0.0)
-    gain = root[:, None] * (axes * kept) @ axes.T / root
-    mean = snapshot.middle + (snapshot.x - snapshot.middle) @ gain.T
-    width = kept + (1.0 - kept) ** 2 * (share @ share)
-    spread = root[:, None] * (axes * width) @ axes.T * root
-    own = (jnp.sqrt(snapshot.error) / root)[:, :, None]
-    return mean, own * spread * own.swapaxes(1, 2)
-
-
 def _told(
     middle: Array, cov: Array, one_in: Array, x: Array, mask: Array, error: Array
 ) -> tuple[Array, Array]:
@@ -131,21 +122,14 @@ def _told(
     error = there * error
     whole = there[:, None] * cov * there + jnp.diag(read)
     # by solutions rather than by an inverse, which rounding spoils where readings are nearly exact
-    apart, rest, drawn = (
-        jnp.where(mask, x - middle, 0.0)[:, None],
-        there[:, None] * cov,
-        jnp.diag(error),
-    )
-    told = jnp.linalg.solve(whole, jnp.concatenate([apart, rest, drawn], axis=1))
-    pull, onto, drawn = (
-        there * told[:, 0],
-        told[:, 1 : 1 + x.size],
-        told[:, 1 + x.size :].T,
-    )  # drawn is D
+    apart, rest = jnp.where(mask, x - middle, 0.0)[:, None], there[:, None] * cov
+    told = jnp.linalg.solve(whole, jnp.concatenate([apart, rest, jnp.diag(error)], axis=1))
+    pull, onto = there * told[:, 0], told[:, 1 : 1 + x.size]
+    drawn = told[:, 1 + x.size :].T  # D
     mean = jnp.where(mask, x - error * pull, middle + cov @ pull)
     across = error[:, None] * onto * lost
     left = cov - rest.T @ onto
-    spread = jnp.diag(error) - drawn * error + one_in * (drawn * error) @ drawn.T
+    spread = jnp.diag(error) - drawn * error + (drawn * (error * one_in)) @ drawn.T
     return mean, spread + across + across.T + lost[:, None] * left * lost
 
 
@@ -186,22 +170,24 @@ def taken(diffusion: AbstractDiffusion, snapshots: Snapshots) -> tuple[Snapshot,
 
     def population(x: Array, mask: Array, weight: Array, error: Array) -> tuple[Array, Array]:
         there = weight[:, None] * mask
-        known = there.sum(axis=0) > 0  # of a coordinate that nobody was read in, it is anywhere
+        known, wide = there.sum(axis=0) > 0, (there > 0).sum(axis=0) < FEWEST
         middle, cov = moments(x, mask, weight)
         mean_error = (there * error).sum(axis=0) / jnp.where(known, there.sum(axis=0), 1.0)
-        cov = true_spread(cov, mean_error) + jnp.diag(jnp.where(known, 0.0, region[1] ** 2))
-        return jnp.where(known, middle, region[0]), cov
+        cov = jnp.where(wide[:, None] | wide, 0.0, true_spread(cov, mean_error))
+        return jnp.where(known, middle, region[0]), cov + jnp.diag(wide * region[1] ** 2)
 
     middle, cov = jax.vmap(population)(x, mask, weight, error)
     x = jnp.where((weight > 0)[..., None], x, middle[:, None])  # padding has to go somewhere
+    blur = jnp.zeros_like(middle) if snapshots.blur is None else snapshots.blur + 0.0 * middle
     if law is None:
-        return Snapshot(x, mask, weight, error, middle, cov), snapshots.spans
+        return Snapshot(x, mask, weight, error, middle, cov, blur), snapshots.spans
     room = ((0, 0), (0, 0), (0, law.mean.size))
     x, mask, error = jnp.pad(x, room), jnp.pad(mask, room), jnp.pad(error, room)
+    blur = jnp.pad(blur, room[1:])
     start = jnp.concatenate([middle[0], law.mean]), block_diag(cov[0], jnp.diag(law.sd**2))
 
     def on(told: tuple[Array, Array], k: Array) -> tuple[tuple[Array, Array], tuple]:
-        here = Snapshot(x[k], mask[k], weight[k], error[k], *told)
+        here = Snapshot(x[k], mask[k], weight[k], error[k], *told, blur[k])
         leg = departed(diffusion, here, snapshots.spans[k])
         left = jax.nn.softmax(here.shares() + leg.log_mass)
         ahead = left @ leg.mean
@@ -211,7 +197,7 @@ def taken(diffusion: AbstractDiffusion, snapshots: Snapshots) -> tuple[Snapshot,
 
     later = jax.lax.scan(on, start, jnp.arange(snapshots.spans.shape[0]))[1]
     middle, cov = (jnp.concatenate([a[None], b]) for a, b in zip(start, later, strict=True))
-    return Snapshot(x, mask, weight, error, middle, cov), snapshots.spans
+    return Snapshot(x, mask, weight, error, middle, cov, blur), snapshots.spans
 
 
 def departed(diffusion: AbstractDiffusion, snapshot: Snapshot, dt: Float[Array, ""]) -> Leg:
@@ -239,7 +225,7 @@ def kernel(leg: Leg, there: Snapshot) -> Float[Array, "sample sample"]:
     Returns:
         Shape (departed, arrived).
     """
-    return log_densities(leg.mean, leg.cov, there.x, there.mask, there.error)
+    return log_densities(leg.mean, leg.cov, there.x, there.mask, there.error + there.blur)
 
 
 def foreseen(
