@@ -15,6 +15,7 @@ $$\log w_t = -\int_{t_0}^t \lambda(X_s)\,ds,$$
 and of known ones by how many are still seen.
 """
 
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -22,6 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from assim.model import AbstractPaths, Walks
+from assim.models.bridge.companions import companions
 from assim.models.bridge.diffusion import AbstractDiffusion, Field
 from assim.models.bridge.matching.base import Snapshot, departed, known_pairs, taken
 from assim.models.bridge.matching.two_sided import joined
@@ -100,8 +102,13 @@ class Diffusion(AbstractDiffusion, AbstractPaths):
         whole, dt = taken(self, snapshots)
         couplings = self.couplings(snapshots, whole, dt)
         first = jax.tree.map(lambda leaf: leaf[0], whole)
-        keys = jax.random.split(key, count)
-        made = jax.vmap(lambda k: self._path(whole, first, couplings, since, dt, key=k))(keys)
+        k_who, k_path = jax.random.split(key)
+        who, keys = (
+            companions(whole, couplings[0], count, key=k_who),
+            jax.random.split(k_path, count),
+        )
+        each = partial(self._path, whole, first, couplings, since, dt)
+        made = jax.vmap(lambda w, k: each(w, key=k))(who, keys)
         return made if self.hazard is not None else Walks(made.x)
 
     def onward(self, snapshots: Snapshots, row: Array, leads: int, *, key: Key) -> Walks:
@@ -140,31 +147,30 @@ class Diffusion(AbstractDiffusion, AbstractPaths):
         couplings: tuple[Array, Array],
         since: Array,
         dt: Array,
+        who: Array,
         *,
         key: Key,
     ) -> Walks:
         log_next, log_left = couplings
         law: tuple[Field, Field] = (self.drift, self.volatility)
         cut: dict[str, Any] = {"steps": self.steps, "second": self.second}
-        k_first, k_who, k_where, k_way = jax.random.split(key, 4)
-        i = jax.random.categorical(k_first, first.shares())
-        start = tuple(leaf[i] for leaf in first.whereabouts())
+        k_where, k_way = jax.random.split(key)
+        start = tuple(leaf[who[0]] for leaf in first.whereabouts())
 
-        def on(held: tuple, at: tuple[Array, Key]) -> tuple[tuple, tuple]:
-            (i, mean, cov, here), (k, key) = held, at
+        def on(held: tuple, at: tuple[Array, Array, Array]) -> tuple[tuple, tuple]:
+            (mean, cov, here), (k, i, j) = held, at
             here &= (log_next[k, i] > -jnp.inf).any()
-            j = jax.random.categorical(key, jnp.where(here, log_next[k, i], 0.0))
             there = jax.tree.map(lambda leaf: leaf[k + 1, j], whole)
             ahead = self.leg(mean, cov, dt[k])
             error = jnp.diag(there.error)
             told = bridged(ahead, _still(ahead.mean), there.x, error, there.mask & here)
-            return (j, *told, here), ((mean, cov), here, log_left[k, i])
+            return (*told, here), ((mean, cov), here, log_left[k, i])
 
         steps = jnp.arange(dt.shape[0])
-        at = (steps, jax.random.split(k_who, dt.shape[0]))
-        last, (beliefs, here, left) = jax.lax.scan(on, (i, *start, jnp.asarray(True)), at)
+        at = (steps, who[:-1], who[1:])
+        last, (beliefs, here, left) = jax.lax.scan(on, (*start, jnp.asarray(True)), at)
         k_last, k_back = jax.random.split(k_where)
-        end = last[1] + _root(last[2]) @ jax.random.normal(k_last, last[1].shape, last[1].dtype)
+        end = last[0] + _root(last[1]) @ jax.random.normal(k_last, last[0].shape, last[0].dtype)
 
         def back(ahead: Array, at: tuple) -> tuple[Array, Array]:
             (mean, cov), dt, key = at
