@@ -15,18 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import xarray as xr
+from make_bench import SEED, test_bench, test_bench_raw
+from make_labels import names, placed, write
 from statsmodels.datasets import co2
 
-from assim.data.atomic import replacing
 from assim.statespace import Span
 from assim.systems import SHEN2025_POPULATIONS
-from assim.systems.bench import CHANNELS, ThermoacousticBench, plan, simulate_bench
 
-VERSION = "2026-11-25"
-"""Day of the last change to what this script writes, for `date_created`."""
-EPOCH = "seconds since 1970-01-01T00:00:00Z"
-SEED = 20
-RUNS, SECONDS = 24, 20.0
 SNAPSHOTS, SAMPLES, HALF = 21, 200, np.timedelta64(500, "ms")
 TAXON = "number_concentration_of_biological_taxon_in_sea_water"
 
@@ -84,7 +79,7 @@ def met_mast() -> xr.Dataset:
     ds = xr.Dataset(coords={"time": (local + pd.Timedelta(hours=7)).values})
     for column, (name, standard_name, long_name, units, span) in MAST.items():
         values = table[column].to_numpy(float)
-        attrs = _names(standard_name or name, long_name, units)
+        attrs = names(standard_name or name, long_name, units)
         attrs |= {"comment": BROADER} if standard_name else {}
         attrs |= {"ancillary_variables": f"{name}_qc"}
         ds[name] = ("time", values.astype(np.float32), attrs)
@@ -92,7 +87,7 @@ def met_mast() -> xr.Dataset:
         span_text = f"gross range: fail outside {span[0]:g} to {span[1]:g}, suspect below {span[2]:g} {units}"
         flag_attrs |= {**FLAGS, "comment": span_text}
         ds[f"{name}_qc"] = ("time", _gross_range(values, *span), flag_attrs)
-    ds = _placed(ds, "NREL RMIS, Golden, Colorado", 39.74, -105.18, 1800.0)
+    ds = placed(ds, "NREL RMIS, Golden, Colorado", 39.74, -105.18, 1800.0)
     return ds.assign_attrs(
         title="Weather and solar radiation at Golden, Colorado, 1 to 4 January 2022",
         summary="Air temperature, pressure, humidity, wind and seven irradiances of the reference meteorological "
@@ -121,7 +116,7 @@ def met_mast() -> xr.Dataset:
 def mauna_loa_co2() -> xr.Dataset:
     """The weekly record of carbon dioxide that statsmodels carries, 1958 to 2001."""
     table = co2.load_pandas().data
-    attrs = _names(
+    attrs = names(
         "mole_fraction_of_carbon_dioxide_in_air",
         "mole fraction of carbon dioxide in dry air",
         "1e-6",
@@ -130,7 +125,7 @@ def mauna_loa_co2() -> xr.Dataset:
     values = table["co2"].to_numpy(np.float32)
     times = table.index.as_unit("ns").values
     ds = xr.Dataset({"co2": ("time", values, attrs)}, {"time": times})
-    ds = _placed(ds, "Mauna Loa, Hawaii", 19.54, -155.58, 3397.0)
+    ds = placed(ds, "Mauna Loa, Hawaii", 19.54, -155.58, 3397.0)
     return ds.assign_attrs(
         title="Weekly atmospheric carbon dioxide at Mauna Loa, 1958 to 2001",
         summary="Weekly means of continuous measurements of carbon dioxide at Mauna Loa Observatory, 2284 weeks, "
@@ -155,55 +150,6 @@ def mauna_loa_co2() -> xr.Dataset:
     )
 
 
-def test_bench(runs: int = RUNS, seconds: float = SECONDS) -> xr.Dataset:
-    """Runs of the simulated thermoacoustic bench; fewer or shorter ones agree with the first of the whole.
-
-    Args:
-        runs: how many.
-        seconds: how long is each.
-    """
-    bench = ThermoacousticBench()
-    substep, per_frame = bench.oscillator.substep, round(bench.frame / bench.oscillator.substep)
-    plans = np.stack([[_plan(r, i, substep) for i in range(2)] for r in range(runs)])
-    plans = np.swapaxes(plans, 1, 2)[:, : round(seconds / substep)]
-    seen = simulate_bench(bench, jnp.asarray(plans, jnp.float32), key=jax.random.key(SEED))
-    frames = seen.shape[1]
-    frame_ns = np.int64(round(bench.frame * 1e9))
-    times = np.datetime64("2000-01-01", "ns") + frame_ns * np.arange(1, frames + 1)
-    labels = [f"run{r:02d}" for r in range(runs)]
-    ds = xr.Dataset(coords={"time": times.astype("datetime64[ns]"), "run": np.array(labels, "S5")})
-    for c, name in enumerate(CHANNELS):
-        ds[name] = (("run", "time"), np.asarray(seen[..., c], np.float32), _bench_names(name))
-    for i, name in enumerate(("u1", "u2")):
-        planned = plans[:, per_frame - 1 :: per_frame, i].astype(np.float32)
-        ds[name] = (("run", "time"), planned, _bench_names(name))
-    ds["run"].attrs = {"long_name": "name of the run", "cf_role": "timeseries_id"}
-    ds = _placed(ds, None, 0.0, 0.0, 0.0)
-    return ds.assign_attrs(
-        title="Simulated thermoacoustic test bench under planned set-points",
-        summary="24 runs of 20 s of a noise-driven Van der Pol oscillator whose growth rate follows two actuators "
-        "and drifts from run to run; features of two pressure sensors and a flame sensor in frames of 50 ms, "
-        "with the planned set-points.",
-        keywords="thermoacoustics, Van der Pol oscillator, Hopf bifurcation, test bench, simulation",
-        institution="The assim developers",
-        creator_name="The assim developers",
-        creator_url="none",
-        source="simulation by assim.systems.simulate_bench",
-        references="Boujo and Noiray 2016, arXiv:1612.02579, for the oscillator",
-        license="Apache-2.0",
-        comment="A simulation: no such bench exists. The model has no dimensions; its units of pressure, "
-        "temperature and light are taken as Pa, K and W m-2 sr-1 to have names, and date and position "
-        "(0, 0) are nominal.",
-        acknowledgement="none",
-        metadata_link="https://arxiv.org/abs/1612.02579",
-        platform="none",
-        instrument="none",
-        processing_level="simulated",
-        project="assim example data",
-        time_coverage_resolution="PT0.05S",
-    )
-
-
 def lotka_volterra() -> xr.Dataset:
     """Snapshots of prey and predators at whole times, no population seen twice."""
     return _populations(slice(0, None, 2), "at times 0, 1, ..., 10")
@@ -212,55 +158,6 @@ def lotka_volterra() -> xr.Dataset:
 def lotka_volterra_held_out() -> xr.Dataset:
     """Snapshots of the same prey and predators at the half times between."""
     return _populations(slice(1, None, 2), "at times 0.5, 1.5, ..., 9.5, held out")
-
-
-def write(ds: xr.Dataset, path: Path) -> None:
-    """The dataset as a compressed netCDF that holds no date of its making."""
-    times = pd.DatetimeIndex(ds["time"].values)
-    version = ds.attrs.get("product_version", VERSION)
-    sampling = {} if "sample" in ds.dims else {"featureType": "timeSeries"}
-    fixed = {
-        "Conventions": "CF-1.8, ACDD-1.3",
-        **sampling,
-        "id": f"assim.{path.stem}",
-        "naming_authority": "assim",
-        "history": f"{version}: written by datasets/make.py",
-        "date_created": version,
-        "date_modified": version,
-        "date_issued": version,
-        "date_metadata_modified": version,
-        "creator_email": "none",
-        "creator_type": "group" if "assim" in ds.attrs["creator_name"] else "institution",
-        "creator_institution": ds.attrs["institution"],
-        "publisher_name": "The assim developers",
-        "publisher_url": "none",
-        "publisher_email": "none",
-        "publisher_type": "group",
-        "publisher_institution": "The assim developers",
-        "program": "none",
-        "product_version": version,
-        "keywords_vocabulary": "none",
-        "platform_vocabulary": "none",
-        "instrument_vocabulary": "none",
-        "contributor_name": "The assim developers",
-        "contributor_role": "conversion to CF",
-        "standard_name_vocabulary": "CF Standard Name Table v93",
-        "time_coverage_start": f"{times[0].isoformat()}Z",
-        "time_coverage_end": f"{times[-1].isoformat()}Z",
-        "time_coverage_duration": (times[-1] - times[0]).isoformat(),
-    }
-    ds = ds.assign_attrs(**fixed)
-    ds.attrs = dict(sorted(ds.attrs.items()))
-    coords = [str(c) for c in ds.coords if c not in ds.dims]
-    encoding: dict[str, dict] = {"time": {"units": EPOCH, "calendar": "standard", "dtype": "f8"}}
-    for name in ds.variables:
-        encoding.setdefault(str(name), {})["_FillValue"] = None
-    for name, da in ds.data_vars.items():
-        encoding[str(name)] |= {"zlib": True, "complevel": 6, "shuffle": True}
-        encoding[str(name)] |= {"_FillValue": np.float32(-9999.0)} if da.dtype.kind == "f" else {}
-        da.encoding["coordinates"] = " ".join(coords)
-    with replacing(path) as temporary:
-        ds.to_netcdf(temporary, engine="netcdf4", format="NETCDF4_CLASSIC", encoding=encoding)
 
 
 def _populations(which: slice, when: str) -> xr.Dataset:
@@ -282,9 +179,9 @@ def _populations(which: slice, when: str) -> xr.Dataset:
     ds = xr.Dataset(coords={"time": times.astype("datetime64[ns]")})
     for c, name in enumerate(system.channels()):
         about = {"cell_methods": "time: point", "coverage_content_type": "modelResult"}
-        attrs = _names(TAXON, f"number of {name}", "m-3") | about
+        attrs = names(TAXON, f"number of {name}", "m-3") | about
         ds[name] = (("sample", "time"), seen[..., c].T, attrs)
-    return _placed(ds, None, 0.0, 0.0, 0.0).assign_attrs(
+    return placed(ds, None, 0.0, 0.0, 0.0).assign_attrs(
         title=f"Simulated snapshots of prey and predators {when}",
         summary=f"{SAMPLES} pairs of prey and predators {when}, each snapshot of populations of its own, by the "
         "equations of Lotka and Volterra with a = 1, b = c = 0.4, d = 0.1 and multiplicative noise of 0.02, from "
@@ -309,46 +206,6 @@ def _populations(which: slice, when: str) -> xr.Dataset:
     )
 
 
-def _names(standard_name: str, long_name: str, units: str) -> dict:
-    content = {"coverage_content_type": "physicalMeasurement"}
-    return {"standard_name": standard_name, "long_name": long_name, "units": units, **content}
-
-
-def _bench_names(name: str) -> dict:
-    """Attributes of a feature; a logarithm is a unit to UDUNITS, so it can keep the name of its quantity."""
-    pressure, light = "sound_pressure_in_air", "isotropic_shortwave_radiance_in_air"
-    anomalies = {"P": "air_pressure_anomaly", "T": "air_temperature_anomaly"}
-    rms, table = "time: root_mean_square", {}
-    table["log_rms_p1"] = (pressure, "log RMS of pressure sensor 1", "ln(re 1 Pa)", rms)
-    table["log_rms_p2"] = (pressure, "log RMS of pressure sensor 2", "ln(re 1 Pa)", rms)
-    table["log_rms_oh"] = (light, "log RMS of the OH sensor", "ln(re 1 W m-2 sr-1)", rms)
-    modulation = "time: standard_deviation (of the absolute value)"
-    table["log_sd_p1"] = (
-        pressure,
-        "log modulation of pressure sensor 1",
-        "ln(re 1 Pa)",
-        modulation,
-    )
-    crossings = "zero crossings of pressure sensor 1 in a frame, two for each period"
-    table["zero_crossings"] = ("sound_frequency", crossings, "10 s-1", "time: mean")
-    table["T"] = (anomalies["T"], "wall temperature, from the operating point", "K", "time: point")
-    table["P"] = (
-        anomalies["P"],
-        "power, as pressure from the operating point",
-        "Pa",
-        "time: point",
-    )
-    table["u1"] = (anomalies["P"], "planned set-point of P", "Pa", "time: point")
-    table["u2"] = (anomalies["T"], "planned set-point of T", "K", "time: point")
-    standard_name, long_name, units, cell_methods = table[name]
-    kind = "auxiliaryInformation" if name in ("u1", "u2") else "modelResult"
-    return _names(standard_name, long_name, units) | {
-        "coverage_content_type": kind,
-        "cell_methods": cell_methods,
-        "support": "real",
-    }
-
-
 def _gross_range(values: np.ndarray, low: float, high: float, suspect: float) -> np.ndarray:
     """QARTOD's gross-range flags."""
     flags = np.where(values < suspect, 3, 1)
@@ -356,36 +213,9 @@ def _gross_range(values: np.ndarray, low: float, high: float, suspect: float) ->
     return np.where(np.isnan(values), 9, flags).astype(np.int8)
 
 
-def _plan(run: int, index: int, substep: float) -> np.ndarray:
-    return plan(SECONDS, substep, np.random.default_rng([SEED, run, index]))
-
-
-def _placed(ds: xr.Dataset, station: str | None, lat: float, lon: float, alt: float) -> xr.Dataset:
-    """The dataset with its position as scalar coordinates, and the attributes that repeat it."""
-    ds = ds.assign_coords(
-        lat=((), lat, {**_axis("latitude", "degrees_north"), "axis": "Y"}),
-        lon=((), lon, {**_axis("longitude", "degrees_east"), "axis": "X"}),
-        alt=((), alt, {**_axis("altitude", "m"), "axis": "Z", "positive": "up"}),
-    )
-    if station is not None:
-        label = {"long_name": "name of the station", "cf_role": "timeseries_id"}
-        ds = ds.assign_coords(station_name=((), np.array(station, "S"), label))
-    ds["time"].attrs = {"standard_name": "time", "long_name": "time", "axis": "T"}
-    extent = {"geospatial_bounds": f"POINT ({lat:g} {lon:g})", "geospatial_bounds_crs": "EPSG:4326"}
-    extent |= {"geospatial_bounds_vertical_crs": "EPSG:5714"}
-    ranges = (("lat", lat, "degrees_north"), ("lon", lon, "degrees_east"), ("vertical", alt, "m"))
-    for name, value, units in ranges:
-        extent |= {f"geospatial_{name}_{end}": value for end in ("min", "max")}
-        extent |= {f"geospatial_{name}_units": units, f"geospatial_{name}_resolution": "point"}
-    return ds.assign_attrs(**extent, geospatial_vertical_positive="up")
-
-
-def _axis(standard_name: str, units: str) -> dict:
-    return {"standard_name": standard_name, "long_name": standard_name, "units": units}
-
-
 MAKERS = {
     **{"met_mast": met_mast, "mauna_loa_co2": mauna_loa_co2, "test_bench": test_bench},
+    "test_bench_raw": test_bench_raw,
     **{"lotka_volterra": lotka_volterra, "lotka_volterra_held_out": lotka_volterra_held_out},
 }
 

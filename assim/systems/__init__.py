@@ -1,6 +1,11 @@
 """Textbook systems with known parameters: what simulates, what a filter is tried on, what an oracle knows."""
 
-from assim.systems.bench import ThermoacousticBench, simulate_bench
+from assim.systems.annular_combustor import (
+    NOVOA2024_ANNULAR,
+    NOVOA2024_ANNULAR_STEP,
+    AnnularCombustor,
+)
+from assim.systems.bench import ThermoacousticBench, simulate_bench, simulate_bench_signals
 from assim.systems.korteweg_de_vries import ZABUSKY1965, ZABUSKY1965_STEP, KortewegDeVries
 from assim.systems.kuramoto_sivashinsky import BOCQUET2019, BOCQUET2019_STEP, KuramotoSivashinsky
 from assim.systems.linear_gaussian import LinearGaussian
@@ -40,6 +45,13 @@ from assim.systems.repressilator import (
     SHEN2025_PROTEINS,
     Repressilator,
 )
+from assim.systems.rijke_tube import (
+    NOVOA2024_RIJKE,
+    NOVOA2024_RIJKE_STEP,
+    SUBRAMANIAN2013,
+    SUBRAMANIAN2013_STEP,
+    RijkeTube,
+)
 from assim.systems.van_der_pol import NOVOA2024, VanDerPol
 
 __all__ = [
@@ -58,6 +70,10 @@ __all__ = [
     "MIYOSHI2011",
     "MIYOSHI2011_STEP",
     "NOVOA2024",
+    "NOVOA2024_ANNULAR",
+    "NOVOA2024_ANNULAR_STEP",
+    "NOVOA2024_RIJKE",
+    "NOVOA2024_RIJKE_STEP",
     "SAKOV2008",
     "SAKOV2008_STEP",
     "SAKOV2012",
@@ -69,10 +85,13 @@ __all__ = [
     "SHEN2025_PROTEINS",
     "SPANTINI2019",
     "SPANTINI2019_STEP",
+    "SUBRAMANIAN2013",
+    "SUBRAMANIAN2013_STEP",
     "WILKS2005",
     "WILKS2005_STEP",
     "ZABUSKY1965",
     "ZABUSKY1965_STEP",
+    "AnnularCombustor",
     "KortewegDeVries",
     "KuramotoSivashinsky",
     "LinearGaussian",
@@ -83,8 +102,10 @@ __all__ = [
     "OrnsteinUhlenbeck",
     "Pendulum",
     "Repressilator",
+    "RijkeTube",
     "ThermoacousticBench",
     "TwoScaleLorenz96",
     "VanDerPol",
     "simulate_bench",
+    "simulate_bench_signals",
 ]

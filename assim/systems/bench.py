@@ -12,6 +12,10 @@ kept the logarithms of the root mean squares, $\log \mathrm{sd}|p_1|$, the zero 
 at its end.
 """
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -22,6 +26,7 @@ from assim.systems.van_der_pol import NOVOA2024, VanDerPol
 from assim.types import Array, Float, Key
 
 CHANNELS = ("log_rms_p1", "log_rms_p2", "log_rms_oh", "log_sd_p1", "zero_crossings", "T", "P")
+SIGNALS = ("p1", "p2", "oh")
 
 
 class ThermoacousticBench(eqx.Module):
@@ -79,21 +84,45 @@ def simulate_bench(
     Returns:
         What the sensors say of each frame, in the order of `CHANNELS`, shape (run, frame, channel).
     """
+    return _simulated(_kept, bench, plans, key)
+
+
+def simulate_bench_signals(
+    bench: ThermoacousticBench, plans: Float[Array, "run substep 2"], *, key: Key
+) -> tuple[Float[Array, "run substep signal"], Float[Array, "run frame slow"]]:
+    """The signals behind the frames of `simulate_bench` for the same arguments.
+
+    Args:
+        bench: the constants.
+        plans: set-points u1 and u2 at every substep, shape (run, substep, 2).
+        key: randomness; that of a run is folded from its number, so a shorter or smaller set agrees.
+
+    Returns:
+        p1, p2 and OH at every substep of whole frames, shape (run, substep, 3), and T and P at the end of each
+        frame, shape (run, frame, 2).
+    """
+    fast, slow = _simulated(_read, bench, plans, key)
+    return jnp.swapaxes(fast, 2, 3).reshape(len(fast), -1, len(SIGNALS)), slow
+
+
+def _simulated(see: Callable, bench: ThermoacousticBench, plans: Array, key: Key) -> Any:
+    """What is seen of each frame, over (run, frame)."""
     per_frame = round(bench.frame / bench.oscillator.substep)
     runs, substeps, _ = plans.shape
     framed = plans[:, : substeps // per_frame * per_frame]
     framed = framed.reshape(runs, -1, per_frame, 2)
     keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(jnp.arange(runs))
-    return jax.jit(jax.vmap(_one_run, in_axes=(None, 0, 0)))(bench, framed, keys)
+    one_run = partial(_one_run, see)
+    return jax.jit(jax.vmap(one_run, in_axes=(None, 0, 0)))(bench, framed, keys)
 
 
-def _one_run(bench: ThermoacousticBench, framed: Array, key: Key) -> Array:
+def _one_run(see: Callable, bench: ThermoacousticBench, framed: Array, key: Key) -> Any:
     k_run, k_start, k_frames = jax.random.split(key, 3)
     offset, drift = jax.random.normal(k_run, (2,)) * jnp.array([bench.offset_sd, bench.drift_sd])
     h = bench.oscillator.substep
     within = h * jnp.arange(framed.shape[1])
 
-    def frame(carry: tuple, at: tuple[Array, Array]) -> tuple[tuple, Array]:
+    def frame(carry: tuple, at: tuple[Array, Array]) -> tuple[tuple, Any]:
         number, inputs = at
         k_move, k_see = jax.random.split(jax.random.fold_in(k_frames, number))
         kicks = jax.random.normal(k_move, inputs.shape[:1])
@@ -108,7 +137,7 @@ def _one_run(bench: ThermoacousticBench, framed: Array, key: Key) -> Array:
             return (x, q, slow), (x[0], q)
 
         carry, (eta, q) = jax.lax.scan(move, carry, (inputs, kicks, number * bench.frame + within))
-        return carry, _seen(eta, q, carry[2], k_see)
+        return carry, see(eta, q, carry[2], k_see)
 
     x0 = jax.random.normal(k_start, (2,)) * jnp.array([1.0, bench.oscillator.omega])
     start = (x0, jnp.zeros(()), framed[0, 0])
@@ -116,14 +145,21 @@ def _one_run(bench: ThermoacousticBench, framed: Array, key: Key) -> Array:
     return jax.lax.scan(frame, start, (numbers, framed))[1]
 
 
-def _seen(eta: Array, q: Array, slow: Array, key: Key) -> Array:
-    """The features of one frame, shape (channel,)."""
+def _read(eta: Array, q: Array, slow: Array, key: Key) -> tuple[Array, Array]:
+    """The signals of one frame, shape (signal, substep), and T and P at its end, shape (2,)."""
     k_fast, k_slow = jax.random.split(key)
     e1, e2, e3 = jax.random.normal(k_fast, (3, eta.shape[0]))
     e_power, e_temperature = jax.random.normal(k_slow, (2,))
     p1, p2, oh = eta + 0.05 * e1, 0.8 * eta + 0.1 * e2, jnp.tanh(q / 2.5) + 0.15 * e3
-    rms = jnp.sqrt(jnp.mean(jnp.square(jnp.stack([p1, p2, oh])), axis=1))
-    crossings = jnp.sum(jnp.signbit(p1[1:]) != jnp.signbit(p1[:-1]))
     power, temperature = slow[0] + 0.03 * e_power, slow[1] + 0.02 * e_temperature
-    rest = jnp.stack([jnp.log(jnp.std(jnp.abs(p1))), crossings, temperature, power])
-    return jnp.concatenate([jnp.log(rms), rest])
+    return jnp.stack([p1, p2, oh]), jnp.stack([temperature, power])
+
+
+def _kept(eta: Array, q: Array, slow: Array, key: Key) -> Array:
+    """The features of one frame, shape (channel,)."""
+    fast, temperature_and_power = _read(eta, q, slow, key)
+    rms = jnp.sqrt(jnp.mean(jnp.square(fast), axis=1))
+    p1 = fast[0]
+    crossings = jnp.sum(jnp.signbit(p1[1:]) != jnp.signbit(p1[:-1]))
+    rest = jnp.stack([jnp.log(jnp.std(jnp.abs(p1))), crossings])
+    return jnp.concatenate([jnp.log(rms), rest, temperature_and_power])

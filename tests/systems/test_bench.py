@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from assim.systems import ThermoacousticBench, simulate_bench
+from assim.systems import ThermoacousticBench, simulate_bench, simulate_bench_signals
 from assim.systems.bench import CHANNELS, plan
 
 
@@ -39,11 +39,28 @@ def test_an_unstable_plan_is_loud_and_sings_at_120_hz(steady):
     assert abs(loud[CHANNELS.index("log_rms_p2")] - loud[level] - np.log(0.8)) < 0.02
 
 
-def test_runs_differ_by_what_nobody_measures_and_a_shorter_run_agrees():
-    bench = ThermoacousticBench()
-    plans = jnp.ones((2, 2000, 2)) * jnp.array([0.5, 0.0])
-    frames = simulate_bench(bench, plans, key=jax.random.key(2))
+@pytest.fixture(scope="module")
+def two_runs():
+    """Two runs under one plan, and their frames."""
+    bench, plans = ThermoacousticBench(), jnp.ones((2, 2000, 2)) * jnp.array([0.5, 0.0])
+    return bench, plans, simulate_bench(bench, plans, key=jax.random.key(2))
+
+
+def test_runs_differ_by_what_nobody_measures_and_a_shorter_run_agrees(two_runs):
+    bench, plans, frames = two_runs
     assert frames.shape == (2, 4, len(CHANNELS))
     assert not np.allclose(frames[0], frames[1])
     shorter = simulate_bench(bench, plans[:1, :1000], key=jax.random.key(2))
     np.testing.assert_allclose(shorter[0], frames[0, :2], rtol=1e-4, atol=1e-4)
+
+
+def test_the_signals_are_those_behind_the_frames(two_runs):
+    bench, plans, frames = two_runs
+    fast, slow = simulate_bench_signals(bench, plans, key=jax.random.key(2))
+    assert fast.shape == (2, 2000, 3) and slow.shape == (2, 4, 2)
+    framed = np.asarray(fast).reshape(2, 4, 500, 3)
+    rms = np.log(np.sqrt(np.mean(np.square(framed), axis=2)))
+    np.testing.assert_allclose(frames[..., :3], rms, rtol=1e-4, atol=1e-4)
+    sd = np.log(np.std(np.abs(framed[..., 0]), axis=2))
+    np.testing.assert_allclose(frames[..., 3], sd, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(frames[..., 5:], slow, rtol=1e-6)
