@@ -1,13 +1,18 @@
 """`assim check`: what a file holds and what a fit would do with it; `assim datasets`: the files that come along."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assim.cli.opening import Quality, names_in, open_record
+from assim.cli.opening import Quality, names_in, open_by_groups
 from assim.cli.speaking import say, show
 from assim.cli.writing import save, written
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="netCDF, Zarr or a pattern.")]
 Variables = Annotated[
@@ -27,9 +32,18 @@ def check(
     step: Step = None,
 ) -> None:
     """Say what files hold and what a fit would do."""
+    records = open_by_groups(files, variables=names_in(variables), qc=qc, step=step)
+    for number, (group, ds) in enumerate(records.items()):
+        if group:
+            say(f"{'\n' if number else ''}Group {group}")
+        _describe(ds)
+    if "" not in records:
+        say("\nThe groups come onto one clock with assim.join_rates.")
+
+
+def _describe(ds: xr.Dataset) -> None:
     from assim import data
 
-    ds = open_record(files, variables=names_in(variables), qc=qc, step=step, quiet=True)
     found = data.describe(ds)
     table = found.table.reset_index()
     numeric = {str(c) for c in table.columns if table[c].dtype.kind in "fiu"}

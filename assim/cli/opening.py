@@ -66,6 +66,38 @@ def open_record(
     return ds if like is None else _on_the_clock_of(ds, *like, quiet=quiet)
 
 
+def open_by_groups(
+    files: Sequence[str],
+    *,
+    variables: Iterable[str] = (),
+    qc: Quality = Quality.bad,
+    step: str | None = None,
+) -> dict[str, xr.Dataset]:
+    """The records of one file by its groups; one record, by "", where the readings are in none.
+
+    Args:
+        files: netCDF files, Zarr stores or patterns.
+        variables: what to read, in whichever group; nothing for all.
+        qc: which flagged readings become missing.
+        step: clock to align to, such as "10min"; None for the records' own.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it cannot be read, or not like this; it is a result and no record.
+    """
+    from assim import data
+    from assim.data.grouping import records_of
+    from assim.data.reading import OnlyGroups
+
+    try:
+        return {"": open_record(files, variables=variables, qc=qc, step=step, quiet=True)}
+    except OnlyGroups:
+        if len(files) > 1:
+            raise
+    groups = records_of(data.open_groups(files[0], list(variables) or None, qc=qc.value))
+    return {name: ds if step is None else data.align(ds, step) for name, ds in groups.items()}
+
+
 def open_snapshots(
     files: Sequence[str],
     *,

@@ -11,9 +11,17 @@ if TYPE_CHECKING:
     from assim.data.datasets import list_datasets as list_datasets
     from assim.data.datasets import load_dataset as load_dataset
     from assim.data.describing import describe as describe
+    from assim.data.features import Feature as Feature
+    from assim.data.fluctuating import Fluctuation as Fluctuation
+    from assim.data.frames import frame_features as frame_features
+    from assim.data.grouping import open_groups as open_groups
+    from assim.data.indicating import indicators as indicators
     from assim.data.opening import open_dataset as open_dataset
     from assim.data.projecting import to_lonlat as to_lonlat
+    from assim.data.rates import join_rates as join_rates
+    from assim.data.recurring import Recurrence as Recurrence
     from assim.data.snapping import take_snapshots as take_snapshots
+    from assim.data.spectra import Mode as Mode
     from assim.data.splitting import rolling_origins as rolling_origins
     from assim.data.splitting import split as split
     from assim.data.stacking import stack_snapshots as stack_snapshots
@@ -21,6 +29,11 @@ if TYPE_CHECKING:
 
 _HOME = {
     "open_dataset": "assim.data.opening",
+    "open_groups": "assim.data.grouping",
+    "join_rates": "assim.data.rates",
+    "frame_features": "assim.data.frames",
+    "Feature": "assim.data.features",
+    "Mode": "assim.data.spectra",
     "describe": "assim.data.describing",
     "align": "assim.data.aligning",
     "split": "assim.data.splitting",
@@ -31,6 +44,9 @@ _HOME = {
     "load_dataset": "assim.data.datasets",
     "list_datasets": "assim.data.datasets",
     "to_cf": "assim.data.writing",
+    "indicators": "assim.data.indicating",
+    "Fluctuation": "assim.data.fluctuating",
+    "Recurrence": "assim.data.recurring",
 }
 
 __all__ = [*_HOME]

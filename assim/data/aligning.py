@@ -66,7 +66,7 @@ def align(
             "how='interpolate', or leave it out."
         )
     late = None if tolerance is None else nanoseconds(tolerance, "tolerance", least=0)
-    stamps = [_stamps(record) for record in records]
+    stamps = [stamps_in(record) for record in records]
     forgiven = [_forgiven(s, step_ns, late) for s in stamps]
     points_only = all(set(h.values()) == {"interpolate"} for h in hows)
     clock = _clock(stamps, forgiven, step_ns, points_only)
@@ -117,7 +117,7 @@ def _aligned(
     step: int,
     max_gap: int | None,
 ) -> xr.Dataset:
-    stamps = _stamps(ds)
+    stamps = stamps_in(ds)
     lies_in = xr.DataArray(cells, dims="time")
     chunked = next((ds[n].chunksizes["time"] for n in hows if ds[n].chunks), None)
     lies_in = lies_in if chunked is None else lies_in.chunk(time=chunked)  # once, for all variables
@@ -218,7 +218,7 @@ def _interpolated(
 
 def _methods(ds: xr.Dataset, how: str | Mapping[str, str]) -> dict[str, str]:
     """How each variable along time is put on the clock; an error follows its reading."""
-    _stamps(ds)
+    stamps_in(ds)
     named = dict(how) if isinstance(how, Mapping) else {}
     default = "mean" if isinstance(how, Mapping) else how
     for method in (default, *named.values()):
@@ -305,7 +305,12 @@ def _dtype(da: xr.DataArray) -> np.dtype:
     return da.dtype if da.dtype.kind == "f" else np.dtype(float)
 
 
-def _stamps(ds: xr.Dataset) -> NDArray[np.int64]:
+def stamps_in(ds: xr.Dataset) -> NDArray[np.int64]:
+    """The times of a record, shape (time,), nanoseconds since 1970.
+
+    Raises:
+        ValueError: none, or some that do not increase.
+    """
     if "time" not in ds.dims or ds.sizes["time"] == 0 or ds["time"].dtype.kind != "M":
         raise ValueError(
             f"The dataset has no times to align (dimensions: {dict(ds.sizes)}): read it with assim.open_dataset."

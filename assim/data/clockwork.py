@@ -38,7 +38,7 @@ def regular_clock(
     if not (np.diff(since) > 0).all():
         raise ValueError(
             "The times do not increase from row to row: read the file with assim.open_dataset, which sorts them "
-            "and resolves duplicates."
+            "and resolves duplicates; runs whose clocks overlap go side by side, xr.concat(runs, 'run')."
         )
     typical = (
         typical_step(np.diff(since)) if len(times) >= FEWEST_TO_JUDGE or step is None else step

@@ -17,7 +17,7 @@ from assim.data.clockwork import own_clock, regular_clock
 from assim.data.placing import place_of
 from assim.data.scaling import Scaling, fit_scaling, normalised
 from assim.data.selecting import Selection as Selection
-from assim.data.spreading import INSTANCES, MOST_CHANNELS, spread_out
+from assim.data.spreading import INSTANCES, MOST_CHANNELS, as_fitted, require_labels, spread_out
 from assim.data.support import bounds_of, support_of
 from assim.data.units import agree, convert, convert_difference
 
@@ -93,11 +93,12 @@ def frame_of(ds: xr.Dataset, selection: Selection, like: dict | None = None) -> 
     Args:
         ds: what `open_dataset` gives.
         selection: which columns the model wants.
-        like: what `describe_frame` stored with the fit, or None to fit the scaling here.
+        like: what `describe_frame` stored with the fit, or None to fit the scaling here. A channel of the fit that
+            the dataset lacks is missing throughout, and one that the fit never saw is left out, with a warning.
 
     Raises:
-        ValueError: no usable column, an irregular clock, a constant channel, a missing control, units that are
-            not those of the fit and cannot be converted.
+        ValueError: no usable column, an irregular clock, a constant channel, a missing control, a label that stands
+            twice, units that are not those of the fit and cannot be converted.
     """
     place = place_of(ds)
     ds, lasting = _lasting(ds, selection.controls)
@@ -190,6 +191,7 @@ def _with_runs(ds: xr.Dataset, like: dict | None) -> tuple[xr.Dataset, str, tupl
         return ds.expand_dims("station"), "station", None
     name = found[0]
     labels = ds[name].values if name in ds.coords else np.arange(ds.sizes[name])
+    require_labels(labels, name)
     return ds, name, tuple(str(v) for v in labels)
 
 
@@ -204,8 +206,11 @@ def _lasting(ds: xr.Dataset, controls: tuple[str, ...]) -> tuple[xr.Dataset, tup
 
 def _columns(ds: xr.Dataset, selection: Selection, like: dict | None) -> dict[str, xr.DataArray]:
     """One (run, time) array for each channel, extra dimensions spread over columns `name@value`."""
-    errors = {f"{n}_sd" for n in ds.data_vars} & set(map(str, ds.data_vars))
     named = set(selection.controls) | set(selection.covariates) | set(selection.targets or ())
+    lost = {n.partition("@")[0] for n in like["channels"]} if like else set()
+    lost -= {*map(str, ds.variables), *selection.controls}
+    named -= lost  # told of below
+    errors = {f"{n}_sd" for n in {*ds.data_vars, *lost}} & set(map(str, ds.data_vars))
     absent = sorted(named - set(map(str, ds.variables)))
     if absent:
         raise ValueError(
@@ -232,13 +237,7 @@ def _columns(ds: xr.Dataset, selection: Selection, like: dict | None) -> dict[st
             continue
         columns |= spread_out(name, da)
     if like:
-        lost = [n for n in like["channels"] if n not in columns]
-        if lost:
-            raise ValueError(
-                f"The model was fitted on {', '.join(like['channels'])}, and the dataset has no "
-                f"{', '.join(lost)}: give a file with the same variables."
-            )
-        return {n: columns[n] for n in like["channels"]}
+        return as_fitted(columns, like["channels"], chosen=wanted is not None)
     if not columns:
         raise ValueError(
             "The dataset holds no numeric variable along 'time' to model: "
@@ -274,7 +273,7 @@ def _errors(
     sd = np.zeros_like(y)
     for c, (column, da) in enumerate(columns.items()):
         name, _, place = column.partition("@")
-        if f"{name}_sd" not in ds.data_vars:
+        if f"{name}_sd" not in ds.data_vars or name not in ds.data_vars:
             continue
         errors = ds[f"{name}_sd"].broadcast_like(ds[name])
         error = spread_out(name, errors)[column] if place else errors

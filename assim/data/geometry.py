@@ -117,6 +117,28 @@ def instance_of(ds: xr.Dataset, dims: tuple[str, ...], clock_dim: str) -> tuple[
 
 def labels_of(ds: xr.Dataset, dim: str) -> NDArray:
     """A label for each instance: the variable with a cf_role, else one named like it, else 0, 1, 2, ..."""
+    for _, labels in _named(ds, dim):
+        if len(set(labels.tolist())) == len(labels) and all(labels.tolist()):
+            return labels
+    return np.array([str(i) for i in range(ds.sizes[dim])], dtype=str)
+
+
+def say_repeated(ds: xr.Dataset, dim: str) -> list[str]:
+    """What is said of instances that are numbered, since one label stands at several of them."""
+    numbers = [str(i) for i in range(ds.sizes[dim])]
+    for meant, labels in _named(ds, dim):
+        names, counts = np.unique(labels, return_counts=True)
+        twice = names[(counts > 1) & (names != "")]
+        if meant and twice.size and labels_of(ds, dim).tolist() == numbers:
+            return [
+                f"The label '{twice[0]}' stands more than once along '{dim}', so that its {len(numbers)} entries "
+                "are told apart by their numbers."
+            ]
+    return []
+
+
+def _named(ds: xr.Dataset, dim: str) -> list[tuple[bool, NDArray]]:
+    """What may name the instances, the likeliest first, and whether it is there for that."""
     ranked = []
     for name, var in ds.variables.items():
         if var.dims != (dim,) or var.dtype.kind not in "iuOSU":
@@ -125,11 +147,8 @@ def labels_of(ds: xr.Dataset, dim: str) -> NDArray:
         word = next((len(LABELS) - i for i, w in enumerate(LABELS) if w in low.split("_")), 0)
         if "cf_role" in var.attrs or name == dim or (word and var.dtype.kind in "OSU"):
             ranked.append((("cf_role" in var.attrs, name == dim, word), str(name)))
-    for _, name in sorted(ranked, reverse=True):
-        labels = text(ds[name].values)
-        if len(set(labels.tolist())) == len(labels) and all(labels.tolist()):
-            return labels
-    return np.array([str(i) for i in range(ds.sizes[dim])], dtype=str)
+    ordered = sorted(ranked, reverse=True)
+    return [(rank[0] or rank[1], text(ds[name].values)) for rank, name in ordered]
 
 
 def levels_within(

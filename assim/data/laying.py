@@ -12,6 +12,7 @@ from assim.data.geometry import (
     labels_of,
     levels_within,
     refuse_too_many,
+    say_repeated,
     spread,
 )
 from assim.data.mending import is_lazy, put_in_order, say_dropped
@@ -54,7 +55,8 @@ def lay_out(
                 {dim: good}
             )
         out, mended = put_in_order(screened, dim, times[good])
-        return _with_instances(ds, out, dim), said + mended
+        placed, numbered = _with_instances(ds, out, dim)
+        return placed, said + mended + numbered
     if is_lazy(screened):
         screened = screened.load()
         said.append("The ragged array was read whole; chunks= does not apply to it.")
@@ -78,6 +80,7 @@ def _spread_out(
     axes: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     if rows.instance is not None:
         axes[rows.kind] = (rows.instance, labels_of(ds, rows.dim))
+        said += say_repeated(ds, rows.dim)
     axes["time"] = (at, clock)
     if level is not None and levels is not None:
         axes["level"] = (level, levels)
@@ -131,15 +134,18 @@ def _sized(var: xr.Variable, coords: dict[str, xr.Variable]) -> bool:
     return all(d not in coords or coords[d].size == s for d, s in var.sizes.items())
 
 
-def _with_instances(ds: xr.Dataset, out: xr.Dataset, clock_dim: str) -> xr.Dataset:
-    """An orthogonal array (station, time) with its instance dimension named and labelled."""
+def _with_instances(
+    ds: xr.Dataset, out: xr.Dataset, clock_dim: str
+) -> tuple[xr.Dataset, list[str]]:
+    """An orthogonal array (station, time) with its instance dimension named and labelled, and what was decided."""
     dims = tuple(dict.fromkeys(str(d) for v in out.data_vars.values() for d in v.dims))
     dim, kind = instance_of(ds, dims, clock_dim)
     if not dim or (kind != dim and kind in dims):
-        return out
+        return out, []
     labels = labels_of(ds, dim)
     out = out.drop_vars([n for n in (dim, kind) if n in out.variables])
-    return out.rename({dim: kind} if dim != kind else {}).assign_coords({kind: (kind, labels)})
+    out = out.rename({dim: kind} if dim != kind else {}).assign_coords({kind: (kind, labels)})
+    return out, say_repeated(ds, dim)
 
 
 def _squeezed(ds: xr.Dataset, keep: set[str]) -> xr.Dataset:

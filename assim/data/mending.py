@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from assim.data.geometry import merge
 
 MOST_REPEATS = 16
+STRETCH = 10
+"""Rows from which a stretch that goes over the same times again may be a run of its own."""
 
 
 def put_in_order(
@@ -33,6 +35,7 @@ def put_in_order(
     steps = np.diff(times.astype(np.int64))
     ds = ds if dim == "time" else ds.rename({dim: "time"})
     backwards = int((steps < 0).sum())
+    again = _runs_end_to_end(ds, times, steps) if backwards else []
     if backwards:
         order = np.argsort(times, kind="stable")
         ds, times = ds.isel(time=order), times[order]
@@ -46,7 +49,7 @@ def put_in_order(
             f"{repeated} row(s) repeated a stamp; the last reading of each variable that is not missing was kept."
         )
     ds = ds.assign_coords(time=("time", times, {"standard_name": "time", "axis": "T"}))
-    return ds, said
+    return ds, said + again
 
 
 def say_dropped(missing: int, outside: int) -> list[str]:
@@ -64,6 +67,38 @@ def say_dropped(missing: int, outside: int) -> list[str]:
 def is_lazy(ds: xr.Dataset) -> bool:
     """Whether any variable is a dask array."""
     return any(v.chunks is not None for v in ds.variables.values())
+
+
+def _runs_end_to_end(ds: xr.Dataset, times: NDArray[np.datetime64], steps: NDArray) -> list[str]:
+    """The sentence on a clock that starts again and goes over the same times with other readings."""
+    bounds = np.r_[0, np.flatnonzero(steps < 0) + 1, times.size]
+    stretches = [slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
+    for one, two in zip(stretches, stretches[1:], strict=False):
+        a, b = times[one], times[two]
+        over = (b >= a[0]) & (b <= a[-1])
+        if over.sum() >= STRETCH and ((a >= b[0]) & (a <= b[-1])).sum() >= STRETCH:
+            if not is_lazy(ds) and _disagree(ds, one, two, times):
+                return [
+                    f"The clock starts again {len(stretches) - 1} time(s), first at row {two.start}, and goes over "
+                    "the same times with other readings, as runs laid end to end do: if these are runs, they were "
+                    "mixed by that; lay them along a dimension 'run' before reading."
+                ]
+    return []
+
+
+def _disagree(ds: xr.Dataset, one: slice, two: slice, times: NDArray[np.datetime64]) -> bool:
+    """Whether two stretches are no copies: other readings at their common stamps, or no stamp in common."""
+    _, first, second = np.intersect1d(times[one], times[two], return_indices=True)
+    if not first.size:
+        return True
+    for var in ds.data_vars.values():
+        if "time" in var.dims and var.dtype.kind in "fiu":
+            x, y = (var.isel(time=part).isel(time=at) for part, at in ((one, first), (two, second)))
+            a, b = x.values.astype(float), y.values.astype(float)
+            both = np.isfinite(a) & np.isfinite(b)
+            if not np.allclose(a[both], b[both]):
+                return True
+    return False
 
 
 def _merged(ds: xr.Dataset, times: NDArray[np.datetime64]) -> xr.Dataset:

@@ -38,17 +38,23 @@ WORDS = (
 """Attributes that CF defines as text; others of these names are put aside."""
 
 
-def open_raw(path: Path) -> xr.Dataset:
+class OnlyGroups(ValueError):
+    """A file whose readings are all in groups."""
+
+
+def open_raw(path: Path, group: str | None = None) -> xr.Dataset:
     """A netCDF file or Zarr store, undecoded and not yet in memory.
 
     Args:
         path: a file, or the directory of a Zarr store.
+        group: one of `groups_in`, or "" for the root, be it empty; None for the root, which is to hold readings.
 
     Returns:
         The dataset as stored; close it when done.
 
     Raises:
         FileNotFoundError: nothing there.
+        OnlyGroups: nothing at the root, but groups below.
         ValueError: not a netCDF or Zarr, truncated or damaged.
     """
     if not path.exists():
@@ -61,6 +67,7 @@ def open_raw(path: Path) -> xr.Dataset:
         ds = xr.open_dataset(
             path,
             engine=engine,
+            group=group or None,
             mask_and_scale=False,
             decode_times=False,
             decode_coords=False,
@@ -70,15 +77,38 @@ def open_raw(path: Path) -> xr.Dataset:
         ds = ds.drop_vars([n for n, v in ds.variables.items() if len(set(v.dims)) < v.ndim])
     if options.get("consolidated") is False:
         ds = ordered(ds)  # a folder is listed now this way and now that
-    if not ds.variables and engine == "netcdf4":
-        groups = _groups(path)
-        ds.close()
-        inside = f"only the groups {', '.join(groups)}" if groups else "no variable"
-        raise ValueError(
-            f"{path.name} holds {inside} at its root: open what you want with "
-            "xarray.open_dataset(path, group=...) and give that."
-        )
+    if group is None:
+        try:
+            _tell_of_groups(ds, path)
+        except ValueError:
+            ds.close()
+            raise
     return ds
+
+
+def groups_in(path: Path) -> list[str]:
+    """The groups below the root of a netCDF file or Zarr store, as "fast" or "rig/slow".
+
+    Args:
+        path: a file, or the directory of a Zarr store.
+
+    Raises:
+        ValueError: truncated or damaged.
+    """
+    if path.is_dir():
+        import zarr
+
+        with speaking_plainly(path):
+            found = zarr.open_group(path, mode="r").members(max_depth=None)
+        return sorted(name for name, member in found if isinstance(member, zarr.Group))
+    import netCDF4
+
+    def below(group: netCDF4.Dataset, above: str = "") -> list[str]:
+        parts = [(f"{above}{name}", one) for name, one in group.groups.items()]
+        return [n for name, one in parts for n in (name, *below(one, f"{name}/"))]
+
+    with speaking_plainly(path), netCDF4.Dataset(path) as file:
+        return below(file)
 
 
 @contextmanager
@@ -183,11 +213,22 @@ def _refuse_other_formats(path: Path) -> None:
             ) from error
 
 
-def _groups(path: Path) -> list[str]:
-    import netCDF4
-
-    with speaking_plainly(path), netCDF4.Dataset(path) as file:
-        return list(file.groups)
+def _tell_of_groups(ds: xr.Dataset, path: Path) -> None:
+    """Notes groups beside what the root holds, and refuses a root that holds nothing."""
+    groups = groups_in(path)
+    if ds.variables and groups:
+        said = filter(None, str(ds.attrs.get("repairs", "")).split("\n"))
+        beside = (
+            f"Not read: the groups {', '.join(groups)}; assim.open_groups reads a file by groups."
+        )
+        ds.attrs["repairs"] = "\n".join((*said, beside))
+    if not ds.variables and groups:
+        raise OnlyGroups(
+            f"{path.name} holds only the groups {', '.join(groups)}: read it with assim.open_groups, and bring "
+            "them onto one clock with assim.join_rates."
+        )
+    if not ds.variables and not path.is_dir():
+        raise ValueError(f"{path.name} holds no variable: give a file with readings.")
 
 
 def _zarr_options(path: Path) -> dict:

@@ -44,6 +44,20 @@ def test_check_tells_what_a_file_holds(run_dir, capsys):
     assert "'battery'" in out and "'dead'" in out
 
 
+def test_check_goes_through_the_groups_of_a_file(tmp_path, capsys):
+    path = tmp_path / "raw.nc"
+    assert run(["datasets", "--export", "test_bench_raw", str(path)]) == 0
+    capsys.readouterr()
+    assert run(["check", str(path), "--variables", "p1,T"]) == 0
+    out = capsys.readouterr().out
+    assert "Group fast" in out and "step: 0.5ms" in out and "Group slow" in out
+    assert "Group plan" not in out and "one clock with assim.join_rates" in out
+    assert run(["check", str(path), "--variables", "T", "--step", "1s"]) == 0
+    assert "step: 1s" in capsys.readouterr().out
+    assert run(["fit", str(path), "-o", str(tmp_path / "fit.nc")]) == 2
+    assert "holds only the groups fast, slow, plan" in capsys.readouterr().err
+
+
 def test_datasets_are_listed_and_exported(tmp_path, capsys):
     assert run(["datasets"]) == 0
     out = capsys.readouterr().out

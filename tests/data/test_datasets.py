@@ -14,6 +14,7 @@ from assim.data.populating import population_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "datasets"
 NAMES = ["met_mast", "mauna_loa_co2", "test_bench", "lotka_volterra", "lotka_volterra_held_out"]
+GROUPED = "test_bench_raw"
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,9 @@ def make():
     pytest.importorskip("pvanalytics")
     spec = importlib.util.spec_from_file_location("assim_make_datasets", FOLDER / "make.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(FOLDER)
+        spec.loader.exec_module(module)
     return module
 
 
@@ -52,9 +55,9 @@ def findings(path: Path, out: Path) -> list[str]:
 
 def test_each_name_is_listed_with_a_line_and_has_its_file():
     listed = assim.list_datasets()
-    assert list(listed) == [*NAMES, *REMOTE]
+    assert sorted(listed) == sorted([*NAMES, GROUPED, *REMOTE])
     assert all(line and "\n" not in line for line in listed.values())
-    assert sorted(p.stem for p in FOLDER.glob("*.nc")) == sorted(NAMES)
+    assert sorted(p.stem for p in FOLDER.glob("*.nc")) == sorted([*NAMES, GROUPED])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -170,6 +173,71 @@ def test_the_populations_are_those_of_the_equations_and_none_is_seen_twice():
     later = assim.load_dataset("lotka_volterra_held_out")
     between = later["time"].values - ds["time"].values[:-1]
     assert (between == np.timedelta64(500, "ms")).all() and later["time"][-1] < ds["time"][-1]
+
+
+def test_the_signals_of_the_bench_come_by_groups():
+    tree = assim.load_dataset(GROUPED)
+    steps = {"fast": np.timedelta64(500, "us"), "slow": np.timedelta64(100, "ms")}
+    for name, step in (steps | {"plan": np.timedelta64(50, "ms")}).items():
+        ds = tree[name].to_dataset()
+        assert list(ds["run"].values) == ["run00", "run01", "run02"]
+        assert (np.diff(ds["time"].values) == step).all() and not ds.to_array().isnull().any()
+    assert tree["fast"].sizes["time"] == 8000 and (FOLDER / f"{GROUPED}.nc").stat().st_size < 150e3
+
+
+@pytest.fixture(scope="module")
+def signals(make):
+    """Half a second of two runs, as finely as the bench is simulated."""
+    return make.test_bench_raw(runs=2, seconds=0.5, rate=10_000.0)
+
+
+def test_the_script_makes_the_start_of_the_signals(signals):
+    """Up to packing; phases part where processors round in other ways, so no later than this."""
+    shipped = assim.load_dataset(GROUPED).isel(run=[0, 1])
+    assert signals.attrs["title"] == shipped.attrs["title"]
+    for name, packed in (("p1", 0.01), ("p2", 0.02), ("oh", 0.03)):
+        here = shipped["fast"][name].isel(time=slice(0, 1000))
+        there = signals["fast"][name].sel(time=here["time"])
+        np.testing.assert_allclose(here, there, atol=0.6 * packed)
+    for group, name in (("slow", "T"), ("slow", "P"), ("plan", "u1"), ("plan", "u2")):
+        there = signals[group][name]
+        assert there.sizes["time"] == {"slow": 5, "plan": 30}[group]
+        here = shipped[group][name].sel(time=there["time"])
+        np.testing.assert_allclose(here, there, atol=1e-4)
+
+
+def test_frames_of_the_whole_signals_are_the_channels_of_the_bench(signals):
+    fast = signals["fast"].to_dataset()
+    found = assim.frame_features(fast, "50ms", ["log_rms", "log_sd", "zero_crossing_rate"])
+    shipped = assim.load_dataset("test_bench").isel(run=slice(0, 2), time=slice(0, 10))
+    np.testing.assert_array_equal(found["time"], shipped["time"])
+    for name in ("log_rms_p1", "log_rms_p2", "log_rms_oh", "log_sd_p1"):
+        np.testing.assert_allclose(found[name], shipped[name], atol=2e-3, err_msg=name)
+        for key in ("units", "cell_methods", "standard_name"):
+            assert found[name].attrs[key] == shipped[name].attrs[key]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("group", ["fast", "slow", "plan"])
+def test_compliance_checker_finds_nothing_in_a_group_with_what_the_root_tells(group, tmp_path):
+    path = FOLDER / f"{GROUPED}.nc"
+    with (
+        xr.open_dataset(path, group=group, engine="netcdf4", decode_cf=False) as ds,
+        xr.open_dataset(path, engine="netcdf4", decode_cf=False) as root,
+    ):
+        assert not {"Conventions", "external_variables"} & set(ds.attrs)  # CF 2.7.2: of the root
+        flat = ds.load().assign(root.load().variables).assign_attrs(root.attrs | ds.attrs)
+    flat.to_netcdf(tmp_path / "flat.nc", engine="netcdf4", format="NETCDF4_CLASSIC")
+    assert findings(tmp_path / "flat.nc", tmp_path / "out.json") == []
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_compliance_checker_asks_of_the_whole_only_for_one_clock(tmp_path):
+    """It counts a coordinate that it finds above a group as a finding, and takes groups to share their times."""
+    told = findings(FOLDER / f"{GROUPED}.nc", tmp_path / "out.json")
+    others = sorted(line for line in told if not line.endswith("found in ancestor"))
+    assert len(others) == 2 and "Could not find time variable" in others[0]
+    assert others[1] == "cf:1.8: Dimensions with the same name must be the same object (ID)."
 
 
 def test_a_name_that_is_none_is_refused_with_those_that_are():

@@ -347,12 +347,6 @@ def test_new_runs_of_an_experiment_share_the_scaling_of_the_fit():
     np.testing.assert_array_equal(again.scaling.scale, frame.scaling.scale[[0, 0, 0]])
 
 
-def test_a_variable_that_is_lost_is_named():
-    like = stored(frame_of(record(), PLAIN))
-    with pytest.raises(ValueError, match="fitted on temp, wind, and the dataset has no wind"):
-        frame_of(record().drop_vars("wind"), PLAIN, like=like)
-
-
 def test_another_step_than_that_of_the_fit_is_refused():
     like = stored(frame_of(record(), PLAIN))
     with pytest.raises(ValueError, match=r"step of 20min, and 10min is needed.*assim.align"):

@@ -36,6 +36,56 @@ def test_what_is_no_time_is_refused(record):
         assim.split(record.rename(time="TIME"), at="2020-01-02")
 
 
+@pytest.fixture
+def runs(record):
+    """Five runs of the record."""
+    names = [f"run{i}" for i in range(5)]
+    return record.expand_dims(run=names).copy(deep=True)
+
+
+@pytest.mark.parametrize(
+    ("at", "held"),
+    [(2, [3, 4]), (0.2, [4]), (0.3, [3, 4]), (["run3", "run0"], [0, 3]), ("run2", [2])],
+)
+def test_runs_are_held_out_by_number_share_or_label(runs, at, held):
+    train, test = assim.split(runs, at, by="run")
+    assert test["run"].values.tolist() == [f"run{i}" for i in held]
+    assert train["run"].values.tolist() == [f"run{i}" for i in range(5) if i not in held]
+    xr.testing.assert_identical(xr.concat([train, test], "run").sortby("run"), runs)
+
+
+def test_the_last_runs_are_not_copied(runs):
+    for part in assim.split(runs, 2, by="run"):
+        assert np.shares_memory(part["t"].values, runs["t"].values)
+
+
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [
+        (0, "at=0 leaves no run on one side: the record has 5 runs; give a number from 1 to 4"),
+        (5, "at=5 leaves no run"),
+        (1.5, "at=1.5 leaves no run"),
+        (["run9"], "There is no run run9: the record has run0, run1, run2, run3, run4"),
+        ([], "names 0 of 5 runs, which leaves one part empty"),
+        ([f"run{i}" for i in range(5)], "names 5 of 5 runs"),
+        (None, "at=None names no run"),
+    ],
+    ids=str,
+)
+def test_runs_that_cannot_be_held_out_are_refused(runs, at, words):
+    with pytest.raises(ValueError, match=words):
+        assim.split(runs, at, by="run")
+
+
+def test_a_record_without_runs_or_with_two_of_one_label_is_refused(record, runs):
+    with pytest.raises(ValueError, match="no runs to tell apart .dimensions: time.*by='time'"):
+        assim.split(record, 1, by="run")
+    with pytest.raises(ValueError, match="The label 'a' stands 5 times along 'run'"):
+        assim.split(runs.assign_coords(run=list("aaaaa")), 1, by="run")
+    with pytest.raises(ValueError, match="by='sensor' is unknown"):
+        assim.split(record, 1, by="sensor")
+
+
 def test_folds_do_not_overlap_and_end_with_the_record(record):
     folds = list(assim.rolling_origins(record, "12h"))
     assert [int(test["t"][0]) for _, test in folds] == [48, 60, 72, 84]
