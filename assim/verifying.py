@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ import xarray as xr
 
 from assim import scoring
 from assim.data.stepping import CALENDAR, whole_months
+from assim.scoring.unseen import trained_range
+from assim.scoring.watching import require_within, truth_of
 
 if TYPE_CHECKING:
     from arviz_stats.utils import ELPDData
@@ -129,25 +132,53 @@ def elpds(
 
 
 def exceedance(
-    forecast: xr.DataTree, variable: str, threshold: float, side: str = "above"
+    forecast: xr.DataTree,
+    variable: str,
+    threshold: float,
+    side: str = "above",
+    *,
+    truth: xr.Dataset | None = None,
 ) -> xr.DataArray:
     """Give the probability that the path passes a threshold within each lead.
+
+    A threshold outside the record that the model was trained on, as far as the forecast tells its range, is warned
+    of: nothing there says how such values come about.
 
     Args:
         forecast: a forecast tree.
         variable: the channel.
         threshold: in the channel's units.
         side: "above" or "below".
+        truth: the record that the event will be judged by, to be warned of a threshold outside it too.
 
     Returns:
-        ([station,] init_time, lead_time), in [0, 1], non-decreasing in the lead.
+        ([station,] init_time, lead_time), in [0, 1], non-decreasing in the lead; the attributes name the event.
 
     Raises:
-        ValueError: if the channel is not in the forecast or is a direction.
+        ValueError: if the channel is not in the forecast or is a direction, or the truth does not fit or is no
+            longer than the leads.
     """
     predicted = scoring.predictions(forecast)
     chosen = _choose(predicted, list(map(str, predicted.data_vars)), variable, None)[variable]
-    return scoring.probability(scoring.members(chosen), threshold, side)
+    chance = scoring.probability(scoring.members(chosen), threshold, side)
+    records = {
+        "the record that the model was trained on": trained_range(dict(forecast.attrs), variable)
+    }
+    if truth is not None:
+        known = truth_of(chance, truth)
+        require_within(known, int(chance["lead_time"].values.max().astype(np.int64)))
+        records["the truth"] = (float(known.min()), float(known.max()))
+    for record, held in records.items():
+        if held is not None and not _crossed(threshold, side, *held):
+            units = chosen.attrs.get("units", "")
+            warnings.warn(
+                f"The threshold {threshold:g} of '{variable}' lies outside {record}, whose values are "
+                f"{f'{held[0]:g} to {held[1]:g} {units}'.strip()}: nothing was learned or can be judged of passing "
+                "it; ask for one within.",
+                UserWarning,
+                stacklevel=2,
+            )
+    return chance
 
 
 def pick_lead(leads: xr.DataArray, wanted: str) -> np.timedelta64:
@@ -202,6 +233,11 @@ def _choose[T: (xr.Dataset, xr.DataArray)](
     if lead_time is not None:
         held = held.sel(lead_time=[pick_lead(held["lead_time"], lead_time)])
     return held
+
+
+def _crossed(threshold: float, side: str, low: float, high: float) -> bool:
+    """Whether values in a range lie on both sides of a threshold."""
+    return low <= threshold < high if side == "above" else low < threshold <= high
 
 
 def _labels(mask: xr.DataArray, valid: xr.DataArray) -> dict[str, xr.DataArray]:

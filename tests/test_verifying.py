@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from assim import verifying
+from assim import scoring, verifying
 from tests.synthetic import make_forecast, make_truth
 
 matplotlib.use("agg")
@@ -114,6 +114,26 @@ def test_exceedance_grows_with_the_lead(forecast):
     assert (chance.diff("lead_time") >= 0).all()
     expected = 1 - 0.8413447 ** np.arange(1, 5)
     np.testing.assert_allclose(chance.mean("init_time"), expected, atol=0.03)
+
+
+def test_a_threshold_outside_the_record_is_said(truth, recwarn):
+    tree = make_forecast(truth)
+    tree.attrs |= scoring.trained_on(truth)
+    low, high = (float(f(truth["temperature"])) for f in (np.nanmin, np.nanmax))
+    for threshold, side in ((0.0, "above"), (low, "above"), (high, "below")):
+        verifying.exceedance(tree, "temperature", threshold, side, truth=truth)
+    assert not recwarn.list
+    learned = f"outside the record that the model was trained on, whose values are {low:g} to {high:g} degC"
+    for threshold, side in ((high, "above"), (9.0, "above"), (low, "below"), (-9.0, "above")):
+        with pytest.warns(UserWarning, match=learned):
+            verifying.exceedance(tree, "temperature", threshold, side)
+    part = truth.where(abs(truth["temperature"]) < 1)
+    with pytest.warns(
+        UserWarning, match="The threshold 1.5 of 'temperature' lies outside the truth"
+    ):
+        verifying.exceedance(tree, "temperature", 1.5, truth=part)
+    with pytest.raises(ValueError, match="horizon of 4h is no shorter .* record lasts 3h"):
+        verifying.exceedance(tree, "temperature", 0.0, truth=truth.isel(time=slice(4)))
 
 
 def test_misuse_is_one_sentence(forecast, truth):

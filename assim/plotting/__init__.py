@@ -4,6 +4,7 @@ Legends stand to the right of the axes, where they cover nothing: give your own 
 which makes room for them.
 """
 
+from assim.plotting.alarms import plot_alarms, plot_lead_times
 from assim.plotting.assimilation import (
     analysis_fan,
     assimilation_ranks,
@@ -11,6 +12,7 @@ from assim.plotting.assimilation import (
     innovations,
     spread_error,
 )
+from assim.plotting.attribution import plot_attribution
 from assim.plotting.calibration import pit, quantile_curve, ranks, reliability, spread_skill
 from assim.plotting.curves import scores_by_lead, training, variance_split
 from assim.plotting.drift import plot_drift
@@ -32,6 +34,8 @@ __all__ = [
     "hovmoeller",
     "innovations",
     "pit",
+    "plot_alarms",
+    "plot_attribution",
     "plot_drift",
     "plot_eigenvalues",
     "plot_error_by_lead",
@@ -39,6 +43,7 @@ __all__ = [
     "plot_generated_pca",
     "plot_generated_tsne",
     "plot_hovmoller",
+    "plot_lead_times",
     "plot_map",
     "plot_marginals",
     "plot_modes",

@@ -5,6 +5,7 @@ are averaged are named. `assim.compare` and `assim.verify_assimilation` put it t
 """
 
 from assim.scoring import generated, transported
+from assim.scoring.alarms import alarm_level, alarms
 from assim.scoring.assimilated import (
     channels,
     difference,
@@ -21,6 +22,8 @@ from assim.scoring.assimilation import (
     flatness,
     truth_histogram,
 )
+from assim.scoring.attractor_spectra import attractor_floors, spectrum_hellinger
+from assim.scoring.attractors import state_space_divergence
 from assim.scoring.beside import truth_of
 from assim.scoring.blocks import autocorrelation, block_interval, correlation_time, steps_apart
 from assim.scoring.calibration import (
@@ -35,6 +38,7 @@ from assim.scoring.calibration import (
 from assim.scoring.cells import gather_log_scores, score_cells
 from assim.scoring.circular import mean_direction, period, wrap
 from assim.scoring.elpd import elpd
+from assim.scoring.episodes import episodes
 from assim.scoring.events import event_reliability, event_scores, happened, probability, roc
 from assim.scoring.fields import error_by_lead, valid_prediction_time
 from assim.scoring.grids import area_weights, field_axes, grid_axes, laid_out
@@ -43,6 +47,7 @@ from assim.scoring.innovations import (
     innovation_consistency,
     reading_histogram,
 )
+from assim.scoring.logistic import Logistic, fit_logistic
 from assim.scoring.pairing import FORECAST, common, members, pair, predictions
 from assim.scoring.proper import (
     climatological_sd,
@@ -56,12 +61,18 @@ from assim.scoring.seen import error_variance, seen_members
 from assim.scoring.skill import block_length, gain, skill
 from assim.scoring.spectrum import energy_spectrum
 from assim.scoring.unseen import require_unseen, trained_on
+from assim.scoring.watching import alarm_frames
 
 __all__ = [
     "FORECAST",
+    "Logistic",
+    "alarm_frames",
+    "alarm_level",
+    "alarms",
     "area_weights",
     "assimilation_crps",
     "assimilation_errors",
+    "attractor_floors",
     "autocorrelation",
     "block_interval",
     "block_length",
@@ -76,12 +87,14 @@ __all__ = [
     "elpd",
     "energy_score",
     "energy_spectrum",
+    "episodes",
     "equal_members",
     "error_by_lead",
     "error_variance",
     "event_reliability",
     "event_scores",
     "field_axes",
+    "fit_logistic",
     "flatness",
     "gain",
     "gather_log_scores",
@@ -112,8 +125,10 @@ __all__ = [
     "score_cells",
     "seen_members",
     "skill",
+    "spectrum_hellinger",
     "spread_skill",
     "stages",
+    "state_space_divergence",
     "steps_apart",
     "trained_on",
     "transported",

@@ -16,6 +16,11 @@ import xarray as xr
 if TYPE_CHECKING:
     from arviz_stats.utils import ELPDData
 
+PATHS = "simulated paths, each lead by itself: sum over h of log p(y[t+h] | y[..t])"
+"""How a block of leads is scored by forecasts: what was read within the block is not used."""
+CHAIN = "chain rule with observed lags: sum over h of log p(y[t+h] | y[..t+h-1])"
+"""How a block of leads is scored by `lfo_cv`: each reading given the true ones before it."""
+
 
 def elpd(log_score: xr.DataArray, draws: int, name: str = "the forecast") -> ELPDData:
     """Wrap pointwise log scores for `az.compare`.
@@ -26,7 +31,8 @@ def elpd(log_score: xr.DataArray, draws: int, name: str = "the forecast") -> ELP
         name: the model, for messages.
 
     Returns:
-        An `ELPDData` with `elpd_i`; `p` is NaN, since nothing was held in.
+        An `ELPDData` with `elpd_i`, whose attribute `block_scoring` says how leads are scored; `p` is NaN, since
+        nothing was held in.
 
     Raises:
         ValueError: if a score is not finite.
@@ -50,6 +56,6 @@ def elpd(log_score: xr.DataArray, draws: int, name: str = "the forecast") -> ELP
         scale="log",
         warning=False,
         good_k=0.7,
-        elpd_i=log_score.astype(float),
+        elpd_i=log_score.astype(float).assign_attrs(block_scoring=PATHS),
         pareto_k=None,
     )

@@ -22,16 +22,18 @@ def probability(members: xr.DataArray, threshold: float, side: str = "above") ->
         side: "above" or "below".
 
     Returns:
-        (..., lead_time), non-decreasing in the lead; its attributes say of which channel and threshold.
+        (..., lead_time), non-decreasing in the lead; its attributes say of which `variable`, `threshold`,
+        `threshold_units` and `side`, and from how many `members`.
 
     Raises:
         ValueError: for a direction, which has no above and below, or another side.
     """
-    passed = _beyond(members, threshold, side).transpose(..., "lead_time", "member")
+    passed = beyond(members, threshold, side).transpose(..., "lead_time", "member")
     passed = passed.copy(data=np.maximum.accumulate(passed.values, axis=-2))
     share = passed.mean("member").where(members.notnull().all("member"))
-    about = _about(members, threshold, side)
-    share.attrs = about | {"long_name": f"probability of {about['long_name']}"}
+    told = about(members, threshold, side)
+    told["long_name"] = f"probability of {told['long_name']}"
+    share.attrs = told | {"members": members.sizes["member"]}
     return share.rename("probability")
 
 
@@ -48,21 +50,23 @@ def happened(truth: xr.DataArray, threshold: float, side: str = "above") -> xr.D
         way.
     """
     truth = truth.transpose(..., "lead_time")
-    passed = np.maximum.accumulate(_beyond(truth, threshold, side).values, axis=-1)
+    passed = np.maximum.accumulate(beyond(truth, threshold, side).values, axis=-1)
     unknown = np.maximum.accumulate(np.isnan(truth.values), axis=-1)
     values = np.where(passed, 1.0, np.where(unknown, np.nan, 0.0))
     event = truth.copy(data=values).rename("happened")
-    event.attrs = _about(truth, threshold, side)
+    event.attrs = about(truth, threshold, side)
     return event
 
 
-def event_scores(foretold: xr.DataArray, event: xr.DataArray, size: int) -> xr.Dataset:
+def event_scores(
+    foretold: xr.DataArray, event: xr.DataArray, size: int | None = None
+) -> xr.Dataset:
     """Score probabilities of an event by lead time.
 
     Args:
         foretold: probabilities on (..., lead_time).
         event: 1, 0 or NaN on the same dimensions.
-        size: the number of members behind each probability.
+        size: the number of members behind each probability; None for one that counts no members.
 
     Returns:
         On `lead_time`: `brier` (fair, lower is better), `brier_skill` against the event's own
@@ -73,7 +77,10 @@ def event_scores(foretold: xr.DataArray, event: xr.DataArray, size: int) -> xr.D
     event = event.where(foretold.notnull())
     over = [dim for dim in event.dims if dim != "lead_time"]
     raw = brier_score(foretold, event, preserve_dims="lead_time")
-    spread = foretold * (1 - foretold) / (size - 1) if size > 1 else xr.zeros_like(foretold)
+    if size is not None and size > 1:
+        spread = foretold * (1 - foretold) / (size - 1)
+    else:
+        spread = xr.zeros_like(foretold)
     brier = raw - spread.where(event.notnull()).mean(over)
     frequency = event.mean(over)
     both = (frequency > 0) & (frequency < 1)
@@ -134,15 +141,44 @@ def event_reliability(foretold: xr.DataArray, event: xr.DataArray, bins: int = 1
     )
 
 
-def _about(channel: xr.DataArray, threshold: float, side: str) -> dict[str, str | float]:
-    """Describe an event by attributes of its own, those of its channel being none of it."""
-    level = f"{threshold:g} {channel.attrs.get('units', '')}".strip()
-    words = f"{channel.name or 'the path'} {side} {level} within the lead time"
-    return {"long_name": words, "units": "1", "threshold": float(threshold)}
+def about(channel: xr.DataArray, threshold: float, side: str) -> dict[str, str | float | int]:
+    """Describe an event by attributes of its own, those of its channel being none of it.
+
+    Args:
+        channel: any values of it, for its name and units.
+        threshold: in the channel's units.
+        side: "above" or "below".
+
+    Returns:
+        `long_name`, `units`, `variable`, `threshold`, `threshold_units` and `side`.
+    """
+    units = str(channel.attrs.get("units", ""))
+    name = str(channel.name or "the path")
+    words = f"{name} {side} {threshold:g} {units}".strip() + " within the lead time"
+    return {
+        "long_name": words,
+        "units": "1",
+        "variable": name,
+        "threshold": float(threshold),
+        "threshold_units": units,
+        "side": side,
+    }
 
 
-def _beyond(values: xr.DataArray, threshold: float, side: str) -> xr.DataArray:
-    """Compare with a threshold on the side that is asked for."""
+def beyond(values: xr.DataArray, threshold: float, side: str) -> xr.DataArray:
+    """Say where a channel lies beyond a threshold; a missing value lies nowhere.
+
+    Args:
+        values: of any shape, in the channel's units.
+        threshold: in the same units.
+        side: "above" or "below".
+
+    Returns:
+        Booleans of the same shape.
+
+    Raises:
+        ValueError: for a direction, or another side.
+    """
     if period(values) is not None:
         raise ValueError(
             f"'{values.name}' is a direction, which has no above and below; "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,14 +27,17 @@ def require_unseen(forecasts: Mapping[str, xr.DataTree]) -> None:
     """
     for name, tree in forecasts.items():
         predicted = predictions(tree)
-        if "trained_until" not in tree.attrs or not _same_places(tree, predicted):
+        told = [f"trained_{k}" for k in ("from", "until")]
+        rolling = all(k in predicted.coords for k in told)  # a fit of its own for some origins
+        if not rolling and (told[1] not in tree.attrs or not _same_places(tree, predicted)):
             continue
-        begin, end = (np.datetime64(tree.attrs[f"trained_{k}"], "ns") for k in ("from", "until"))
+        ends = (predicted[k].values if rolling else np.array([tree.attrs[k]]) for k in told)
+        begin, end = (np.asarray(e, "datetime64[ns]") for e in ends)
         valid = predicted["valid_time"].values
-        seen = ((valid >= begin) & (valid <= end)).any(axis=1)
+        seen = ((valid >= begin[:, None]) & (valid <= end[:, None])).any(axis=1)
         if seen.any():
             raise ValueError(
-                f"Training and test overlap: '{name}' was trained on {stamp(begin)} to {stamp(end)}, and "
+                f"Training and test overlap: '{name}' was trained on {stamp(begin[0])} to {stamp(end[-1])}, and "
                 f"{seen.sum()} of its {seen.size} forecasts reach into that, which flatters it. Fit on an "
                 "earlier part (assim.split, or assim fit --until TIME), or ask for scores in sample "
                 "(in_sample=True, --in-sample)."
@@ -52,7 +55,7 @@ def _same_places(tree: xr.DataTree, predicted: xr.Dataset) -> bool:
 
 
 def trained_on(ds: xr.Dataset) -> dict[str, str]:
-    """The attributes that say what a model was trained on: first and last time, labels of stations or runs."""
+    """Attributes that say what a model was trained on: first and last time, ranges, labels of stations or runs."""
     times = np.datetime_as_string(ds["time"].values[[0, -1]].astype("datetime64[ns]"))
     labels = {
         dim: [str(label) for label in ds[dim].values]
@@ -63,4 +66,32 @@ def trained_on(ds: xr.Dataset) -> dict[str, str]:
         "trained_from": str(times[0]),
         "trained_until": str(times[1]),
         "trained_on": json.dumps(labels),
+        "trained_range": json.dumps(_ranges(ds)),
     }
+
+
+def trained_range(attrs: Mapping[Any, Any], variable: str) -> tuple[float, float] | None:
+    """Between what values a channel lay in the record that a model was trained on.
+
+    Args:
+        attrs: of a posterior or a forecast.
+        variable: the channel; one at a depth, `name@30`, has the range over all depths.
+
+    Returns:
+        Lowest and highest, in units of the fit; None where that was not written down.
+    """
+    held = json.loads(attrs.get("trained_range", "{}"))
+    found = held.get(variable, held.get(variable.partition("@")[0]))
+    return None if found is None else (float(found[0]), float(found[1]))
+
+
+def _ranges(ds: xr.Dataset) -> dict[str, tuple[float, float]]:
+    """Lowest and highest value of every channel that is in memory."""
+    found = {}
+    for name, values in ds.data_vars.items():
+        if "time" not in values.dims or values.dtype.kind not in "fiu" or values.chunks is not None:
+            continue
+        read = values.values[np.isfinite(values.values)]
+        if read.size:
+            found[str(name)] = (float(read.min()), float(read.max()))
+    return found

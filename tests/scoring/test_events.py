@@ -66,17 +66,24 @@ def test_reliability_of_events_counts_every_known_cell():
 def test_an_event_has_attributes_of_its_own():
     attrs = {"units": "m s-1", "standard_name": "wind_speed", "support": "lower", "n_missing": "3"}
     said = {"long_name": "x below 2.5 m s-1 within the lead time", "units": "1", "threshold": 2.5}
+    said |= {"variable": "x", "threshold_units": "m s-1", "side": "below"}
     members = paths(np.zeros((1, 3, 2)), **attrs)
     assert scoring.happened(members.isel(member=0), 2.5, "below").attrs == said
     chance = scoring.probability(members, 2.5, "below")
-    assert chance.attrs == said | {"long_name": f"probability of {said['long_name']}"}
+    assert chance.attrs == said | {"long_name": f"probability of {said['long_name']}", "members": 2}
 
 
 def test_a_forecast_of_an_event_names_its_channel():
     forecast = make_forecast(make_truth(hours=20))
     chance = exceedance(forecast, "wind_speed", 1.0)
     words = "probability of wind_speed above 1 m s-1 within the lead time"
-    assert chance.attrs == {"long_name": words, "units": "1", "threshold": 1.0}
+    event = {
+        "variable": "wind_speed",
+        "threshold": 1.0,
+        "threshold_units": "m s-1",
+        "side": "above",
+    }
+    assert chance.attrs == {"long_name": words, "units": "1", "members": 40} | event
     with pytest.raises(ValueError, match="'direction' is a direction"):
         exceedance(forecast, "direction", 180.0)
 

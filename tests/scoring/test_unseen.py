@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from assim import comparing, scoring
+from assim.scoring import unseen
 from tests.synthetic import make_forecast, make_truth
 
 
@@ -53,3 +54,7 @@ def test_the_span_travels_from_the_record(truth):
     told = scoring.trained_on(truth)
     assert told["trained_until"].startswith(str(truth["time"].values[-1])[:19])
     assert json.loads(told["trained_on"]) == {}
+    warm = truth["temperature"]
+    assert unseen.trained_range(told, "temperature") == (float(warm.min()), float(warm.max()))
+    assert unseen.trained_range(told, "temperature@30") == (float(warm.min()), float(warm.max()))
+    assert unseen.trained_range(told, "other") is None and unseen.trained_range({}, "x") is None
