@@ -2,15 +2,14 @@
 
 import json
 import math
+import warnings
 from collections.abc import Iterator
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from assim.assimilation.beginning import Begun, begin_of
@@ -19,16 +18,27 @@ from assim.data.clockwork import JITTER, stamp, uneven
 from assim.data.framing import Frame, frame_of
 from assim.data.stepping import Steps
 from assim.data.storing import open_store, write_store
+from assim.diagnosing import USUAL, with_signs
 from assim.forecasting_fields import field_parts, planned
 from assim.forecasting_populations import Origins, population_forecast
 from assim.inference.progress import Progress
 from assim.model import AbstractGridded, AbstractModel, AbstractPopulation
+from assim.origins import (
+    duration,
+    in_steps,
+    in_words,
+    last_row,
+    origin_rows,
+    require_even,
+    require_leads,
+    silent_sensors,
+    with_plan,
+)
 from assim.rollout import Rolled, roll
 from assim.series import Layout, Series
 from assim.tree import Fitted, model_attrs, read_tree, require_key, restore, tree_of
 from assim.types import Array, Key
 from assim.uncertainty import COMPONENTS, components, squared
-from assim.verifying import lead_words
 
 CHUNK_VALUES = 8_000_000
 """Forecast values held at once: draws x origins x leads x channels."""
@@ -46,6 +56,7 @@ def forecast(
     origins: Origins = None,
     model: AbstractModel | None = None,
     num_draws: int | None = 500,
+    paths: int = 1,
     plan: xr.Dataset | None = None,
     to: str | Path | None = None,
     progress: bool = False,
@@ -56,37 +67,51 @@ def forecast(
         post: the posterior tree, or its path.
         ds: the record up to (and past) the origins, file units; it may hold the plan of the controls alone.
             None to go on from the end of the training record. For a model of fields: complete fields, or the
-            tree that `assimilate` gave, whose members are rolled out. For a model of populations: snapshots.
+            tree that `assimilate` gave, whose members are rolled out. For a model of populations: snapshots. A
+            sensor of the fit that is not in it, or silent before every origin, is told of and counts as missing.
         horizon: how far ahead, as a duration ("24h") or a number of steps; of fields on the first (or another one
             day) of every month in calendar months, which `valid_time` tells exactly.
         key: all randomness; a path depends on it and on its origin alone, not on which others are asked for.
         origins: "last"; a duration between origins ("6h"); a list of times; None for one every horizon, counted
             back from the last time. For a model with controls the last time is that of the last reading, since
-            the plan of the controls goes on beyond it. For a model of populations: "last", as with None, "first",
+            the plan of the controls goes on beyond it; of several runs those remain whose plan every run knows, and
+            a warning tells of the others. For a model of populations: "last", as with None, "first",
             or stamps of snapshots.
         model: the model, where it is of a class of your own; None to make it from the settings in the tree.
         num_draws: posterior draws used, evenly spaced; None for all.
+        paths: of each draw, one behind the other along `draw`: an ensemble of few draws tells quantiles by many.
         plan: of what drives a model of fields, each on `time`, file units; None where `ds` holds it.
         to: Zarr store to write to, chunk by chunk, when the result outgrows memory.
         progress: whether to show a progress bar.
 
     Returns:
         A tree with `predictions` (chain, draw[, station], init_time, lead_time[, place]), `uncertainty` (variance,
-        aleatoric and epistemic) and, where the record holds the truth, `log_score`. Of a model of populations
+        aleatoric and epistemic) and, where the record holds the truth, `log_score`; of a tree that
+        `assim.accustom` gave also `health`, what `assim.diagnose` says of each sensor at the origins, and a warning
+        for each that is suspected. Of a model of populations
         `predictions` alone (chain, draw, init_time, lead_time, sample), of unseen coordinates too;
-        where particles are lost or born there is also `weight`, without unit: how many particles one of the origin
-        stands for.
+        where samples have weights, or particles are lost or born, there is also `weight`, without unit: how many
+        particles a sample stands for then.
 
     Raises:
-        ValueError: a horizon beyond the controls given (the missing span is named) or beyond the model's own,
-            an origin off the clock of the record, a tree of another model.
+        ValueError: a horizon, or leads that the model reads, beyond the controls given (the missing span and its
+            runs are named), a horizon beyond the model's own, an origin off the clock of the record, a tree of
+            another model.
         TypeError: a seed in place of a key.
     """
     require_key(key)
-    if num_draws is not None and num_draws < 1:
-        raise ValueError(f"num_draws={num_draws} leaves no path: give 1 or more, or None for all.")
+    if (num_draws is not None and num_draws < 1) or paths < 1:
+        raise ValueError(
+            f"num_draws={num_draws} and paths={paths} leave no path: give 1 or more of both, or num_draws=None for "
+            "all."
+        )
     tree = read_tree(post) if isinstance(post, str | Path) else post
     fitted = restore(tree, model=model)
+    if paths > 1 and isinstance(fitted.model, AbstractGridded | AbstractPopulation):
+        raise ValueError(
+            f"paths={paths} is of models of channels, and a {type(fitted.model).__name__} makes one for each draw: "
+            "ask for more of these with num_draws=."
+        )
     if isinstance(fitted.model, AbstractGridded):
         begun = begin_of(fitted, ds, plan)
         return _of_fields(fitted, tree, begun, horizon, origins, num_draws, to, key, progress)
@@ -106,34 +131,31 @@ def forecast(
     selection = needs.selection(tuple(fitted.frame["calendar"]))
     frame = frame_of(continued(fitted, ds), selection, like=fitted.frame)
     steps = Steps(frame.step)
-    leads = _steps(horizon, steps, "horizon")
-    if needs.horizon > 1 and leads > needs.horizon:
-        raise ValueError(
-            f"The model was fitted for {needs.horizon} leads and {leads} are asked for: ask for at most "
-            f"{_duration(needs.horizon, steps)}, or fit it again for a horizon of {leads} steps."
-        )
-    if frame.inputs and needs.own_times and uneven(frame.times, frame.step):
-        raise ValueError(
-            f"The record stands at times of its own, and {', '.join(frame.inputs)} are asked for at equal steps: "
-            "put it on one clock with assim.align, or fit without inputs."
-        )
+    leads = in_steps(horizon, steps, "horizon")
+    require_leads(needs, leads, steps)
+    require_even(frame, needs)
     if ds is None and origins is None:
         origins = "last"
     first = None if ds is None else ds["time"].values[0]
-    rows = _origin_rows(frame.times, steps, _last_row(frame), origins, leads, first)
-    known = _controls_known(frame, rows, leads)
+    rows = origin_rows(frame.times, steps, last_row(frame), origins, leads, first)
+    ahead = max(leads, needs.horizon)
     chosen_here = origins is None or isinstance(origins, str)
-    if not (known.all() if not chosen_here else known.any()):
-        raise ValueError(_missing_plan(frame, rows[~known][-1 if chosen_here else 0], leads))
-    rows = rows[known]
+    rows = with_plan(frame, rows, ahead, some=chosen_here, shorter=ahead == leads)
+    if USUAL not in tree.children:
+        _say_silent(frame, rows, needs.context, ds)
     attrs = model_attrs(fitted.model, fitted.layout, fitted.frame, key) | {
         "method": tree.attrs.get("method", ""),
-        "horizon": _duration(leads, steps),
+        "horizon": duration(leads, steps),
         "num_draws": json.dumps(num_draws),
+        **({"paths": str(paths)} if paths > 1 else {}),
     }
     attrs |= {str(k): v for k, v in tree.attrs.items() if str(k).startswith("trained_")}
-    frame = frame.extended(max(leads, needs.horizon))  # the calendar goes on beyond the record
-    parts = _parts(fitted, frame, rows, leads, num_draws, key=key, progress=progress)
+    frame = frame.extended(ahead)  # the calendar goes on beyond the record
+    parts = window_parts(
+        fitted, frame, rows, leads, num_draws, paths=paths, key=key, progress=progress
+    )
+    if USUAL in tree.children:
+        parts = with_signs(parts, fitted, tree, frame, rows)
     return _whole(parts, attrs) if to is None else _streamed(parts, attrs, Path(to))
 
 
@@ -152,9 +174,9 @@ def _of_fields(
     trained = [tree.attrs[k] for k in ("trained_from", "trained_until") if k in tree.attrs]
     stamps = np.concatenate([np.array(trained, "datetime64[ns]"), begun.times])
     steps = Steps.of(stamps, fitted.layout.step)
-    leads = _steps(horizon, steps, "horizon")
+    leads = in_steps(horizon, steps, "horizon")
     last = int(np.flatnonzero(begun.whole)[-1]) if begun.whole.any() else 0
-    rows = _origin_rows(begun.times, steps, last, origins, leads, None)
+    rows = origin_rows(begun.times, steps, last, origins, leads, None)
     whole = begun.whole[rows]
     some = origins is None or isinstance(origins, str)
     if not whole.any() or not (some or whole.all()):
@@ -170,7 +192,7 @@ def _of_fields(
     rows = planned(fitted, begun, rows, leads, steps, some=some)
     attrs = model_attrs(fitted.model, fitted.layout, fitted.frame, key) | {
         "method": tree.attrs.get("method", ""),
-        "horizon": _duration(leads, steps),
+        "horizon": duration(leads, steps),
         "num_draws": json.dumps(num_draws),
     }
     attrs |= {str(k): v for k, v in tree.attrs.items() if str(k).startswith("trained_")}
@@ -178,111 +200,35 @@ def _of_fields(
     return _whole(parts, attrs) if to is None else _streamed(parts, attrs, Path(to))
 
 
-def _steps(asked: str | int, clock: Steps, name: str) -> int:
-    """A duration or a number of steps, in steps."""
-    if isinstance(asked, Integral):
-        steps = int(asked)
-    else:
-        try:
-            steps = clock.within(pd.Timedelta(asked).total_seconds())
-        except (ValueError, TypeError) as error:
-            raise ValueError(
-                f"{name}={asked!r} is not a duration: write it as '6h' or '30min'."
-            ) from error
-    if steps < 1:
-        raise ValueError(
-            f"{name}={asked!r} is shorter than one step of {_duration(1, clock)}: ask for more."
+def _say_silent(frame: Frame, rows: np.ndarray, context: int, ds: xr.Dataset | None) -> None:
+    """A warning of sensors of the record that no origin hears; what the record lacks altogether was told before."""
+    silent = silent_sensors(frame, rows, context) if context > 1 else []
+    silent = [n for n in silent if ds is None or n.partition("@")[0] in ds.data_vars]
+    if silent:
+        span = "" if len(rows) == 1 else f" to {stamp(frame.times[rows[-1]])}"
+        others = "the others" if len(silent) < len(frame.channels) else "none at all"
+        warnings.warn(
+            f"There is no reading of {in_words(silent)} in the {context} times up to any of the {len(rows)} "
+            f"origin(s), {stamp(frame.times[rows[0]])}{span}: the forecast goes by {others}.",
+            UserWarning,
+            stacklevel=3,
         )
-    return steps
 
 
-def _duration(leads: int, steps: Steps) -> str:
-    if steps.months:
-        return "1 month" if leads * steps.months == 1 else f"{leads * steps.months} months"
-    return lead_words(np.timedelta64(round(leads * steps.seconds * 1e9), "ns"))
-
-
-def _origin_rows(
-    times: np.ndarray,
-    steps: Steps,
-    last: int,
-    origins: Origins,
-    leads: int,
-    first: np.datetime64 | None,
-) -> np.ndarray:
-    """Rows of the origins on a clock of that step, oldest first; `last` is the last that may be one."""
-    begin = 0 if first is None else max(int(np.searchsorted(times, first)) - 1, 0)
-    if origins is None or isinstance(origins, str):
-        if origins == "last":
-            return np.array([last])
-        every = leads if origins is None else _steps(origins, steps, "origins")
-        return np.arange(last, min(begin, last) - 1, -every)[::-1].copy()
-    try:
-        asked = np.unique(np.atleast_1d(np.asarray(origins, "datetime64[ns]")))
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"origins={origins!r} are no times: give 'last', a duration, or times as '2020-06-01T12:00'."
-        ) from error
-    if asked.size == 0:
-        raise ValueError("origins=[] asks for no forecast: name a time, or 'last'.")
-    rows = np.searchsorted(times, asked)
-    final = len(times) - 1
-    off = (rows > final) | (times[np.minimum(rows, final)] != asked)
-    if off.any():
-        raise ValueError(
-            f"The origin {stamp(asked[off][0])} is not on the clock of the record ({stamp(times[0])} to "
-            f"{stamp(times[-1])}, every {_duration(1, steps)}): choose one of its times."
-        )
-    return rows
-
-
-def _last_row(frame: Frame) -> int:
-    """The last row of the record; where there are controls, the last with a reading."""
-    read = np.flatnonzero(np.isfinite(frame.y).any(axis=(0, 2)))
-    if frame.num_controls and read.size:
-        return int(read[-1])
-    return len(frame.times) - 1
-
-
-def _plan(frame: Frame, row: int, leads: int) -> np.ndarray:
-    """Whether each control is known at each lead, shape (lead, control)."""
-    known = np.zeros((leads, frame.num_controls), bool)
-    ahead = np.isfinite(frame.u[:, row + 1 : row + 1 + leads, : frame.num_controls]).all(axis=0)
-    known[: len(ahead)] = ahead
-    return known
-
-
-def _controls_known(frame: Frame, rows: np.ndarray, leads: int) -> np.ndarray:
-    """Which origins know their controls over the whole horizon."""
-    return np.array([_plan(frame, row, leads).all() for row in rows], bool)
-
-
-def _missing_plan(frame: Frame, row: int, leads: int) -> str:
-    """The sentence on the controls that are not known over the horizon."""
-    missing = ~_plan(frame, row, leads)
-    names = [n for n, lost in zip(frame.inputs, missing.any(axis=0), strict=False) if lost]
-    lost = np.flatnonzero(missing.any(axis=1)) + 1
-    step = np.timedelta64(round(frame.step * 1e9), "ns")
-    start, end = frame.times[row] + lost[0] * step, frame.times[row] + lost[-1] * step
-    return (
-        f"The forecast from {stamp(frame.times[row])} needs the controls {', '.join(names)} from {stamp(start)} "
-        f"to {stamp(end)}, which the record does not give: add their plan, or ask for a shorter horizon."
-    )
-
-
-def _parts(
+def window_parts(
     fitted: Fitted,
     frame: Frame,
     rows: np.ndarray,
     leads: int,
     num_draws: int | None,
     *,
+    paths: int = 1,
     key: Key,
     progress: bool,
 ) -> Iterator[dict[str, xr.Dataset]]:
     """The forecast, a few origins at a time, each part labelled; no scores where no truth is known at all."""
     layout, series = Layout.of(frame), Series.of(frame)
-    sites = fitted.thinned(num_draws)
+    sites = {k: jnp.repeat(v, paths, axis=1) for k, v in fitted.thinned(num_draws).items()}
     chains, draws = next(iter(sites.values())).shape[:2]
     flat: dict[str, Array] = {k: v.reshape(-1, *v.shape[2:]) for k, v in sites.items()}
     runs = frame.y.shape[0]
@@ -298,9 +244,8 @@ def _parts(
             padded = np.concatenate([here, np.full(size - len(here), here[-1])])
             pairs = np.array([(run, row) for run in range(runs) for row in padded], np.int32)
             labels = jnp.asarray(named[pairs[:, 0], pairs[:, 1]])
-            rolled = roll(
-                fitted, layout, series, jnp.asarray(pairs), leads, flat, key=key, labels=labels
-            )
+            told_by = (fitted, layout, series, jnp.asarray(pairs), leads, flat)
+            rolled = roll(*told_by, key=key, labels=labels, each=paths)
             shape = (runs, size)
             part = _labelled(rolled, frame, here, leads, shape, (chains, draws))
             yield {k: v for k, v in part.items() if scored or k != "log_score"}

@@ -49,6 +49,7 @@ def roll(
     *,
     key: Key,
     labels: Int[Array, "origin 2"] | None = None,
+    each: int = 1,
 ) -> Rolled:
     """The forecasts of a posterior from the (run, origin) `pairs`, `leads` steps ahead.
 
@@ -61,6 +62,7 @@ def roll(
         sites: draws used, each shape (draw, ...).
         key: a path's key is folded from it and from the labels of its origin.
         labels: two numbers that name each origin whatever record it is cut from; None for its run and row.
+        each: how many draws that follow each other are one, told again.
     """
     needs = fitted.model.needs()
     ahead = max(leads, needs.horizon)
@@ -70,7 +72,7 @@ def roll(
         cut_out = on_the_clock(cut_out, layout.step)
     labels = pairs if labels is None else labels
     fixed = (fitted.constants, fitted.centre)
-    return _roll(fitted.model, layout, *fixed, cut_out, labels, leads, sites, key)
+    return _roll(fitted.model, layout, *fixed, cut_out, labels, leads, sites, key, each)
 
 
 @eqx.filter_jit
@@ -84,10 +86,13 @@ def _roll(
     leads: int,
     sites: Sites,
     key: Key,
+    each: int,
 ) -> Rolled:
     """The forecasts of windows, so that a record of another length compiles nothing again."""
     count = next(iter(sites.values())).shape[0]
-    few = np.unique(np.linspace(0, count - 1, min(NESTED_PARAMETERS, count)).round().astype(int))
+    own = count // each
+    few = np.unique(np.linspace(0, own - 1, min(NESTED_PARAMETERS, own)).round().astype(int))
+    few *= each
 
     def path(theta: Sites, window: Window, key: Key) -> tuple[Array, Array]:
         ssm = bind(model, theta, layout, constants, centre)

@@ -191,6 +191,8 @@ class Window(eqx.Module):
         y: what was read there, shape (lead, channel), internal units; 0 where missing.
         mask: True where observed, shape (lead, channel).
         sd: known standard error, shape (lead, channel), internal units.
+        run: the number of its run, shape (); -1 for one of another record.
+        runs: how many runs the record has.
     """
 
     context: Context
@@ -199,6 +201,8 @@ class Window(eqx.Module):
     y: Float[Array, "lead channel"]
     mask: Bool[Array, "lead channel"]
     sd: Float[Array, "lead channel"]
+    run: Int[Array, ""]
+    runs: int = eqx.field(static=True)
 
 
 class Stretch(eqx.Module):
@@ -269,6 +273,8 @@ def cut(
         y=y[future],
         mask=mask[future],
         sd=sd[future],
+        run=jnp.asarray(run),
+        runs=stream.y.shape[0],
     )
 
 

@@ -180,6 +180,18 @@ class TestWhatComesOut:
             == 12
         )
 
+    def test_a_draw_may_have_several_paths(self, prior, test_part):
+        once = predict(prior, test_part, num_draws=3, origins="6h")
+        more = predict(prior, test_part, num_draws=3, paths=40, origins="6h")
+        name = next(iter(more["predictions"].data_vars))
+        y = more["predictions"][name].isel(chain=0, init_time=0, lead_time=0)
+        assert y.sizes["draw"] == 3 * 40 and len(np.unique(y)) == 3 * 40
+        middle = y.values.reshape(3, 40).mean(axis=1)
+        parts = more["uncertainty"][name].isel(init_time=0, lead_time=0)
+        np.testing.assert_allclose(parts.sel(component="epistemic"), middle.var(ddof=1), rtol=0.6)
+        again = once["log_score"], more["log_score"]
+        xr.testing.assert_allclose(*(g.to_dataset() for g in again), rtol=1e-4)
+
     def test_a_store_holds_what_memory_does(self, prior, test_part, tmp_path, monkeypatch):
         whole = predict(prior, test_part)
         monkeypatch.setattr(forecasting, "CHUNK_VALUES", 12 * 3 * 4 * 5)
@@ -332,6 +344,10 @@ class TestRefused:
         with pytest.raises(TypeError, match=r"key=7 is not .* give key=jax\.random\.key\(7\)"):
             assim.forecast(prior, key=7)
 
+    def test_no_paths(self, prior):
+        with pytest.raises(ValueError, match="paths=0 leave no path"):
+            predict(prior, paths=0)
+
     def test_no_draws(self, prior):
         with pytest.raises(ValueError, match="num_draws=0"):
             predict(prior, num_draws=0)
@@ -347,8 +363,8 @@ class TestRefused:
             predict(prior, test_part, model=Persistence())
 
     def test_a_record_of_other_variables(self, prior, test_part):
-        with pytest.raises(ValueError, match="the dataset has no t"):
-            predict(prior, test_part.drop_vars("t"))
+        with pytest.raises(ValueError, match="the dataset has no t, w, h, d: give a file"):
+            predict(prior, test_part.rename({name: f"{name}2" for name in SUPPORTS}))
 
 
 def test_the_calendar_goes_on_beyond_the_record():

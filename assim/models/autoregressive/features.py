@@ -27,33 +27,62 @@ LARGEST = 8.0
 """Features are clipped to this many standard deviations, so that no roll-out runs away."""
 
 
+class Group(eqx.Module):
+    """Channels that are looked at together.
+
+    Args:
+        columns: numbers of the channels.
+        steps: lags in rows, increasing from 1 (the newest row).
+    """
+
+    columns: tuple[int, ...] = eqx.field(static=True)
+    steps: tuple[int, ...] = eqx.field(static=True)
+
+
 class Lags(eqx.Module):
     """Which rows are compared, in which channels.
 
     Args:
-        steps: lags in rows, increasing from 1 (the newest row).
+        steps: lags in rows, increasing from 1 (the newest row), of the channels in no group.
         supports: kind of each channel.
         num_calendar: how many of the inputs, counted from the last, are calendar features.
+        groups: channels with lags of their own, each in one of them; their features stand first.
     """
 
     steps: tuple[int, ...] = eqx.field(static=True)
     supports: tuple[str, ...] = eqx.field(static=True)
     num_calendar: int = eqx.field(static=True, default=0)
+    groups: tuple[Group, ...] = eqx.field(static=True, default=())
 
     @property
     def context(self) -> int:
         """How many rows are looked at."""
-        return self.steps[-1]
+        return max(self.steps[-1], *(group.steps[-1] for group in self.groups), 1)
+
+    @property
+    def parts(self) -> tuple[Group, ...]:
+        """The groups, and last of all the channels that are in none."""
+        taken = {column for group in self.groups for column in group.columns}
+        rest = tuple(c for c in range(len(self.supports)) if c not in taken)
+        return (*self.groups, *([Group(rest, self.steps)] if rest else []))
 
     @property
     def circular(self) -> np.ndarray:
         """Which channels are directions."""
         return directions(self.supports)
 
+    def sizes(self) -> tuple[int, ...]:
+        """Number of features of each part."""
+        turning = self.circular
+        return tuple(
+            len(part.columns) * (1 + (len(part.steps) - 1) + len(part.steps) + 1)
+            + int(turning[list(part.columns)].sum())
+            for part in self.parts
+        )
+
     def size(self, num_inputs: int) -> int:
         """Number of features."""
-        channels, lags = len(self.supports), len(self.steps)
-        return channels * (1 + (lags - 1) + lags + 1) + int(self.circular.sum()) + num_inputs
+        return sum(self.sizes()) + num_inputs
 
     def __call__(
         self,
@@ -65,21 +94,59 @@ class Lags(eqx.Module):
         """The features, the newest level of each channel (its mean where none is present), its age in rows."""
         level, age = newest(values, present, constants["mean"])
         slow = constants["step_sd"] / constants["sd"] * self.size(u.shape[0]) ** 0.5
-        turning = self.circular
-        standard = jnp.where(turning, jnp.sin(level), (level - constants["mean"]) / constants["sd"])
+        known, calendar = jnp.split(u, [u.shape[0] - self.num_calendar])
+        told = [
+            p
+            for part in self.parts
+            for p in self._part(part, values, present, level, age, slow, constants)
+        ]
+        told += [_clipped(known, values), slow.mean() * calendar]
+        return jnp.concatenate(told), level, jnp.round(age * values.shape[0]).astype(int)
+
+    def _part(
+        self,
+        part: Group,
+        values: Array,
+        present: Array,
+        level: Array,
+        age: Array,
+        slow: Array,
+        constants: Sites,
+    ) -> list[Array]:
+        """Levels, cosines of directions, increments, flags and ages of one part."""
+        columns, rows = np.array(part.columns), -np.array(part.steps)
+        turning = self.circular[columns]
+        level, slow = level[columns], slow[columns]
+        standard = (level - constants["mean"][columns]) / constants["sd"][columns]
+        standard = jnp.where(turning, jnp.sin(level), standard)
         standard = slow * jnp.clip(standard, -LARGEST, LARGEST)
         turn = slow[turning] * jnp.cos(level[turning])
-        known, calendar = jnp.split(u, [u.shape[0] - self.num_calendar])
-        rows = -np.array(self.steps)
-        seen, at = present[rows], values[rows]
-        change = self.difference(at[:-1], at[1:])
-        gap = np.sqrt(np.diff(self.steps))[:, None]
-        change = jnp.where(seen[:-1] & seen[1:], change / (constants["step_sd"] * gap), 0.0)
-        fast = [change.ravel(), (~seen).ravel(), age, known]
-        fast = [jnp.clip(jnp.asarray(p, values.dtype), -LARGEST, LARGEST) for p in fast]
-        features = jnp.concatenate([standard, turn, *fast, slow.mean() * calendar])
-        return features, level, jnp.round(age * values.shape[0]).astype(int)
+        seen, at = present[rows][:, columns], values[rows][:, columns]
+        change = deviation(at[:-1], at[1:], turning)
+        gap = np.sqrt(np.diff(part.steps))[:, None]
+        change = change / (constants["step_sd"][columns] * gap)
+        change = jnp.where(seen[:-1] & seen[1:], change, 0.0)
+        fast = [change.ravel(), (~seen).ravel(), age[columns]]
+        return [standard, turn, *(_clipped(p, values) for p in fast)]
 
     def difference(self, later: Array, earlier: Array) -> Array:
         """`later - earlier`, the short way round for directions; shape (..., channel)."""
         return deviation(later, earlier, self.circular)
+
+
+def lag_steps(lags: int | tuple[int, ...]) -> tuple[int, ...]:
+    """Lags as they are looked at, of a number of newest rows or of lags.
+
+    Raises:
+        ValueError: lags that do not increase from 1.
+    """
+    steps = tuple(range(1, lags + 1)) if isinstance(lags, int) else tuple(int(k) for k in lags)
+    if not steps or steps[0] != 1 or any(b <= a for a, b in zip(steps, steps[1:], strict=False)):
+        raise ValueError(
+            f"lags={lags} must be a positive number or increase from 1, as (1, 2, 3, 6)."
+        )
+    return steps
+
+
+def _clipped(features: Array, values: Array) -> Array:
+    return jnp.clip(jnp.asarray(features, values.dtype), -LARGEST, LARGEST)

@@ -6,6 +6,10 @@ y_{t+h} \mid \theta \sim \text{Emission}\big(\ell_t + d_h f_\theta(\phi_t)_h,\ d
 Every channel is predicted from the recent past of all channels, from known controls and from the calendar.
 Weights have variance one over fan-in and outputs are in units of the increments $d_h$, so that the prior
 predictive moves about as far in a step as the record does. Parameters are drawn once per path.
+
+Runs of one rig differ by what nobody measures. With `run_offsets` a run r has numbers $o_r \sim \mathcal N(0, I)$
+of its own among the features, learned for the runs of the fit; a run that is forecast counts as a new one and has
+them from their prior, anew with each draw of the parameters: its forecasts are as uncertain as runs are different.
 """
 
 import dataclasses
@@ -13,10 +17,13 @@ import dataclasses
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
 
 from assim.model import AbstractTangent, Needs, named
 from assim.models.autoregressive.decoding import AbstractDecoding, Iterated
-from assim.models.autoregressive.features import Lags
+from assim.models.autoregressive.encoding import AbstractEncoder, grouped
+from assim.models.autoregressive.features import Lags, lag_steps
 from assim.models.autoregressive.noise import AbstractNoise, Normal
 from assim.models.autoregressive.regression import (
     DirectRegression,
@@ -27,12 +34,13 @@ from assim.models.autoregressive.regression import (
 )
 from assim.nn.counting import LEAST, known_error, moments
 from assim.nn.emission import Emission
+from assim.nn.encoded import Encoded
 from assim.nn.linearised import linearised
 from assim.nn.mlp import Perceptron
 from assim.nn.paths import lead_correlation_root
 from assim.nn.priors import network_prior
 from assim.series import Layout, Window
-from assim.types import Array, Bool, Float, Key, Sites
+from assim.types import Array, Bool, Float, Int, Key, Sites
 
 
 class Example(eqx.Module):
@@ -45,6 +53,7 @@ class Example(eqx.Module):
         y: what came, shape (lead, channel), internal units.
         mask: whether it was read, shape (lead, channel).
         sd: known standard error, shape (lead, channel), internal units.
+        run: number of its run, shape ().
     """
 
     features: Float[Array, " feature"]
@@ -53,6 +62,7 @@ class Example(eqx.Module):
     y: Float[Array, "lead channel"]
     mask: Bool[Array, "lead channel"]
     sd: Float[Array, "lead channel"]
+    run: Int[Array, ""]
 
 
 class Autoregressive(AbstractTangent):
@@ -69,10 +79,16 @@ class Autoregressive(AbstractTangent):
         decoding: `Iterated()` or `Direct(horizon)`.
         mask_rate: share of window channels whose newest readings are hidden in training, so that outages are met
             prepared; 0 for none.
+        mask_whole: share of these of which the whole window is hidden, so that a sensor is done without; the others
+            lose a random stretch.
         prior_scale: factor on the prior sd of all weights.
+        encoders: `DenseEncoder` or `GatedEncoder`, each of sensors of one kind; what none of them names is looked
+            at as it is.
+        run_offsets: how many numbers a run has of its own; 0 where all runs are alike.
 
     Raises:
-        ValueError: lags that do not increase from 1, a width below 1, a share outside [0, 1), or no prior scale.
+        ValueError: lags that do not increase from 1, a width below 1, a share outside [0, 1), no prior scale, or
+            fewer than no offsets.
     """
 
     lags: tuple[int, ...] = eqx.field(static=True)
@@ -85,6 +101,9 @@ class Autoregressive(AbstractTangent):
     decoding: AbstractDecoding = eqx.field(static=True)
     mask_rate: float = eqx.field(static=True)
     prior_scale: float = eqx.field(static=True)
+    mask_whole: float = eqx.field(static=True)
+    encoders: tuple[AbstractEncoder, ...] = eqx.field(static=True)
+    run_offsets: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -99,8 +118,11 @@ class Autoregressive(AbstractTangent):
         decoding: AbstractDecoding | None = None,
         mask_rate: float = 0.2,
         prior_scale: float = 1.0,
+        mask_whole: float = 0.0,
+        encoders: AbstractEncoder | tuple[AbstractEncoder, ...] = (),
+        run_offsets: int = 0,
     ):
-        self.lags = _steps(lags)
+        self.lags = lag_steps(lags)
         self.hidden = (hidden,) if isinstance(hidden, int) else tuple(hidden)
         self.targets = named(targets)
         self.covariates, self.controls = named(covariates) or (), named(controls) or ()
@@ -109,18 +131,24 @@ class Autoregressive(AbstractTangent):
         self.decoding = Iterated() if decoding is None else decoding
         if not 0 <= mask_rate < 1:
             raise ValueError(f"mask_rate={mask_rate} is not a share; give 0 <= mask_rate < 1.")
+        if not 0 <= mask_whole <= 1:
+            raise ValueError(f"mask_whole={mask_whole} is not a share; give 0 <= mask_whole <= 1.")
         if prior_scale <= 0:
             raise ValueError(f"prior_scale={prior_scale} leaves no weights; give prior_scale > 0.")
         if any(width < 1 for width in self.hidden):
             raise ValueError(
                 f"hidden={self.hidden} has an empty layer; give widths of 1 or more, or () for none."
             )
+        if run_offsets < 0:
+            raise ValueError(f"run_offsets={run_offsets} counts nothing; give 0 or more.")
         self.mask_rate, self.prior_scale = float(mask_rate), float(prior_scale)
+        self.encoders = (encoders,) if isinstance(encoders, AbstractEncoder) else tuple(encoders)
+        self.mask_whole, self.run_offsets = float(mask_whole), run_offsets
 
     def needs(self) -> Needs:
         """A window as long as the largest lag, scored at the decoded leads."""
         return Needs(
-            context=self.lags[-1],
+            context=self._context,
             horizon=self.decoding.leads,
             controls=self.controls,
             covariates=self.covariates,
@@ -146,10 +174,11 @@ class Autoregressive(AbstractTangent):
             spread = moments(change, seen, 0)[1]
             return jnp.where((seen.sum(axis=0) > 2) & (spread > 0), spread, sd)
 
-        aged = jnp.maximum(jax.lax.map(change_sd, jnp.arange(self.lags[-1])), LEAST)
+        aged = jnp.maximum(jax.lax.map(change_sd, jnp.arange(self._context)), LEAST)
         error_sd = known_error(windows.context.sd, mask)
         change = lags.difference(windows.y, y[:, None, -1])
-        return {
+        own = {"runs": jnp.zeros(windows.runs)} if self.run_offsets else {}
+        return own | {
             "mean": mean,
             "sd": sd,
             "error_sd": error_sd,
@@ -169,11 +198,13 @@ class Autoregressive(AbstractTangent):
             drift = jnp.concatenate([drift, jnp.full(drift.shape, self.prior_scale)])
         net = network_prior(
             "net",
-            lambda key: Perceptron.build(self._num_features(layout), num_out, self.hidden, key=key),
+            lambda key: self._network(layout, lags, num_out, key=key),
             {"skip.bias": drift, "head.bias": drift, "": self.prior_scale},
         )
+        offsets = self._offsets(constants) if self.run_offsets else (None, None)
         scale = None if self.noise.varying else self.noise.constant((leads, channels))
-        regression = Regression(net, scale, constants, lags, self.noise.df, self.noise.widening)
+        noise = self.noise
+        regression = Regression(net, scale, constants, lags, noise.df, noise.widening, *offsets)
         if isinstance(self.decoding, Iterated):
             return SteppedRegression(regression)
         return DirectRegression(regression, layout.num_controls)
@@ -183,16 +214,17 @@ class Autoregressive(AbstractTangent):
         lags = self._lags(layout)
         present = window.context.mask
         if self.mask_rate > 0:
-            present = present & ~_outage(present, self.mask_rate, key=key)
+            present = present & ~_outage(present, self.mask_rate, self.mask_whole, key=key)
         inputs = self._inputs(window, layout)
         features, level, age = lags(window.context.y, present, inputs, constants)
         unit = scale_unit(constants, age, self.noise.widening)
         targets = jnp.array(layout.is_target) | isinstance(self.decoding, Iterated)
-        return Example(features, level, unit, window.y, window.mask & targets, window.sd)
+        mask = window.mask & targets
+        return Example(features, level, unit, window.y, mask, window.sd, window.run)
 
     def density(self, ssm: SteppedRegression | DirectRegression, example: Example) -> Emission:
         """The predictive density at each lead, the file's own error included."""
-        density = ssm.regression(example.features, example.level, example.unit)
+        density = ssm.regression(example.features, example.level, example.unit, example.run)
         return density.widened(example.sd)
 
     def reading(self, example: Example) -> tuple[Array, Array]:
@@ -204,9 +236,10 @@ class Autoregressive(AbstractTangent):
         return dataclasses.replace(self, mask_rate=0.0)
 
     def head(self) -> tuple[str, ...]:
-        """The read-out of the last hidden layer; of the linear variant, the straight line."""
-        part = "head" if self.hidden else "skip"
-        return (f"net.{part}.weight", f"net.{part}.bias")
+        """The read-out of the last hidden layer; of the linear variant, the straight line. New runs differ, too."""
+        part = "head" if self.hidden or self.encoders else "skip"
+        own = ("offset",) if self.run_offsets else ()
+        return (f"net.{part}.weight", f"net.{part}.bias", *own)
 
     def tangent(
         self,
@@ -222,12 +255,33 @@ class Autoregressive(AbstractTangent):
             return window.u[0]
         return direct_inputs(window.u, layout.num_controls)
 
-    def _num_features(self, layout: Layout) -> int:
-        lags = self._lags(layout)
-        return lags.size(layout.num_controls * self.decoding.leads + lags.num_calendar)
+    def _network(
+        self, layout: Layout, lags: Lags, num_out: int, *, key: Key
+    ) -> Perceptron | Encoded:
+        known = layout.num_controls * self.decoding.leads + lags.num_calendar
+        num_in = lags.size(known) + self.run_offsets
+        if not self.encoders:
+            return Perceptron.build(num_in, num_out, self.hidden, key=key)
+        sizes = lags.sizes()[: len(self.encoders)]
+        parts = zip(self.encoders, lags.groups, sizes, strict=True)
+        builders = tuple(encoder.builder(lags, part, size) for encoder, part, size in parts)
+        return Encoded.build(num_in, num_out, self.hidden, builders, sizes, key=key)
+
+    def _offsets(self, constants: Sites) -> tuple[Array, Array]:
+        """Those of the runs of the fit, and those of a new one, which no reading tells of."""
+        runs = constants["runs"].shape[0]
+        many = jnp.zeros((runs, self.run_offsets))
+        known = numpyro.sample("offsets", dist.Normal(many, 1.0).to_event(2))
+        new = numpyro.sample("offset", dist.Normal(many[0], 1.0).to_event(1))
+        return known, new
+
+    @property
+    def _context(self) -> int:
+        return max(self.lags[-1], *(e.lags[-1] for e in self.encoders if e.lags), 1)
 
     def _lags(self, layout: Layout) -> Lags:
-        return Lags(self.lags, layout.supports, len(layout.inputs) - layout.num_controls)
+        groups = grouped(self.encoders, layout.channels, self.lags)
+        return Lags(self.lags, layout.supports, len(layout.inputs) - layout.num_controls, groups)
 
 
 def VAR(lags: int = 3, **settings: object) -> Autoregressive:  # noqa: N802 (reads as the model it makes)
@@ -239,15 +293,6 @@ def VAR(lags: int = 3, **settings: object) -> Autoregressive:  # noqa: N802 (rea
     """
     plain: dict = {"calendar": (), "mask_rate": 0.0, "noise": Normal(varying=False)}
     return Autoregressive(lags, (), **(plain | settings))
-
-
-def _steps(lags: int | tuple[int, ...]) -> tuple[int, ...]:
-    steps = tuple(range(1, lags + 1)) if isinstance(lags, int) else tuple(int(k) for k in lags)
-    if not steps or steps[0] != 1 or any(b <= a for a, b in zip(steps, steps[1:], strict=False)):
-        raise ValueError(
-            f"lags={lags} must be a positive number or increase from 1, as (1, 2, 3, 6)."
-        )
-    return steps
 
 
 def _growth(
@@ -266,10 +311,14 @@ def _growth(
     return jnp.sqrt(own / own[0])
 
 
-def _outage(present: Array, rate: float, *, key: Key) -> Array:
+def _outage(present: Array, rate: float, whole: float, *, key: Key) -> Array:
     """True where a random outage hides a reading: whole channels for a random stretch up to the origin."""
     k_which, k_long = jax.random.split(key)
     lags, channels = present.shape
     down = jax.random.bernoulli(k_which, rate, (channels,))
     length = jax.random.randint(k_long, (channels,), 1, lags + 1)
+    if whole > 0:
+        length = jnp.where(
+            jax.random.bernoulli(jax.random.fold_in(k_long, 1), whole, (channels,)), lags, length
+        )
     return down & (jnp.arange(lags)[:, None] >= lags - length)

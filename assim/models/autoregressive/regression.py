@@ -3,9 +3,9 @@ r"""The state spaces of an autoregression: stepped (iterated decoding) and all l
 $$y_{t+h} = \ell_t + d_h \odot f_\theta(\phi_t)_h + d_{h,a} \odot s_h \odot \varepsilon, \qquad
 d_h = \operatorname{sd}(y_{t+h} - y_t)$$
 
-with $d_{h,a}$ the same grown with the age a of the newest reading (see `noise`). The state is the lag window
-(`assim.nn.window`). It holds readings: where the file knows their error, a drawn row has an error of the usual size
-too, as the rows have that the model was fitted on.
+with $d_{h,a}$ the same grown with the age a of the newest reading (see `noise`). Where runs have numbers of their
+own, $\phi$ has them too. The state is the lag window (`assim.nn.window`). It holds readings: where the file knows
+their error, a drawn row has an error of the usual size too, as the rows have that the model was fitted on.
 """
 
 import equinox as eqx
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from assim.models.autoregressive.features import Lags
 from assim.nn.emission import Emission, relative_scale
+from assim.nn.encoded import Encoded
 from assim.nn.leads import AbstractLeads, first_lead
 from assim.nn.mlp import Perceptron
 from assim.nn.window import AbstractWindowed, LagWindow, moved_on
@@ -31,14 +32,18 @@ class Regression(eqx.Module):
         lags: what is looked at.
         df: degrees of freedom, or None for a Normal.
         widening: whether the scale grows with the age of the newest reading.
+        offsets: numbers that a run of the fit has of its own, shape (run, offset), or None.
+        offset: those of a run that the fit has not seen, shape (offset,), or None.
     """
 
-    net: Perceptron
+    net: Perceptron | Encoded
     scale: Float[Array, "lead channel"] | None
     constants: Sites
     lags: Lags
     df: float | None = eqx.field(static=True)
     widening: bool = eqx.field(static=True)
+    offsets: Float[Array, "run offset"] | None = None
+    offset: Float[Array, " offset"] | None = None
 
     def at(self, x: Array, inputs: Array) -> Emission:
         """The density of the next readings given a window, batch shape (lead, channel)."""
@@ -50,9 +55,15 @@ class Regression(eqx.Module):
         features: Float[Array, " feature"],
         level: Float[Array, " channel"],
         unit: Float[Array, "lead channel"],
+        run: Int[Array, ""] | None = None,
     ) -> Emission:
-        """The density of the next readings, batch shape (lead, channel)."""
+        """The density of the next readings, batch shape (lead, channel); a run that is new has the number -1."""
         lead_sd = self.constants["lead_sd"]
+        if self.offsets is not None and self.offset is not None:
+            own = self.offset
+            if run is not None:
+                own = jnp.where(run < 0, own, self.offsets[run])
+            features = jnp.concatenate([features, own])
         raw = self.net(features)
         if self.scale is None:
             mean, raw_scale = raw.reshape(2, *lead_sd.shape)
