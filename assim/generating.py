@@ -227,8 +227,13 @@ def _inputs(fitted: Fitted, plan: xr.Dataset | None, rows: int | None) -> np.nda
         raise ValueError(
             f"The model has the inputs {', '.join(names)}: give them along time by plan=."
         )
-    absent = {n: ("time", np.full(plan.sizes["time"], np.nan)) for n in fitted.layout.channels}
-    frame = _frame(fitted, plan.assign({n: v for n, v in absent.items() if n not in plan}))
+    runs = fitted.frame["stations"]
+    if runs is not None and fitted.frame["instance"] not in plan.dims:  # the plan of one more run
+        plan = plan.assign_coords({fitted.frame["instance"]: [runs[0]]})
+    dims = [d for d in (fitted.frame["instance"], "time") if d in plan.dims]
+    nothing = np.full([plan.sizes[d] for d in dims], np.nan)
+    absent = {n: (dims, nothing) for n in fitted.layout.channels if n not in plan}
+    frame = _frame(fitted, plan.assign(absent))
     u = frame.u[0][:rows]
     if rows is not None and len(u) < rows or not np.isfinite(u).all():
         raise ValueError(

@@ -1,4 +1,4 @@
-"""A posterior whose belief about the state is a Gaussian: each draw runs a filter of its own."""
+"""A posterior of a Gaussian belief about the state, or of observers: each draw runs a filter of its own."""
 
 from dataclasses import replace
 
@@ -10,12 +10,22 @@ import xarray as xr
 from assim.assimilation.drawing import drawn, side_by_side
 from assim.assimilation.opened import open_record
 from assim.assimilation.scene import AsRead, Scene, Table
-from assim.statespace import AbstractEncoded, AbstractLinearGaussian, AbstractStateSpace
+from assim.statespace import (
+    AbstractEncoded,
+    AbstractLinearGaussian,
+    AbstractObserver,
+    AbstractStateSpace,
+)
 from assim.tree import Fitted
 
 
 def is_latent(fitted: Fitted) -> bool:
     """Whether the state of a fit moves by a matrix, so that a Gaussian tells all of it."""
+    return _is(fitted, AbstractLinearGaussian, AbstractEncoded)
+
+
+def _is(fitted: Fitted, *kinds: type) -> bool:
+    """Whether the state space of a fit is one of some kinds."""
     one = {k: v[0, 0] for k, v in fitted.sites.items()}
     held: list[AbstractStateSpace] = []
 
@@ -23,7 +33,7 @@ def is_latent(fitted: Fitted) -> bool:
         held.append(fitted.state_space(one))
 
     eqx.filter_eval_shape(look)
-    return isinstance(held[0], AbstractLinearGaussian | AbstractEncoded)
+    return isinstance(held[0], kinds)
 
 
 def of_latent(fitted: Fitted, ds: xr.Dataset, since: np.datetime64 | None) -> list[Scene]:
@@ -38,7 +48,7 @@ def of_latent(fitted: Fitted, ds: xr.Dataset, since: np.datetime64 | None) -> li
         ValueError: a record that the model cannot use.
         TypeError: a posterior whose state a Gaussian does not tell.
     """
-    if not is_latent(fitted):
+    if not _is(fitted, AbstractLinearGaussian, AbstractEncoded, AbstractObserver):
         raise TypeError(
             f"A filter without members cannot carry the draws of a {type(fitted.model).__name__}: use ETKF, EnKF, "
             "DEnKF, EnKFN or Particle."
