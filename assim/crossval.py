@@ -5,8 +5,10 @@ p(y_{i:i+M-1} \mid y_{<i}) = \mathbb E_{\theta \mid y_{<i}} \prod_{m<M} p(y_{i+m
 
 The index $i$ counts the times with a reading of a target; all channels and stations of a time are scored together.
 Exact: every expectation is over a fit of its own. Approximate: a fit is carried on by Pareto-smoothed importance
-weights, and renewed where these fail. The bookkeeping is ArviZ's; what is here refits and scores. A refit sees the
-whole clock with the future missing, so that no shape changes and all refits compile once.
+weights, and renewed where these fail. The bookkeeping is ArviZ's, the fits are those of `assim.refitting`.
+
+A block is scored by the chain rule with observed lags. That is another number than the score of simulated paths,
+each lead by itself, which `assim.backtest` gives: for blocks of more than one time the two are not comparable.
 """
 
 from __future__ import annotations
@@ -16,20 +18,20 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from assim.data.framing import Frame, describe_frame, frame_of
+from assim.data.framing import Frame, frame_of
 from assim.inference import AbstractMethod
-from assim.inference.loop import Watch
 from assim.inference.progress import Progress
 from assim.inferring import infer
 from assim.model import AbstractModel, AbstractPointwise, Needs
 from assim.pointwise import Cells, judge, newest_cells
-from assim.problem import Problem, pose
+from assim.problem import Problem
+from assim.refitting import Refits
 from assim.registry import made_from
-from assim.series import Layout, Series, origins_with_truth
+from assim.scoring.elpd import CHAIN
+from assim.series import Series
 from assim.tree import Fitted, fingerprint, require_key, restore, sites_dataset, tree_of
 from assim.types import Key
 
@@ -51,7 +53,8 @@ def lfo_cv(
 ) -> ELPDDataLFO:
     """Leave-future-out cross-validation by `az.lfo_cv`: the model is fitted to the past and scored on the future.
 
-    A later reading of the scored block is scored given the true ones before it, as ArviZ has it.
+    A later reading of the scored block is scored given the true ones before it, as ArviZ has it; `assim.backtest`
+    scores simulated paths instead, each lead by itself, and `elpd_i.attrs["block_scoring"]` says which it is.
 
     Args:
         post_or_model: a posterior tree of this record, or a model that is fitted to it first.
@@ -93,89 +96,65 @@ def lfo_cv(
             "(assim.restore(tree).model), which is then fitted here."
         )
     with Progress(progress, "leave future out", len(frame.times) - min_observations) as bar:
-        refits = _Refits(full, method, ds, frame, min_observations, k_refit, bar)
-        _require_room(min_observations, forecast_horizon, len(refits.times))
-        tree = {"log_likelihood": xr.Dataset({"y": refits.score(full)})}
+        refits = Refits(model, method, ds)
+        scored = _Scored(refits, full, frame, min_observations, k_refit, bar)
+        _require_room(min_observations, forecast_horizon, len(scored.times))
+        tree = {"log_likelihood": xr.Dataset({"y": scored.score(full)})}
         found = az.lfo_cv(
             tree_of(tree | {"posterior": post["posterior"].to_dataset()}, {}),
-            _wrapper(refits),
+            _wrapper(scored),
             min_observations,
             forecast_horizon,
             pointwise=True,
             method=how,
             k_threshold=k_threshold,
         )
+    found.elpd_i.attrs["block_scoring"] = CHAIN
     for sentence in refits.advice:
         warnings.warn(sentence, UserWarning, stacklevel=2)
     return found
 
 
-class _Refits:
-    """The fits to earlier parts of a record, all of one shape, so that they compile once.
+class _Scored:
+    """The scored times of a record, with fits to what came before each of them.
 
     Args:
-        full: the fit to the whole record, for the model and its frame.
-        method: the backend.
-        ds: the record, file units.
-        frame: the same record, as that fit saw it.
+        refits: the fits.
+        full: the fit to the whole record, for what its windows look like.
+        frame: that record, as that fit saw it.
         first: number of scored times before the first origin.
         key: all randomness.
         bar: moves on with the origins.
     """
 
     def __init__(
-        self,
-        full: Fitted,
-        method: AbstractMethod,
-        ds: xr.Dataset,
-        frame: Frame,
-        first: int,
-        key: Key,
-        bar: Progress,
+        self, refits: Refits, full: Fitted, frame: Frame, first: int, key: Key, bar: Progress
     ):
-        self.model, self.needs = _scorable(full.model), full.model.fitting()
-        self.method, self.ds, self.key, self.bar = method, ds, key, bar
-        self.length, self.step = len(frame.times), frame.step
-        series = Series.of(frame)
-        self.pairs = len(_pairs(series, self.needs))
-        every = newest_cells(series, full.layout, self.length)
+        self.refits, self.key, self.bar = refits, key, bar
+        self.model = _scorable(refits.model)
+        every = newest_cells(refits.series, full.layout, len(frame.times))
         self.times = frame.times[np.unique(every.row)]
         self.cells = every if first >= len(self.times) else _from(every, frame, self.times[first])
-        self.reached, self.advice = first, dict[str, None]()
+        self.size = refits.count(np.ones(frame.y.shape[:2], bool))
+        self.reached = first
 
     def fit(self, count: int) -> Fitted:
         """The posterior given what came before the scored time number `count`."""
         self.bar.advance(count - self.reached, {})
-        self.reached = count
-        seen = self.ds["time"] < self.times[count] - np.timedelta64(int(self.step * 5e8), "ns")
-        earlier = self.ds.map(lambda da: da.where(seen) if "time" in da.dims else da)
-        frame = _frame(earlier, self.needs, None)
-        layout, series = Layout.of(frame), Series.of(frame)
-        pairs = _pairs(series, self.needs)
-        if len(pairs) < self.needs.fewest:
+        self.reached, whole = count, self.refits.frame
+        seen = np.broadcast_to(whole.times < self.times[count], whole.y.shape[:2])
+        frame, pairs = self.refits.part(seen)
+        if len(pairs) < self.refits.needs.fewest:
             raise ValueError(
                 f"There are {len(pairs)} usable windows before {self.times[count]} and at least "
-                f"{self.needs.fewest} are needed for a fit: raise min_observations."
+                f"{self.refits.needs.fewest} are needed for a fit: raise min_observations."
             )
-        beyond = np.full((self.pairs - len(pairs), 2), (0, self.length + self.needs.context))
-        padded = jnp.asarray(np.concatenate([beyond, pairs]).astype(np.int32))
-        k_pose, k_run = jax.random.split(jax.random.fold_in(self.key, count))
-        problem = pose(self.model, series, padded, layout, key=k_pose)
-        draws = self.method.run(problem, key=k_run, watch=Watch())
-        self.advice |= dict.fromkeys(draws.advice)
-        return Fitted(
-            model=self.model,
-            layout=layout,
-            frame=describe_frame(frame),
-            constants=problem.constants,
-            sites={k: jnp.asarray(v) for k, v in draws.sites.items()},
-            centre=draws.centre,
-            tail=None,
-        )
+        key = jax.random.fold_in(self.key, count)
+        return self.refits.fit(frame, pairs, size=self.size, key=key)
 
     def score(self, fitted: Fitted) -> xr.DataArray:
         """The log density of all that was read at each time from the first origin on, (chain, draw, time)."""
-        frame = _frame(self.ds, self.needs, fitted)
+        frame = _frame(self.refits.ds, self.refits.needs, fitted)
         problem = Problem(self.model, fitted.constants, {}, fitted.layout)
         judged = judge(
             self.model,
@@ -196,14 +175,8 @@ class _Refits:
         return xr.DataArray(log_p, coords, ["chain", "draw", "time"])
 
 
-def _pairs(series: Series, needs: Needs) -> np.ndarray:
-    return origins_with_truth(
-        series, needs.context, needs.horizon, overhang=needs.overhang, stride=needs.stride
-    )
-
-
-def _wrapper(refits: _Refits) -> Any:
-    """The refits as ArviZ asks for them; a part of the data is told by the number of the first time left out."""
+def _wrapper(scored: _Scored) -> Any:
+    """The fits as ArviZ asks for them; a part of the data is told by the number of the first time left out."""
     import arviz as az
 
     class Wrapper(az.SamplingWrapper):
@@ -213,7 +186,7 @@ def _wrapper(refits: _Refits) -> Any:
             return int(idx[0]), int(idx[0])
 
         def sample(self, modified_observed_data: int) -> Fitted:
-            self.fitted = refits.fit(modified_observed_data)
+            self.fitted = scored.fit(modified_observed_data)
             return self.fitted
 
         def get_inference_data(self, fitted_model: Fitted) -> xr.DataTree:
@@ -221,9 +194,9 @@ def _wrapper(refits: _Refits) -> Any:
             return tree_of({"posterior": sites_dataset(sites)}, {})
 
         def log_likelihood__i(self, excluded_obs: int, idata__i: xr.DataTree) -> xr.DataArray:
-            return refits.score(self.fitted).isel(time=slice(excluded_obs, None))
+            return scored.score(self.fitted).isel(time=slice(excluded_obs, None))
 
-    return Wrapper(refits.model)
+    return Wrapper(scored.model)
 
 
 def _from(cells: Cells, frame: Frame, start: np.datetime64) -> Cells:
