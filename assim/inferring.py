@@ -138,7 +138,7 @@ def infer(
         problem, frame, stored_of = pose_population(model, ds, earlier)
     else:
         problem, frame = _posed(model, ds, earlier, key=k_pose)
-    asked, method = method, _chosen(problem, method)
+    asked, method = method, chosen_method(problem, method)
     told = describe_frame(frame) if stored_of is None else stored_of
     attrs: dict[str, Any] = model_attrs(model, problem.layout, told, key) | {
         "method": json.dumps(settings_of(method)),
@@ -211,6 +211,11 @@ def _posed(
         warnings.warn(sentence, UserWarning, stacklevel=3)
     if earlier is None:
         return problem, frame
+    runs = describe_frame(frame)["stations"]
+    if "runs" in earlier.constants and runs != earlier.frame["stations"]:
+        raise ValueError(
+            "init= holds numbers of the runs that it was fitted to, and the record has others: fit anew."
+        )
     examples = prepare(model, series, pairs, layout, earlier.constants, needs, key=key)
     return Problem(model, earlier.constants, examples, layout), frame
 
@@ -232,8 +237,7 @@ def _judged(
     if isinstance(model, AbstractGridded):
         cells = newest_places(problem, frame, count)
         return cells, judge_fields(model, problem, frame, cells, sites, key=key)
-    series = Series.of(frame)
-    cells = newest_cells(series, problem.layout, count)
+    cells = newest_cells(series := Series.of(frame), problem.layout, count)
     return cells, judge(model, problem, series, frame, cells, sites, draws.centre, key=key)
 
 
@@ -241,9 +245,9 @@ def _likelihood(model: AbstractModel) -> str:
     """What kind of likelihood a model has."""
     if isinstance(model, AbstractSequential):
         return "marginal"
-    if isinstance(model, AbstractGridded):
-        return "exact" if model.horizon == 1 else "composite"
-    if isinstance(model, AbstractPopulation):
+    if isinstance(model, AbstractGridded) and model.horizon == 1:
+        return "exact"
+    if isinstance(model, AbstractGridded | AbstractPopulation):
         return "composite"
     fitting = model.fitting()
     if fitting.context < model.needs().context:  # stretches that begin anew
@@ -272,13 +276,12 @@ def _earlier(init: xr.DataTree, model: AbstractModel) -> Fitted:
 
 
 def _writable(checkpoint: str | Path) -> Path:
-    path = Path(checkpoint)
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise OSError(
-            f"The checkpoint {path} cannot be written, since {path.parent} is no folder that may be written to: "
-            "make it, or give another path."
-        )
-    return path
+    path, folder = Path(checkpoint), Path(checkpoint).parent
+    if folder.is_dir() and os.access(folder, os.W_OK):
+        return path
+    raise OSError(
+        f"The checkpoint {path} cannot be written, since {folder} is no folder that may be written to: make it."
+    )
 
 
 def _pairs(series: Series, needs: Needs, frame: Frame, *, key: Key) -> jax.Array:
@@ -289,7 +292,7 @@ def _pairs(series: Series, needs: Needs, frame: Frame, *, key: Key) -> jax.Array
         raise ValueError(
             f"The record has {len(pairs)} usable windows ({len(frame.times)} times; {needs.context} of context and "
             f"{needs.horizon} ahead are needed, with the controls known); at least {needs.fewest} are needed: "
-            "give a longer record or a shorter context."
+            "give a longer record, or a shorter context or horizon."
         )
     if len(pairs) > MOST_WINDOWS:
         warnings.warn(
@@ -302,7 +305,7 @@ def _pairs(series: Series, needs: Needs, frame: Frame, *, key: Key) -> jax.Array
     return jnp.asarray(pairs)
 
 
-def _chosen(problem: Problem, asked: AbstractMethod | None) -> AbstractMethod:
+def chosen_method(problem: Problem, asked: AbstractMethod | None) -> AbstractMethod:
     """What was asked for, else exact or nearly so where parameters are few, variational where they are many."""
     if isinstance(problem.model, AbstractPopulation) and all_known(problem):
         return Known()

@@ -10,7 +10,7 @@ import numpy as np
 
 HOMES = {
     "assim.models.autoregressive": (
-        *("Autoregressive", "Iterated", "Direct"),
+        *("Autoregressive", "Iterated", "Direct", "DenseEncoder", "GatedEncoder"),
         *("FixedNormal", "Normal", "StudentT"),
     ),
     "assim.models.baselines": (
@@ -30,10 +30,11 @@ HOMES = {
     ),
     "assim.models.bridge.published": ("PublishedSBIRR", "Alternation"),
     "assim.models.mechanistic": ("Mechanistic",),
+    "assim.models.recurrent": ("ShallowPLRNN", "AlmostLinearRNN"),
     "assim.models.semilinear": ("SemilinearOperator", "Gain", "Readings", "PublishedNODA"),
     "assim.inference": (
         *("NUTS", "SVI", "EnsembleMAP", "Laplace", "Stein", "Exact", "Prescribed", "Adjusted"),
-        *("Prior", "Ascent"),
+        *("Prior", "Ascent", "SGMCMC", "SGLD", "SGHMC", "SGNHT"),
         *("TargetNoise", "AnchorsOnly", "Bootstrap", "LastLayer", "GaussNewton"),
     ),
     "assim.filters": (
@@ -45,7 +46,7 @@ HOMES = {
     "assim.systems": (
         *("Lorenz63", "Lorenz96", "TwoScaleLorenz96", "KuramotoSivashinsky", "KortewegDeVries"),
         *("NavierStokes2D", "LotkaVolterra", "Repressilator", "VanDerPol"),
-        *("OrnsteinUhlenbeck", "LinearGaussian", "Pendulum"),
+        *("OrnsteinUhlenbeck", "LinearGaussian", "Pendulum", "RijkeTube", "AnnularCombustor"),
     ),
     "numpyro.infer.autoguide": (
         *("AutoNormal", "AutoDiagonalNormal", "AutoMultivariateNormal"),
@@ -63,6 +64,7 @@ ROOMS = {
         *("Constant", "Diagonal", "Multiplicative", "Mixed", "Given"),
     ),
     "assim.models.bridge.errors": ("Exact", "Given", "Learned"),
+    "assim.models.recurrent.forcing": ("Constant", "Adaptive", "Learned", "Sparse"),
     "assim.models.bridge.survival": ("NoHazard", "ConstantHazard", "LinearHazard", "NetHazard"),
 }
 """Modules whose names others have too: a file tells them with the last word of the module, as `errors.Exact`."""

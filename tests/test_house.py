@@ -110,7 +110,15 @@ def test_public_classes_say_what_their_settings_may_not_be():
 def test_every_package_that_is_imported_is_declared():
     declared = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
     declared |= {"arviz-base", "arviz-stats", "arviz-plots"}  # what arviz is made of
-    declared |= {"assim", "dask", "pooch", "pot", "scikit-learn", "sklearn"}  # itself, extras
+    declared |= {
+        "assim",
+        "blackjax",
+        "dask",
+        "pooch",
+        "pot",
+        "scikit-learn",
+        "sklearn",
+    }  # itself, extras
     distributions = packages_distributions()
     undeclared = set()
     for path in SOURCES:

@@ -24,6 +24,8 @@ MODELS = {
     "dmd": "DMD",
     "linear-koopman": "LinearKoopman",
     "koopman-vae": "KoopmanVAE",
+    "shallow-plrnn": "ShallowPLRNN",
+    "almost-linear-rnn": "AlmostLinearRNN",
     "hankel-dmd": "HankelDMD",
     "edmd": "EDMD",
     "schrodinger-bridge": "SchrodingerBridge",
@@ -38,6 +40,7 @@ METHODS = {
     "laplace": "Laplace",
     "ensemble-map": "EnsembleMAP",
     "stein": "Stein",
+    "sgmcmc": "SGMCMC",
     "exact": "Exact",
     "prior": "Prior",
 }
@@ -66,6 +69,8 @@ SYSTEMS = {
     "lotka-volterra": "LotkaVolterra",
     "repressilator": "Repressilator",
     "van-der-pol": "VanDerPol",
+    "rijke-tube": "RijkeTube",
+    "annular-combustor": "AnnularCombustor",
     "pendulum": "Pendulum",
     "ornstein-uhlenbeck": "OrnsteinUhlenbeck",
 }

@@ -3,8 +3,10 @@
 from assim.models.autoregressive import (
     VAR,
     Autoregressive,
+    DenseEncoder,
     Direct,
     FixedNormal,
+    GatedEncoder,
     Iterated,
     Normal,
     StudentT,
@@ -48,6 +50,7 @@ from assim.models.koopman import (
 )
 from assim.models.kovae import PublishedKoVAE, UnitModulus
 from assim.models.mechanistic import Mechanistic
+from assim.models.recurrent import AlmostLinearRNN, ShallowPLRNN, forcing
 from assim.models.semilinear import Gain, PublishedNODA, Readings, SemilinearOperator
 from assim.nn.dictionary import Delays, Monomials, RadialBasis
 
@@ -55,6 +58,7 @@ __all__ = [
     "Unseen",
     "DMD",
     "Adjacent",
+    "AlmostLinearRNN",
     "Alternation",
     "Anywhere",
     "Bridge",
@@ -73,12 +77,14 @@ __all__ = [
     "Autoregressive",
     "Climatology",
     "Delays",
+    "DenseEncoder",
     "Departures",
     "Direct",
     "DisplacementInterpolation",
     "FieldClimatology",
     "FieldPersistence",
     "FixedNormal",
+    "GatedEncoder",
     "Gain",
     "HankelDMD",
     "Iterated",
@@ -95,9 +101,11 @@ __all__ = [
     "SeasonalNaive",
     "SchrodingerBridge",
     "SemilinearOperator",
+    "ShallowPLRNN",
     "StudentT",
     "UnitModulus",
     "errors",
+    "forcing",
     "references",
     "survival",
     "volatilities",

@@ -11,6 +11,7 @@ import xarray as xr
 import assim
 from assim.inference import (
     NUTS,
+    SGMCMC,
     SVI,
     Ascent,
     EnsembleMAP,
@@ -43,6 +44,7 @@ METHODS = {
     "LastLayer": Laplace(LastLayer(), SHORT, num_draws=100),
     "EnsembleMAP": EnsembleMAP(100, 60),
     "Stein": Stein(100, 60),
+    "SGMCMC": SGMCMC(500, 50, 2, ascent=SHORT),
     "Exact": Exact(100),
     "Prior": Prior(100),
 }

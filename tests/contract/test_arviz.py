@@ -19,7 +19,8 @@ from tests.contract.members import METHODS, OTHERS, fit, make_record
 MODEL = Autoregressive(2, (), noise=Normal(varying=False), mask_rate=0.0, calendar=())
 MODELS = {"Exact": OTHERS["departures"]}
 SHOWN = {"Exact": ["precision"]}
-SERVING = [name for name in METHODS if name != "LastLayer"]
+SLOW = [pytest.param("SGMCMC", marks=pytest.mark.slow)]
+SERVING = [name for name in METHODS if name not in ("LastLayer", "SGMCMC")]
 ONE_STEP = [name for name in SERVING if name not in ("Prior", "Exact")]
 TREES: dict[str, xr.DataTree] = {}
 
@@ -51,7 +52,7 @@ def tree_of(record, tmp_path_factory):
     TREES.clear()
 
 
-@pytest.fixture(params=SERVING)
+@pytest.fixture(params=SERVING + SLOW)
 def name(request):
     return request.param
 

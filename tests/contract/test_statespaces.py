@@ -16,7 +16,15 @@ from numpyro.distributions import Distribution
 from assim.data.framing import Selection, frame_of
 from assim.inference.density import prior_draw
 from assim.model import AbstractGridded, AbstractModel
-from assim.models import DMD, FNO, FieldClimatology, FieldPersistence, SemilinearOperator
+from assim.models import (
+    DMD,
+    FNO,
+    AlmostLinearRNN,
+    FieldClimatology,
+    FieldPersistence,
+    SemilinearOperator,
+    ShallowPLRNN,
+)
 from assim.problem import Problem, pose
 from assim.series import Layout, Series, cut, origins_with_truth
 from assim.statespace import (
@@ -32,6 +40,7 @@ from assim.statespace import (
     simulate,
 )
 from assim.systems import (
+    AnnularCombustor,
     KortewegDeVries,
     KuramotoSivashinsky,
     LinearGaussian,
@@ -42,6 +51,7 @@ from assim.systems import (
     OrnsteinUhlenbeck,
     Pendulum,
     Repressilator,
+    RijkeTube,
     TwoScaleLorenz96,
     VanDerPol,
 )
@@ -129,11 +139,14 @@ SEEN_THROUGH_A_MATRIX = LinearGaussian(
     mean=jnp.array([1.0, 0.0]),
     root=jnp.eye(2),
 )
+RECURRENT = {"window": 12, "controls": ("lamp",)}
 ENTRIES = {
     "stepped": lambda: of_model(autoregression("linear", "iterated", "fixed")),
     "stepped-network": lambda: of_model(autoregression("network", "iterated", "student")),
     "direct-network": lambda: of_model(autoregression("network", "direct", "normal")),
     **{name: lambda model=model: of_model(model) for name, model in OTHERS.items()},
+    "shallow-network": lambda: of_model(ShallowPLRNN(hidden=4, **RECURRENT)),
+    "almost-linear-network": lambda: of_model(AlmostLinearRNN(5, 2, **RECURRENT)),
     "learned-fields": lambda: of_fields(SemilinearOperator(modes=4, width=4, error=0.5)),
     "still-fields": lambda: of_fields(FieldPersistence(error=0.5)),
     "drawn-fields": lambda: of_fields(FieldClimatology(error=0.5)),
@@ -151,6 +164,8 @@ ENTRIES = {
     "lotka-volterra": lambda: of_system(LotkaVolterra(substeps=5), 2, 0.1),
     "repressilator": lambda: of_system(Repressilator(substeps=5), 3, 0.1),
     "pendulum": lambda: of_system(Pendulum(noise=0.1, substeps=2), 2, 0.1),
+    "rijke-tube": lambda: of_system(RijkeTube(noise=9.0, error=1.0, modes=3, line=4), 6, 1e-3),
+    "annular-combustor": lambda: of_system(AnnularCombustor(noise=9.0, error=1.0), 4, 2e-4),
 }
 
 
@@ -215,7 +230,8 @@ def exercise(entry: Entry, ssm: AbstractStateSpace, key: jax.Array) -> dict:
 HEAVY = {
     *("stepped-network", "lorenz-96-two-scale", "korteweg-de-vries", "navier-stokes"),
     *("seasonal", "climatology", "var", "stepped", "network-fields", "modal-fields"),
-    *("lorenz-63", "lotka-volterra", "ornstein-uhlenbeck"),
+    *("lorenz-63", "lotka-volterra", "ornstein-uhlenbeck", "annular-combustor"),
+    *("shallow-network", "almost-linear-network"),
 }
 """They compile longest, or differ little from others, and have tests of their own."""
 

@@ -129,6 +129,7 @@ METHODS = [
     inference.Laplace(inference.GaussNewton(), ascent=SHORT, num_draws=10),
     inference.Stein(5, 30),
     inference.Prior(10),
+    pytest.param(inference.SGMCMC(30, 10, 2, step_size=0.05, ascent=SHORT), marks=pytest.mark.slow),
     pytest.param(HELD_OUT, marks=pytest.mark.slow),
 ]
 

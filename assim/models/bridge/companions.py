@@ -8,8 +8,8 @@ along the widest direction of the population, the n-th has the quantile
 $$u_n = \frac{n + U}{N} \quad\text{of the start}, \qquad u_n = n\,\phi + U \bmod 1 \quad\text{of each partner}$$
 
 with one uniform U for all and $\phi$ the golden section, so that neighbours go on to different quantiles
-(Kronecker's sequence; compare Owen 2013, chapter 16). So every snapshot is met by nearly as many paths as its samples
-weigh.
+(Kronecker's sequence; compare Owen 2013, chapter 16). So every snapshot is met by nearly as many paths as its
+samples weigh.
 """
 
 import jax
