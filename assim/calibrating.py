@@ -8,7 +8,8 @@ C(x) = [\hat q_{\alpha/2}(x) - Q,\ \hat q_{1-\alpha/2}(x) + Q], \qquad Q = E_{(\
 
 For a window exchangeable with these, $P(y \in C(x)) = \lceil (n+1)(1-\alpha) \rceil / (n+1)$ where no two E are
 equal, whatever the forecaster is worth; with fewer than $(1-\alpha)/\alpha$ windows Q is infinite. There is one Q
-for each channel and lead, of all runs and stations together. A direction is measured the shorter way round.
+for each channel and lead, of all runs and stations together. A direction is measured from the
+middle of its interval, the shorter way round.
 
 Windows that overlap are not exchangeable: of those closer than a horizon one is kept. Nor, strictly, are two of one
 run that lie apart; the more runs, the nearer the coverage is to what is said.
@@ -54,11 +55,9 @@ def conformal(fc: xr.DataTree, truth: xr.Dataset, levels: Sequence[float] = LEVE
     level, apart = _levels(levels), predicted["lead_time"].values.max()
     found, thinned, few = dict[str, xr.DataArray](), 0, list[str]()
     for name, channel in predicted.data_vars.items():
-        lower, upper, middle = _quantiles(channel, level)
-        seen = _opened(paired[name], middle, channel)
-        error = (
-            abs(seen - (lower + upper) / 2) - (upper - lower) / 2
-        )  # how far outside, or less than 0
+        lower, upper = _quantiles(channel, level)
+        off = _turned(paired[name] - (lower + upper) / 2, channel)
+        error = abs(off) - (upper - lower) / 2  # how far outside, or less than 0
         known = error.notnull().any(("level", "lead_time"))
         kept = _thinned(known, apart)
         thinned += int((known & ~kept).sum())
@@ -120,7 +119,7 @@ def intervals(
     predicted = scoring.predictions(fc)
     level, found = _levels(levels), dict[str, xr.DataArray]()
     for name, channel in predicted.data_vars.items():
-        lower, upper, _ = _quantiles(channel, level)
+        lower, upper = _quantiles(channel, level)
         if conformal is not None:
             q = _widening(conformal, str(name), level, predicted["lead_time"])
             middle = (lower + upper) / 2
@@ -147,19 +146,17 @@ def _levels(levels: Sequence[float]) -> xr.DataArray:
     return xr.DataArray(values, dims="level", coords={"level": values})
 
 
-def _quantiles(
-    channel: xr.DataArray, level: xr.DataArray
-) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray | None]:
-    """Lower and upper quantile of the paths, (level, ...); of a direction, cut open opposite to it, its mean."""
+def _quantiles(channel: xr.DataArray, level: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
+    """Lower and upper quantile of the paths, (level, ...); of a direction, cut open opposite to its mean."""
     cycle, parts = period(channel), []
     chances = np.concatenate([(1 - level.values) / 2, (1 + level.values) / 2])
     for chosen in origin_blocks([channel.to_dataset()]):
         paths = scoring.members(channel.isel(chosen))
-        values, middle = paths.values, np.zeros(paths.shape[:-1])
+        values = paths.values
         if cycle is not None:
-            middle = mean_direction(values, cycle)
-            values = middle[..., None] + wrap(values - middle[..., None], cycle)
-        told = np.concatenate([np.quantile(values, chances, axis=-1), middle[None]])
+            middle = mean_direction(values, cycle)[..., None]
+            values = middle + wrap(values - middle, cycle)
+        told = np.quantile(values, chances, axis=-1)
         like = paths.isel(member=0, drop=True).drop_attrs()
         parts.append(like.expand_dims(part=len(told)).copy(data=told))
     whole = xr.concat(parts, "init_time", coords="minimal", compat="override")
@@ -168,15 +165,13 @@ def _quantiles(
         whole.isel(part=part).rename(part="level").assign_coords(level=level.values)
         for part in (slice(0, count), slice(count, 2 * count))
     )
-    return lower, upper, None if cycle is None else whole.isel(part=-1)
+    return lower, upper
 
 
-def _opened(seen: xr.DataArray, middle: xr.DataArray | None, channel: xr.DataArray) -> xr.DataArray:
-    """The truth of a direction on the circle as it was cut open; any other as it is."""
+def _turned(off: xr.DataArray, channel: xr.DataArray) -> xr.DataArray:
+    """Differences of a direction the shorter way round; any other as they are."""
     cycle = period(channel)
-    if cycle is None or middle is None:
-        return seen
-    return seen.copy(data=middle.values + wrap(seen.values - middle.values, cycle))
+    return off if cycle is None else off.copy(data=wrap(off.values, cycle))
 
 
 def _thinned(known: xr.DataArray, apart: np.timedelta64) -> xr.DataArray:

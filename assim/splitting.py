@@ -1,6 +1,7 @@
 """Which runs are held out: those named, the last ones, or some drawn by a key; and folds over runs."""
 
 from collections.abc import Sequence
+from numbers import Integral, Real
 
 import jax
 import numpy as np
@@ -29,8 +30,8 @@ def split(
         key: draws the runs at random, where they are counted; None for the last of the record.
 
     Returns:
-        The training part and the test part, runs in the order of the record. Nothing is copied, but where runs are
-        taken from among others.
+        The training part and the test part, runs in the order of the record; those without labels are labelled by
+        their numbers there. Nothing is copied, but where runs are taken from among others.
 
     Raises:
         ValueError: no time, no runs, a run that is not there or has another's label, a part that would be empty, or
@@ -40,13 +41,13 @@ def split(
     if key is None:
         return splitting.split(ds, at, by)
     require_key(key)
-    if by != "run" or not isinstance(at, int | float) or isinstance(at, bool):
+    if by != "run" or not isinstance(at, Real) or isinstance(at, bool):
         raise ValueError(
             f"key= draws runs where at= counts them, and by={by!r}, at={at!r} leaves nothing to draw: leave it "
             "out, or give by='run' and a number or a share."
         )
-    count = ds.sizes[run_dim(ds)]
-    chosen = np.asarray(jax.random.permutation(key, count))[: runs_counted(at, count)]
+    count, share = ds.sizes[run_dim(ds)], int(at) if isinstance(at, Integral) else float(at)
+    chosen = np.asarray(jax.random.permutation(key, count))[: runs_counted(share, count)]
     return splitting.split(ds, [_label(ds, run) for run in chosen], by)
 
 

@@ -108,6 +108,17 @@ def test_a_direction_goes_through_north():
     assert (low > 300).all() and (high < 60).all()
 
 
+def test_a_direction_is_measured_the_shorter_way_from_the_middle_of_its_interval():
+    """Of paths about 47 degrees the interval is 10 to 110: 232 lies 122 beyond 110, and 138 before 10."""
+    fc, truth = made(1, channel="d", leads=1, members=10)
+    paths = fc["predictions"]["d"]
+    paths[:] = np.array([10.0] * 6 + [110.0] * 4).reshape(1, 10, 1, 1, 1)
+    fc, truth["d"][:] = tree(paths.to_dataset()), 232.0
+    bands = assim.intervals(fc, (0.4,))["d"].squeeze()
+    np.testing.assert_allclose(bands, [10.0, 110.0])
+    assert float(assim.conformal(fc, truth, (0.4,))["d"].item()) == pytest.approx(122.0)
+
+
 def test_too_few_windows_are_said_to_give_an_infinite_interval():
     fc, truth = made(8)
     with pytest.warns(UserWarning, match="The level 0.95 needs 19 windows, and 't' has 8"):

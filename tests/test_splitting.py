@@ -24,6 +24,8 @@ def test_runs_are_drawn_by_the_key(runs, key):
     train, test = parts[0]
     assert sorted([*train["run"].values, *test["run"].values]) == sorted(runs["run"].values)
     assert drawn[0] == sorted(drawn[0], key=lambda name: int(name[3:]))
+    _, counted = assim.split(runs, np.int64(3), by="run", key=key)
+    assert counted["run"].values.tolist() == drawn[0]
 
 
 def test_a_key_where_nothing_is_drawn_and_a_seed_are_refused(runs, key):

@@ -6,12 +6,13 @@ $x' + \mathrm{i}\mathcal H x'$ (Hilbert transform within the frame),
 $$\begin{aligned}
 \texttt{log\_rms} &= \tfrac12 \log \tfrac1n \textstyle\sum_i x_i^2, &
 \texttt{log\_sd} &= \log \operatorname{sd}_i |x_i|, \\
-\texttt{zero\_crossing\_rate} &= \tfrac{f_s}{n-1} \#\{i: x'_i x'_{i+1} < 0\}, &
+\texttt{zero\_crossing\_rate} &= \tfrac{f_s}{n-1} \#\{i: x'_{p(i)} x'_{i+1} < 0\}, &
 \texttt{autocorrelation} &= \textstyle\sum_i x'_i x'_{i+1} \big/ \sum_i x_i'^2, \\
 \texttt{envelope\_mean} &= \langle a_i \rangle, \quad \texttt{envelope\_sd} = \operatorname{sd}_i a_i, &
 a_i &= |x'_i + \mathrm{i}(\mathcal H x')_i|;
 \end{aligned}$$
 
+with $p(i)$ the last sample up to the i-th that is off the mean, so that one that lies on it is passed over;
 `log_band_power`, `peak_frequency`, `spectral_centroid` and `spectral_spread` are those of `assim.data.spectra`. Of
 a tone of amplitude A and frequency f over whole periods these are $\log(A/\sqrt 2)$,
 $\log(A\sqrt{1/2 - 4/\pi^2})$, 2f (to one crossing), $\cos(2\pi f/f_s)$ (to one sample), A and 0. Levels are
@@ -124,8 +125,11 @@ def _log(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _crossing_rate(frames: Frames) -> NDArray[np.float64]:
-    negative = np.signbit(frames.about)
-    return frames.rate * (negative[:, 1:] != negative[:, :-1]).mean(axis=1)
+    sign = np.sign(frames.about)
+    newest = np.maximum.accumulate(np.where(sign != 0, np.arange(sign.shape[1]), 0), axis=1)
+    sign = np.take_along_axis(sign, newest, axis=1)
+    rate = frames.rate * (sign[:, 1:] * sign[:, :-1] < 0).mean(axis=1)
+    return np.where(sign.any(axis=1), rate, np.nan)
 
 
 def _autocorrelation(frames: Frames) -> NDArray[np.float64]:

@@ -90,7 +90,7 @@ def hurst(x: NDArray[np.float64], setting: Fluctuation) -> NDArray[np.float64]:
     """
     boxes = setting.boxes(x.shape[1])
     square = fluctuations(x, boxes)
-    still = ~(square > 0).all(axis=1)
+    still = ~((square > 0).all(axis=1) & (x.min(axis=1) < x.max(axis=1)))
     log = np.log(np.where(still[:, None], 1.0, square)) / 2
     s = np.log(boxes) - np.log(boxes).mean()
     return np.where(still, np.nan, log @ s / (s @ s))

@@ -2,12 +2,14 @@ r"""`frame_features`: from a signal of many samples a second to a few numbers fo
 
 Frame m holds the samples stamped in $(t_m - \mathrm{frame}, t_m]$ and has the stamp of its *end*, so that it tells
 of nothing later than its stamp; frames end at whole lengths from the midnight before the first sample, as the steps
-of `assim.align` do. A sample has a place in its frame, so that a missing one leaves a hole there. The signal is
-read and worked on some frames at a time.
+of `assim.align` do. A sample has a place in its frame, so that a missing one leaves a hole there; that of one near
+a tick is told by those before it, so that jitter moves none across. The signal is read and worked on some frames at
+a time.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import xarray as xr
@@ -124,9 +126,7 @@ def _grid(stamps: NDArray[np.int64], frame: int, origin: int | None) -> _Grid:
     count = _count(frame, step)
     origin = int(stamps[0]) // DAY * DAY if origin is None else origin
     exact = frame / count
-    # a sample late by the jitter still counts at its place
-    at = np.ceil((stamps - origin) / exact - JITTER).astype(np.int64) - 1
-    number, place = np.divmod(at, count)
+    number, place = np.divmod(_places(stamps - origin, exact, count), count)
     frames = int(number[-1] - number[0]) + 1
     if frames > MOST_ROWS:
         raise ValueError(
@@ -135,6 +135,21 @@ def _grid(stamps: NDArray[np.int64], frame: int, origin: int | None) -> _Grid:
         )
     ends = origin + frame * np.arange(number[0] + 1, number[-1] + 2)
     return _Grid(ends, number - number[0], place, count, 1e9 / exact)
+
+
+def _places(since: NDArray[np.int64], exact: float, count: int) -> NDArray[np.int64]:
+    """The number of the step that each sample ends, those between two pauses in step with each other."""
+    apart = np.diff(since) / exact
+    steps = np.rint(apart)
+    number = np.concatenate([[0.0], np.cumsum(steps)])
+    phase = since / exact - number - JITTER  # a sample late by the jitter still counts at its place
+    tick, later = np.ceil(phase - JITTER), np.ceil(phase + JITTER)
+    known = tick == later
+    pause = (steps > 1) & (np.abs(apart - steps) > 2 * JITTER)
+    for a, b in pairwise([0, *(np.flatnonzero(pause) + 1), since.size]):
+        tick[a], known[a] = np.ceil(np.median(phase[a : min(b, a + count)])), True
+    newest = np.maximum.accumulate(np.where(known, np.arange(since.size), 0))
+    return (number + tick[newest]).astype(np.int64) - 1
 
 
 def _step(stamps: NDArray[np.int64]) -> float:

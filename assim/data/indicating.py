@@ -131,7 +131,8 @@ def _along(
 
 def _moments(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Variance and autocorrelation at lag one, each shape (window,)."""
-    x = x - x.mean(axis=1, keepdims=True)
+    still = x.min(axis=1, keepdims=True) == x.max(axis=1, keepdims=True)
+    x = np.where(still, 0.0, x - x.mean(axis=1, keepdims=True))
     square = np.einsum("ij,ij->i", x, x)
     product = np.einsum("ij,ij->i", x[:, 1:], x[:, :-1])
     return square / x.shape[1], product / np.where(square > 0, square, np.nan)

@@ -42,8 +42,8 @@ def join_rates(
         the features.
 
     Raises:
-        ValueError: a group or variable that is not there, a name that two groups share, or what `frame_features`
-            and `align` refuse.
+        ValueError: a group or variable that is not there, a name that two groups share, a feature in `how`, or what
+            `frame_features` and `align` refuse.
     """
     records, length = records_of(tree), nanoseconds(step, "step")
     asked = dict(frames or {})
@@ -68,6 +68,12 @@ def join_rates(
             f"are not framed are {', '.join(known) or 'none'}."
         )
     methods = dict.fromkeys(known, how) if isinstance(how, str) else dict(how)
+    made = [] if isinstance(how, str) else [name for name in _along_time(fast) if name in how]
+    if made:
+        raise ValueError(
+            f"how= names {', '.join(map(repr, made))}, and frames are on the clock already: leave it out, and name "
+            f"variables of the other groups ({', '.join(known) or 'none'})."
+        )
     methods |= dict.fromkeys(_along_time(fast), "last")  # a frame is on the clock already
     joined = align([*fast.values(), *slow.values()], step, methods)
     for ds in fast.values():

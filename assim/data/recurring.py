@@ -88,7 +88,7 @@ def recurrence(
     near, lined = np.concatenate(parts, axis=1)
     apart = count - setting.theiler
     rate = near / (apart * (apart + 1) / 2)
-    rate = np.where(x.std(axis=1) > 0, rate, np.nan)
+    rate = np.where(x.min(axis=1) < x.max(axis=1), rate, np.nan)
     near = np.where(near > 0, near, np.nan)
     determinism = np.where(np.isnan(rate), np.nan, lined / near)
     return rate, determinism, determinism / rate

@@ -16,7 +16,7 @@ type Moment = str | np.datetime64 | pd.Timestamp
 def split(
     ds: xr.Dataset, at: Moment | int | float | Sequence[str], by: str = "time"
 ) -> tuple[xr.Dataset, xr.Dataset]:
-    """Cut a record in two: at a time what lies before it and what lies at and after it, or by its runs.
+    """Cut a record in two, as `assim.split` does without a key.
 
     Args:
         ds: a record with an increasing `time`, by runs with a dimension `run` (or `station`, ...).
@@ -25,8 +25,9 @@ def split(
         by: "time" or "run".
 
     Returns:
-        The training part and the test part, runs in the order of the record. Nothing is copied where the runs of a
-        part stand at even distances in the record, as the first and the last ones do.
+        The training part and the test part, runs in the order of the record; those without labels are labelled by
+        their numbers there. Nothing is copied where the runs of a part stand at even distances in the record, as
+        the first and the last ones do.
 
     Raises:
         ValueError: no time, no runs, a run that is not there or has another's label, or a part that would be empty.
@@ -34,6 +35,8 @@ def split(
     if by == "run":
         dim = run_dim(ds)
         held = _runs_meant(_labels(ds, dim), at, dim)
+        if dim not in ds.coords:  # else a part would not know which of the runs it has
+            ds = ds.assign_coords({dim: np.arange(ds.sizes[dim])})
         kept = np.setdiff1d(np.arange(ds.sizes[dim]), held)
         return ds.isel({dim: _evenly(kept)}), ds.isel({dim: _evenly(held)})
     if by != "time":

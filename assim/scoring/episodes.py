@@ -83,13 +83,14 @@ def begins_within(
         ahead: steps, at least 1.
 
     Returns:
-        (place, row): 1 or 0; NaN where it is not calm, or no episode is seen and a time on the way is unknown.
+        (place, row): 1 or 0; NaN where it is not calm, or no onset is seen and a time on the way is unknown.
     """
     last = state.shape[1] - 1
     low, high = (np.clip(at, 0, last + 1) for at in (rows + 1, rows + ahead + 1))
-    active, unknown = (_counted(flag)[:, high] - _counted(flag)[:, low] for flag in _flags(state))
+    flags = (onsets(state), np.isnan(state))
+    begun, unknown = (_counted(flag)[:, high] - _counted(flag)[:, low] for flag in flags)
     unseen = (unknown > 0) | (rows + ahead > last)
-    event = np.where(active > 0, 1.0, np.where(unseen, np.nan, 0.0))
+    event = np.where(begun > 0, 1.0, np.where(unseen, np.nan, 0.0))
     return np.where(state_at(state, rows) == 0, event, np.nan)
 
 
@@ -121,7 +122,3 @@ def _joined(state: NDArray[np.float64], apart: int) -> NDArray[np.float64]:
 def _counted(flag: NDArray[np.bool_]) -> NDArray[np.int64]:
     """How often a flag stands before each row, shape (place, time + 1)."""
     return np.pad(np.cumsum(flag, axis=1), ((0, 0), (1, 0)))
-
-
-def _flags(state: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    return state == 1, np.isnan(state)

@@ -18,6 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from assim.data.aligning import Duration, nanoseconds
+from assim.data.spreading import spread
 from assim.scoring.events import about
 from assim.scoring.watching import alarm_frames
 
@@ -92,7 +93,7 @@ def fit_logistic(
         indicators: one variable each, on ([run,] time), as `assim.data.indicators` gives them; the value at a time
             knows nothing later.
         truth: the record of the event, on `time` and the same runs.
-        variable: the channel that passes the threshold.
+        variable: the channel that passes the threshold; one at a depth is `name@30`.
         threshold: in its units in the truth.
         horizon: within which an episode is to begin, as "500ms".
         side: "above" or "below".
@@ -105,6 +106,7 @@ def fit_logistic(
     Raises:
         ValueError: no such channel, an onset follows no training frame or all of them, or as `alarm_frames`.
     """
+    truth = spread(truth)
     if variable not in truth:
         raise ValueError(
             f"The truth has no variable '{variable}', only {list(truth.data_vars)}: name one of them."

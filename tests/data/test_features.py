@@ -43,6 +43,10 @@ def test_the_rhythm_of_a_tone_about_any_mean():
 def test_crossings_are_counted_over_the_steps_between_samples():
     x = np.tile([1.0, 1.0, -1.0, -1.0], 3)
     np.testing.assert_allclose(of(x, "zero_crossing_rate"), RATE * 5 / 11)
+    # of 2, 0, 1, 0, -1, 0, 0, -2 the sign changes once, and of its negative
+    x = np.array([2.0, 0.0, 1.0, 0.0, -1.0, 0.0, 0.0, -2.0])
+    np.testing.assert_allclose(of(np.stack([x, -x]), "zero_crossing_rate"), RATE / 7)
+    np.testing.assert_allclose(of([0.0, 1.0, 0.0, -1.0, 0.0], "zero_crossing_rate"), RATE / 4)
     x = np.array([1.0, 2.0, -4.0, 1.0])
     np.testing.assert_allclose(of(x, "autocorrelation"), (2 - 8 - 4) / 22)
 
@@ -93,9 +97,9 @@ def test_a_few_missing_samples_change_little_and_levels_not_at_all():
 
 
 def test_a_sensor_that_stands_still_has_a_level_and_no_rhythm():
-    level, rate = of(np.full(COUNT, 0.1), "log_rms", "zero_crossing_rate")
-    np.testing.assert_allclose([level[0], rate[0]], [np.log(0.1), 0.0])
-    for name in ("log_sd", "log_band_power", "peak_frequency", "autocorrelation"):
+    np.testing.assert_allclose(of(np.full(COUNT, 0.1), "log_rms"), np.log(0.1))
+    names = ("log_sd", "log_band_power", "peak_frequency", "zero_crossing_rate", "autocorrelation")
+    for name in names:
         assert np.isnan(of(np.full(COUNT, 0.1), name)).all(), name
     assert np.isnan(of(np.zeros(COUNT), "log_rms")).all()
     assert of(np.full(COUNT, 0.1), "envelope_sd") == 0

@@ -89,6 +89,26 @@ def test_a_rate_need_not_be_whole_nor_a_record_begin_at_a_tick():
     )
 
 
+@pytest.mark.parametrize("phase", [0.0, 0.05, 0.3, 0.5, 0.95])
+@pytest.mark.parametrize("drift", [0.0, 2e-5, -2e-5])
+def test_jitter_moves_no_sample_across_a_tick_at_any_phase(phase, drift):
+    """A clock that drifts is a step off after 50000 samples, and loses or doubles one then and no other."""
+    ds, rng = signal(60_000), np.random.default_rng(1)
+    since = 500_000 * (np.arange(60_000) * (1 + drift) + phase + 0.01 * rng.normal(size=60_000))
+    ds["time"] = START + since.round().astype("timedelta64[ns]")
+    held = Feature("held", lambda f: np.isfinite(f.x).sum(axis=1), "samples of {}", "1")
+    out = assim.frame_features(ds, "50ms", held, min_share=0.5)["held_p"].values[1:-1]
+    assert (out < 100).sum() <= 2 * (drift != 0) and out.min() >= 99
+
+
+@pytest.mark.parametrize(("apart", "says"), [(0, "do not increase"), (9, "not sampled regularly")])
+def test_two_samples_in_one_place_are_refused(apart, says):
+    ds = signal(400).isel(time=np.r_[0:200, 199:400])
+    ds["time"] = ds["time"] + np.where(np.arange(401) == 200, apart, 0).astype("timedelta64[ns]")
+    with pytest.raises(ValueError, match=says):
+        assim.frame_features(ds, "50ms")
+
+
 def test_a_pause_of_any_length_is_no_irregular_rate():
     first, second = signal(200), signal(200)
     second["time"] = second["time"] + np.timedelta64(10_000_123_456, "ns")

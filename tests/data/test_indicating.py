@@ -106,6 +106,19 @@ def test_an_oscillation_is_determined_and_noise_is_not(noise):
     )
 
 
+@pytest.mark.parametrize("level", [0.3, 0.1, 0.7])
+def test_a_constant_window_is_undefined_at_any_level(level):
+    told = indicators(
+        series(np.full(120, level)),
+        120,
+        fluctuation=Fluctuation(4),
+        recurrences=Recurrence(delay=3),
+    )
+    assert float(told["variance"].item()) == 0.0
+    for name in ("autocorrelation", "hurst", "recurrence_rate", "determinism", "ratio"):
+        assert np.isnan(told[name]).all(), name
+
+
 def test_misuse_is_one_sentence(noise):
     held = series(noise[0])
     with pytest.raises(ValueError, match="window of 2000 samples does not fit"):

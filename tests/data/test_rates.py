@@ -112,6 +112,8 @@ def test_what_is_not_there_is_named(rig):
         assim.join_rates(rig, "50ms", {"fast": "log_rms"}, hold="p")
     with pytest.raises(ValueError, match="how names 'p', which is no variable along time"):
         assim.join_rates(rig, "50ms", {"fast": "log_rms"}, {"p": "last"})
+    with pytest.raises(ValueError, match=r"how= names 'log_rms_p', .* other groups \(T, u\)\.$"):
+        assim.join_rates(rig, "50ms", {"fast": "log_rms"}, {"log_rms_p": "mean"})
     with pytest.raises(ValueError, match="no group of readings to join"):
         assim.join_rates(xr.DataTree(), "50ms")
     twice = rig | {"plan": rig["plan"].rename(u="T")}

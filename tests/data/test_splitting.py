@@ -77,6 +77,15 @@ def test_runs_that_cannot_be_held_out_are_refused(runs, at, words):
         assim.split(runs, at, by="run")
 
 
+def test_runs_without_labels_keep_their_numbers(runs, key):
+    bare = runs.drop_vars("run")
+    train, test = assim.split(bare, 2, by="run")
+    assert (train["run"].values.tolist(), test["run"].values.tolist()) == ([0, 1, 2], [3, 4])
+    np.testing.assert_array_equal(test["t"], bare["t"][3:])
+    drawn = assim.split(bare, 2, by="run", key=key)
+    assert sorted(np.concatenate([part["run"].values for part in drawn])) == list(range(5))
+
+
 def test_a_record_without_runs_or_with_two_of_one_label_is_refused(record, runs):
     with pytest.raises(ValueError, match="no runs to tell apart .dimensions: time.*by='time'"):
         assim.split(record, 1, by="run")

@@ -91,11 +91,9 @@ def test_what_is_missing_is_judged_nowhere():
     assert int(told["onsets"]) == 0 and float(told["stable_time"]) == 4
     assert np.isnan(told["hit_rate"]).all() and np.isnan(told["auc"])
     truth = record(TRUTH)
-    truth["p"][0, 3] = np.nan  # the onset is hidden, and known to be within the horizon of 1 and 2
+    truth["p"][0, 3] = np.nan  # the onset is hidden: no onset, and no event that is known
     frames = scoring.alarm_frames(foretold(CALLS), truth)
-    np.testing.assert_array_equal(
-        frames["event"][0], [np.nan, 1, 1, np.nan, np.nan, np.nan, 0, 0, 0, np.nan, np.nan, np.nan]
-    )
+    np.testing.assert_array_equal(frames["event"][0], [np.nan] * 6 + [0, 0, 0] + [np.nan] * 3)
     assert not frames["onset"].any()
 
 

@@ -55,6 +55,16 @@ def test_frames_that_can_be_told_apart_keep_finite_weights_and_gaps_stay(made):
     assert np.isnan(chance[0, 0, 0]) and int(chance.isnull().sum()) == 1
 
 
+def test_the_event_may_be_at_a_depth(made):
+    features, truth = made
+    deep = truth["p"].expand_dims(depth=[10.0, 30.0], axis=-1).copy()
+    deep[..., 0] = 0.0
+    fitted = scoring.fit_logistic(features, deep.to_dataset(name="p"), "p@30", 1.0, "1s")
+    plain = scoring.fit_logistic(features, truth, "p", 1.0, "1s")
+    np.testing.assert_allclose(fitted.weights, plain.weights)
+    assert fitted.event["variable"] == "p@30"
+
+
 def test_misuse_is_one_sentence(made):
     features, truth = made
     with pytest.raises(ValueError, match="has no variable 'q'"):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import assim
 from assim import comparing, scoring
 from assim.scoring import unseen
 from tests.synthetic import make_forecast, make_truth
@@ -58,3 +59,12 @@ def test_the_span_travels_from_the_record(truth):
     assert unseen.trained_range(told, "temperature") == (float(warm.min()), float(warm.max()))
     assert unseen.trained_range(told, "temperature@30") == (float(warm.min()), float(warm.max()))
     assert unseen.trained_range(told, "other") is None and unseen.trained_range({}, "x") is None
+
+
+def test_runs_without_labels_that_are_held_out_may_be_judged():
+    labelled = make_truth(hours=60, stations=3)
+    train, test = assim.split(labelled.drop_vars("station"), 1, by="run")
+    on = json.loads(scoring.trained_on(train)["trained_on"])
+    scoring.require_unseen({"ar": trained(make_forecast(test), "2100-01-01", on=on)})
+    with pytest.raises(ValueError, match="Training and test overlap"):
+        scoring.require_unseen({"ar": trained(make_forecast(train), "2100-01-01", on=on)})
