@@ -115,7 +115,9 @@ def of_forecast(fc: xr.DataTree, truth: xr.Dataset, unit: float) -> dict[str, np
     fair = (each * rank).sum(axis=-1) / (size * (size - 1))
     crps = np.abs(x - came[..., None]).mean(axis=-1) - fair
     low, high = (np.quantile(x, [0.5 - c / 2, 0.5 + c / 2], axis=-1) for c in (0.5, 0.9))
-    score = fc["log_score"][TARGET].transpose("run", "init_time", "lead_time").values
+    score = np.full(came.shape, np.nan)  # of a target that is hidden there is none
+    if "log_score" in fc.children:
+        score = fc["log_score"][TARGET].transpose("run", "init_time", "lead_time").values
 
     def over(values: np.ndarray) -> np.ndarray:
         return np.where(known, values, np.nan).reshape(-1, LEADS)

@@ -32,8 +32,8 @@ from assim.populations import pose_population
 from assim.problem import Problem
 from assim.types import Array, Sites
 
-PARTICLES = (50, 100, 200, 500, 1000, 2000)
-COORDINATES = (2, 3, 4, 6, 8, 10)
+PARTICLES = (50, 100, 200, 500, 1000)
+COORDINATES = (2, 3, 4, 6, 8)
 TIMES, SIGMA = np.arange(5.0), 0.3
 PATIENCE = 10.0
 """CPU seconds after which a call is not timed again."""

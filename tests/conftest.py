@@ -78,6 +78,13 @@ def shared_data() -> Path:
 
 
 NIGHTLY = (
+    "test_encoding.py::test_a_new_run_is_as_uncertain_as_runs_are_different",
+    "test_encoding.py::test_a_network_behind_encoders_is_fitted_and_forecasts[iterated]",
+    "test_unseen.py::test_slopes_are_finite_however_many_are_unseen[FirstSnapshot()]",
+    "test_field_months.py::test_leads_of_two_clocks_are_not_compared",
+    "test_field_sensors.py::test_sensors_that_move_read_either_field",
+    "test_particle.py::test_the_jitter_is_in_bandwidths",
+    "test_letkf.py::test_only_so_many_readings_count_where_sensors_move",
     "test_mistakes.py::test_ctrl_c_keeps_the_state_and_the_same_command_goes_on",
     "test_fields.py::test_a_report_shows_maps",
     "test_fields.py::test_buoys_are_read_by_an_ensemble_and_its_members_roll_on",
