@@ -144,7 +144,7 @@ class AnnularCombustor(AbstractAdditiveNoise, AbstractNamed):
     ) -> tuple[Float[Array, "..."], Float[Array, "..."], Float[Array, "..."]]:
         r"""Amplitude, orientation and nature of the wave, its fast phase aside.
 
-        $$A^2 = |\eta|^2 + \frac{|\dot\eta|^2}{\omega^2}, \qquad
+        $$A^2 = \eta^\top\eta + \frac{\dot\eta^\top\dot\eta}{\omega^2}, \qquad
         \sin 2\chi = \frac{2\,(\eta_1\dot\eta_2 - \eta_2\dot\eta_1)}{\omega A^2}, \qquad
         \tan 2\theta_0 = \frac{2\,(\eta_1\eta_2 + \dot\eta_1\dot\eta_2/\omega^2)}
         {\eta_1^2 - \eta_2^2 + (\dot\eta_1^2 - \dot\eta_2^2)/\omega^2}$$
