@@ -29,7 +29,7 @@ def test_many_particles_are_the_exact_filter(exact, key):
 
 
 def test_a_time_without_readings_changes_nothing(exact, key):
-    _, told = filtered(Particle(50), exact, key, keep=Told)
+    _, told = filtered(Particle(300), exact, key, keep=Told)
     blind = int(np.flatnonzero(~np.asarray(exact.cycles.mask).any(axis=1))[0])
     assert eqx.tree_equal(
         jax.tree.map(lambda leaf: leaf[blind], told.analysis),
