@@ -63,7 +63,7 @@ ROOMS = {
     "assim.models.bridge.volatilities": (
         *("Constant", "Diagonal", "Multiplicative", "Mixed", "Given"),
     ),
-    "assim.models.bridge.errors": ("Exact", "Given", "Learned"),
+    "assim.models.bridge.errors": ("Exact", "Given", "Learned", "Mixed"),
     "assim.models.recurrent.forcing": ("Constant", "Adaptive", "Learned", "Sparse"),
     "assim.models.bridge.survival": ("NoHazard", "ConstantHazard", "LinearHazard", "NetHazard"),
 }

@@ -181,13 +181,67 @@ NIGHTLY = (
     "test_kuramoto_sivashinsky.py::test_its_steps_are_of_fourth_order",
     "models/test_semilinear.py::test_without_its_network_a_field_decays_as_its_rates_say[3.0]",
     "test_assimilating.py::test_a_fit_goes_on_after_a_gap",
+    "bridge/test_unseen.py::test_paths_and_forecasts_show_it",
+    "test_coupling.py::test_far_from_the_end_the_value_is_that_of_the_dual",
+    "test_populations.py::test_by_default_chains_are_adjusted_where_terms_are_enough",
+    "test_backtesting.py::test_one_fit_serves_all_origins_or_every_so_many",
+    "test_inferring_systems.py::test_every_method_that_follows_a_slope_serves[NoneType]",
+    "test_matching.py::test_the_order_of_samples_and_padding_change_nothing[FirstSnapshot()]",
+    "test_crossval.py::test_exact_scores_are_those_of_the_conjugate_predictive[2]",
+    "test_populations_lost.py::test_known_survivors_are_the_ones_that_are_left",
+    "test_populations_lost.py::test_a_particle_that_is_known_and_gone_is_nowhere",
+    "test_field_observer_draws.py::test_an_analysis_is_spread_as_its_draws_differ",
+    "models/test_semilinear.py::test_parameters_of_one_grid_hold_on_a_finer_one",
+    "test_field_inputs.py::test_a_checkpoint_is_of_one_pattern",
+    "test_field_inputs.py::test_each_reading_is_judged_by_what_drove_it",
+    "test_gain.py::test_stretches_are_read_as_the_settings_say",
+    "test_loop.py::test_every_method_serves_a_network_and_new_data_trace_nothing[Laplace1]",
+    "test_smoothers.py::test_a_record_in_stretches_is_the_whole[RTS]",
+    "test_smoothers.py::test_the_way_forward_is_the_etkf_without_rotation[EnKS]",
+    "test_semilinear_spans.py::test_a_fit_that_was_told_no_span_is_none_to_go_on_from",
+    "test_assimilating_parameters.py::test_names_in_a_list_are_as_the_one_name",
+    "cli/test_fields.py::test_a_fit_of_one_draw_has_as_many_members_as_the_filter",
+    "test_kovae.py::test_steps_lower_the_loss",
+    "test_regridding.py::test_verbs_take_it",
+    "test_field_forecasts.py::test_many_paths_are_scored_alike_in_blocks_and_alone",
+    "test_laplace.py::test_a_baseline_has_no_last_layer_but_a_curvature",
+    "test_patterns.py::test_without_layers_an_operator_is_linear_and_has_rates_and_noise_alone",
+    "test_assimilating.py::test_to_go_on_is_to_have_gone_on[Particle]",
+    "test_variational.py::test_a_model_may_make_its_own_guide[None]",
+    "test_correlated.py::test_a_smoother_takes_them_too",
+    "test_correlated.py::test_the_density_of_particles_is_that_of_all_channels_together[guided]",
+    "test_correlated.py::test_a_filter_of_one_state_is_the_exact_one[ThreeDVar]",
+    "test_field_baselines.py::test_land_is_never_moved_and_fields_move_beside_each_other[climate]",
+    "test_field_baselines.py::test_what_is_foretold_of_each_lead_is_what_paths_do[persistence]",
+    "test_robust.py::test_a_time_without_readings_changes_nothing[Gated]",
+    "test_robust.py::test_the_mean_is_that_of_an_error_with_heavy_tails[0.0-1.0]",
+    "test_assimilating_populations.py::test_a_particle_is_followed_by_the_law_that_snapshots_taught[GuidedParticle]",
+    "test_letkf.py::test_sensors_that_are_said_to_stay_are_as_those_that_stay",
+    "test_enkf_n.py::test_a_time_without_readings_changes_nothing",
+    "test_enkf_n.py::test_missing_readings_are_as_if_the_sensor_were_not_there",
+    "test_weak_four_d_var.py::test_a_time_without_readings_changes_nothing",
+    "test_weak_four_d_var.py::test_missing_readings_are_as_if_the_sensor_were_not_there",
+    "test_nonlinear_observation.py::test_each_filter_ends_where_its_kind_does[mode-IEnKS]",
+    "is_no_gaussian_is_read_by_its_moments_or_by_its_density[best linear-ETKF]",
+    "test_guided_particle.py::test_missing_readings_are_as_if_the_sensor_were_not_there",
+    "test_mechanistic.py::test_errors_that_go_together_are_told_together",
+    "test_published_sbirr.py::test_without_a_drift_there_are_paths_alone",
 )
 """What waits for `make test-all`: near repetitions of what does not."""
+KINDS = {
+    "test_arviz.py": ("EnsembleMAP", "Laplace", "NUTS", "Stein"),
+    "test_statespaces.py": (
+        *("departures", "drawn-fields", "kuramoto-sivashinsky", "learned-fields"),
+        *("pendulum", "repressilator", "rijke-tube", "van-der-pol"),
+    ),
+}
+"""Of contracts that all keep, the kinds that wait too: others of theirs do not."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark them slow before the choice is made."""
     for item in items:
-        if item.nodeid.endswith(NIGHTLY):
+        kinds = KINDS.get(item.path.name, ())
+        if item.nodeid.endswith(NIGHTLY) or item.name.partition("[")[2].startswith(kinds):
             item.add_marker(pytest.mark.slow)

@@ -1,4 +1,4 @@
-"""In the shell: `assim check`, `datasets`, `fit`, `forecast`, `assimilate`, `compare`, `report`, `twin`, `demo`.
+"""In the shell: `assim check`, `datasets`, `fit`, `forecast`, `backtest`, `assimilate`, and so on: `assim --help`.
 
 A command reads files, calls one verb and writes one result. Nothing heavy is imported before a command runs, so
 that `assim --help` answers at once.

@@ -7,7 +7,10 @@ import typer
 
 from assim.cli.asking import check, datasets
 from assim.cli.assimilating import assimilate
+from assim.cli.attributing import attribute
+from assim.cli.backtesting import backtest
 from assim.cli.demo import demo
+from assim.cli.diagnosing import accustom, diagnose
 from assim.cli.fitting import fit
 from assim.cli.forecasting import forecast
 from assim.cli.judging import compare, report
@@ -37,5 +40,8 @@ def _options(
     pass
 
 
-for command in (check, datasets, fit, forecast, assimilate, compare, report, twin, demo):
+for command in (
+    *(check, datasets, fit, forecast, backtest, assimilate, compare, report),
+    *(accustom, diagnose, attribute, twin, demo),
+):
     app.command()(command)

@@ -109,6 +109,23 @@ def chosen(
     return made["model"], made.get("method")
 
 
+def chosen_method(name: str | None, settings: Sequence[str]) -> Any:
+    """The method that a command line names, None where it names none.
+
+    Args:
+        name: one of `METHODS`.
+        settings: each "name=value".
+
+    Raises:
+        ValueError: a name that is not there (the nearest are named), a value of another kind.
+    """
+    if name is None:
+        _sorted(settings, {}, ("method", METHODS, "assim.inference"))
+        return None
+    owners = {"method": (name, _named(METHODS, name, "method", "assim.inference"))}
+    return _made(*owners["method"], _sorted(settings, owners, None)["method"])
+
+
 def chosen_filter(
     name: str | None, settings: Sequence[str], *, system: str | None = None, draws: int = 0
 ) -> tuple[Any, Any]:

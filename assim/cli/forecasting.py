@@ -13,6 +13,7 @@ from assim.cli.kinds import read
 from assim.cli.opening import Quality, open_record, open_snapshots
 from assim.cli.recording import analysis_in, seen_until
 from assim.cli.speaking import note, say, watched
+from assim.cli.values import span
 from assim.cli.writing import require_place_of_file, save, written
 from assim.data.atomic import replacing
 
@@ -106,7 +107,7 @@ def forecast(
         made = forecast_from(
             post,
             ds,
-            int(horizon) if horizon.isdigit() else horizon,
+            span(horizon),
             key=jax.random.key(seed),
             plan=open_record(plan, variables=driven, qc=qc, quiet=quiet) if plan else None,
             origins="last" if ds is None else origins,

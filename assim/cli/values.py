@@ -37,6 +37,11 @@ def arguments(made_by: Callable) -> dict[str, Parameter]:
     }
 
 
+def span(text: str) -> str | int:
+    """A duration as it is typed, or a number of steps where that is all there is."""
+    return int(text) if text.isdigit() else text
+
+
 def lacking(made_by: Callable, given: dict[str, Any]) -> list[str]:
     """The arguments without a default that are not given."""
     takes = arguments(made_by)

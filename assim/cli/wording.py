@@ -15,6 +15,10 @@ OPTIONS = {
     "since": "--since",
     "members": "--members",
     "lyapunov_time": "--lyapunov-time",
+    "by": "--by",
+    "folds": "--folds",
+    "rows": "--rows",
+    "baseline": "--baseline",
 }
 
 
@@ -61,7 +65,10 @@ RULES: tuple[tuple[str, str | Callable[[re.Match], str]], ...] = (
     (r", or use restore\(init\)\.model", ""),
     (r", or read it lazily with chunks=", ""),
     (r"\bgive ds=", "give FILE"),
-    (r"(?<![\w./])(resume|update|since|init|hold)=(?=[\s.:,;]|$)", r"--\1"),
+    (
+        r"(?<![\w./])(resume|update|since|init|hold|baseline|points|rows)=(?=[\s.:,;]|$)",
+        r"--\1",
+    ),
     (r"\binfer\(init=tree\)", "assim fit --init"),
     (
         r"fit again from one of them, as init .*'posterior'",
@@ -69,6 +76,24 @@ RULES: tuple[tuple[str, str | Callable[[re.Match], str]], ...] = (
     ),
     (r"\bgain=models\.Gain\(\)", "--set gain=Gain"),
     (r"\bperiodic=(\([^()]*\))", lambda m: f"--set periodic={_plain(m[1]).lower()}"),
+    (
+        r"\b(every|window|lead)=('[^']*'|\w+)(?= is (not a duration: write it as '6h'|shorter than one))",
+        lambda m: _option(m[1], m[2]),
+    ),
+    (
+        r"\b(start)=('[^']*'|[\w:.+-]*\w)(?= is not a time| and the end)",
+        lambda m: _option(m[1], m[2]),
+    ),
+    (r"\bwindow=\S+ and refit=\S+ are", "--window and --refit are"),
+    (r"\b(refit)=('[^']*'|\w+)(?= is no number)", lambda m: _option(m[1], m[2])),
+    (
+        r"give False for one fit, n for one at every n-th origin, or True",
+        "give never for one fit, 3 for one at every third origin, or always",
+    ),
+    (r"\b(origins|baseline)=\[([^]]*)\]", lambda m: f"--{m[1]} {_plain(m[2])}"),
+    (r"\bgive None, a dataset, or times", "give a file, or times"),
+    (r"\bpost = assim\.accustom\(post, train\)", "assim accustom FIT FILE -o FIT"),
+    (r"\bfit it with (mask_rate=[\d.]*\d)", r"fit it with --set \1"),
     (r"\bhold=(\([^()]*\)|'[^']*')", lambda m: f"--hold {_plain(m[1])}"),
 )
 
@@ -81,4 +106,4 @@ def _plain(names: str) -> str:
 def _option(name: str, value: str) -> str:
     """An option with what was typed; quotes only where a shell needs them."""
     plain = value.strip("'")
-    return f"{OPTIONS[name]} {plain if re.fullmatch(r'[^\s]+', plain) else repr(plain)}"
+    return f"{OPTIONS.get(name, f'--{name}')} {plain if re.fullmatch(r'[^\s]+', plain) else repr(plain)}"

@@ -12,18 +12,19 @@ from assim.cli import run
 from assim.cli.application import app
 from assim.cli.choosing import chosen, chosen_filter, chosen_system
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "start.md").read_text()
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE, BENCH = ((DOCS / f"{name}.md").read_text() for name in ("start", "test_bench"))
 TWIN = {"ring/truth.nc", "ring/readings.nc"}
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+def blocks(language: str, page: str = PAGE) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
 
 
-def commands() -> list[list[str]]:
+def commands(page: str = PAGE) -> list[list[str]]:
     """What stands behind `assim` on each line of the shell."""
-    lines = "".join(blocks("sh")).replace("\\\n", " ").splitlines()
-    return [shlex.split(line)[1:] for line in lines if line.startswith("assim ")]
+    lines = "".join(blocks("sh", page)).replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("assim ")]
 
 
 def test_the_page_shows_every_step():
@@ -48,6 +49,18 @@ def test_the_commands_are_understood_and_each_reads_what_those_before_wrote():
         made = files if verb == "datasets" else {str(given.get("output"))}
         assert files - made <= there
         there |= TWIN if verb == "twin" else made
+
+
+def test_the_commands_for_a_test_bench_are_understood():
+    verbs, told = typer.main.get_command(app).commands, []
+    for verb, *argv in commands(BENCH):
+        given = verbs[verb].make_context(verb, list(argv)).params
+        told.append(verb)
+        if verb == "fit":
+            chosen(given["model"], given["method"], given["settings"])
+    assert told == [
+        *("datasets", "fit", "backtest", "compare", "accustom", "diagnose", "attribute")
+    ]
 
 
 @pytest.mark.slow

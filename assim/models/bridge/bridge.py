@@ -101,6 +101,7 @@ class SchrodingerBridge(AbstractPopulation):
             volatility=self.volatility.prior(region),
             hazard=self.hazard.prior(region),
             error=self.error.prior(seen),
+            error_share=self.error.share(),
             region=region,
             names=names,
             unit=layout.step,

@@ -28,6 +28,7 @@ class AbstractDiffusion(AbstractAdditiveNoise, AbstractNamed):
     volatility: eqx.AbstractVar[Field]
     hazard: eqx.AbstractVar[Field | None]
     error: eqx.AbstractVar[Float[Array, " seen"]]
+    error_share: eqx.AbstractVar[Float[Array, ""] | None]
     region: eqx.AbstractVar[Region]
     unseen: eqx.AbstractVar[Law | None]
     names: eqx.AbstractVar[tuple[str, ...]]
@@ -87,7 +88,19 @@ class AbstractDiffusion(AbstractAdditiveNoise, AbstractNamed):
     ) -> dist.Distribution:
         """Every coordinate that is seen, with the error of a reading."""
         known = 0.0 if sd is None else sd
-        return dist.Normal(x[: self.error.size], jnp.sqrt(self.error + known**2))
+        seen = x[: self.error.size]
+        return dist.Normal(seen, jnp.sqrt(self.read_with(seen) + known**2))
+
+    def read_with(self, y: Float[Array, "... seen"]) -> Float[Array, "... seen"]:
+        """The variance of the error of readings.
+
+        Args:
+            y: what was read, shape (..., seen), units of the coordinates.
+
+        Returns:
+            Shape (..., seen), units of the coordinates squared.
+        """
+        return self.error if self.error_share is None else self.error + (self.error_share * y) ** 2
 
     def components(self) -> tuple[str, ...]:
         """The coordinates."""

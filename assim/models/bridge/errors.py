@@ -1,9 +1,12 @@
 r"""The error of measurement: a sample shows $y = x + \varepsilon$, $\varepsilon \sim \mathcal N(0, R)$, R diagonal.
 
-$$R_i = 10^{-6} s_i^2, \qquad R_i = r_i^2 + 10^{-6} s_i^2, \quad r_i \sim \mathrm{HalfNormal}(\tau s_i),$$
+$$R_i = 10^{-6} s_i^2, \qquad R_i = r_i^2 + 10^{-6} s_i^2, \qquad R_i = r_i^2 + (\rho\,y_i)^2 + 10^{-6} s_i^2,$$
+
+$$r_i \sim \mathrm{HalfNormal}(\tau s_i), \qquad \rho \sim \mathrm{HalfNormal}(\tau),$$
 
 with the spread s of the region: a millionth of its square is added to every one, without which a particle that is
-seen exactly would leave nothing to chance to divide by.
+seen exactly would leave nothing to chance to divide by. A part in proportion is of what was read, y, as where the
+particle truly is nobody knows.
 """
 
 from abc import abstractmethod
@@ -37,6 +40,10 @@ class AbstractError(eqx.Module):
         Raises:
             ValueError: a prior or a known value of another shape.
         """
+
+    def share(self) -> Float[Array, ""] | None:
+        """What part of a reading its error is, beside R; None where errors are the same everywhere."""
+        return None
 
 
 class Exact(AbstractError):
@@ -85,12 +92,56 @@ class Learned(AbstractError):
     priors: dict[str, Distribution] = eqx.field(converter=dict, default_factory=dict)
 
     def __check_init__(self) -> None:
-        if not self.scale > 0:
-            raise ValueError(f"scale={self.scale} has to be positive: give a share of the spread.")
+        _require_scale(self.scale)
         require_priors("Learned", self.priors, ("sd",))
 
     def prior(self, region: Region) -> Array:
         """Less than the region's spread."""
-        defaults = {"sd": dist.HalfNormal(self.scale * region.spread)}
-        sd = sampled("error", defaults, self.priors)["sd"]
-        return sd**2 + LEAST * region.spread**2
+        return _learned(self, region)
+
+
+class Mixed(AbstractError):
+    """Learned: a part that is the same everywhere, and an independent one in proportion to what is read.
+
+    Sites: `error.sd` r, shape (coordinate,), units of the coordinates; `error.share` rho, shape (), without a unit.
+
+    Args:
+        scale: tau, scale of both priors: of the region's spread, and of a reading.
+        priors: distributions instead of the default ones, by the names `sd` and `share`.
+
+    Raises:
+        ValueError: a scale that is not positive; a name that it does not have, or a discrete distribution.
+        TypeError: what is no distribution.
+    """
+
+    scale: float = eqx.field(static=True, default=0.1)
+    priors: dict[str, Distribution] = eqx.field(converter=dict, default_factory=dict)
+
+    def __check_init__(self) -> None:
+        _require_scale(self.scale)
+        require_priors("Mixed", self.priors, ("sd", "share"))
+
+    def prior(self, region: Region) -> Array:
+        """The part that is the same everywhere: less than the region's spread."""
+        return _learned(self, region)
+
+    def share(self) -> Array:
+        """The part in proportion: less than a reading."""
+        return sampled("error", {"share": dist.HalfNormal(self.scale)}, _named(self, "share"))[
+            "share"
+        ]
+
+
+def _learned(error: Learned | Mixed, region: Region) -> Array:
+    """The variance that is the same everywhere."""
+    sd = sampled("error", {"sd": dist.HalfNormal(error.scale * region.spread)}, _named(error, "sd"))
+    return sd["sd"] ** 2 + LEAST * region.spread**2
+
+
+def _named(error: Learned | Mixed, name: str) -> dict[str, Distribution]:
+    return {k: v for k, v in error.priors.items() if k == name}
+
+
+def _require_scale(scale: float) -> None:
+    if not scale > 0:
+        raise ValueError(f"scale={scale} has to be positive: give a share of the spread.")

@@ -45,6 +45,7 @@ class Diffusion(AbstractDiffusion, AbstractPaths):
         hazard: rate at which a particle is lost where it is, shape (coordinate,) to (), per unit of time; None
             where none is.
         error: variance of an error of reading, shape (seen,), units of the coordinates squared.
+        error_share: what part of a reading another error is, shape (); None where there is none.
         region: where the snapshots lie.
         unseen: where the coordinates that no snapshot shows start; None where all are seen.
         names: of the coordinates, those that no snapshot shows last.
@@ -58,6 +59,7 @@ class Diffusion(AbstractDiffusion, AbstractPaths):
     volatility: Field
     hazard: Field | None
     error: Float[Array, " seen"]
+    error_share: Float[Array, ""] | None
     region: Region
     unseen: Law | None
     names: tuple[str, ...] = eqx.field(static=True)

@@ -17,6 +17,7 @@ from assim.models.bridge.survival import NetRate, Rate
 from assim.models.bridge.volatilities import AdditiveRoot
 from assim.models.bridge.walking import Diffusion
 from assim.snapshots import Snapshots
+from assim.statespace import Span
 
 MATRIX = np.array([[-0.5, 0.4], [-0.3, -0.2]])
 SIGMA, ERROR, TIMES = np.array([0.3, 0.2]), np.array([0.01, 0.02]), np.array([0.0, 0.7, 2.0])
@@ -41,6 +42,7 @@ def diffusion(x64: None) -> Diffusion:
         volatility=AdditiveRoot(jnp.asarray(SIGMA)),
         hazard=None,
         error=jnp.asarray(ERROR),
+        error_share=None,
         region=region,
         unseen=None,
         names=("a", "b"),
@@ -164,6 +166,17 @@ def test_losses_and_births_tell_how_many_arrive(diffusion: Diffusion, rate: floa
         poisson = (COUNT * np.log(expected) - expected).sum()
         gained = matching.score(told, record) - matching.score(diffusion, record)
         assert np.isclose(gained, poisson, rtol=1e-5)
+
+
+def test_an_error_in_proportion_is_as_if_the_file_knew_it(diffusion: Diffusion) -> None:
+    read = snapshots()
+    learned = dataclasses.replace(diffusion, error_share=jnp.asarray(0.2))
+    known = dataclasses.replace(read, sd=0.2 * jnp.abs(read.x))
+    one, other = (taken(*given)[0] for given in ((learned, read), (diffusion, known)))
+    np.testing.assert_allclose(one.error, ERROR + (0.2 * read.x) ** 2, rtol=1e-6)
+    np.testing.assert_allclose(one.error, other.error, rtol=1e-6)
+    told = learned.observation(jnp.array([3.0, -1.0]), Span(jnp.ones(()), jnp.zeros(0)))
+    np.testing.assert_allclose(told.scale**2, ERROR + np.array([0.36, 0.04]), rtol=1e-6)
 
 
 def test_errors_of_reading_widen_no_population(x64: None) -> None:

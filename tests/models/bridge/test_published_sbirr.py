@@ -128,6 +128,7 @@ def test_a_forecast_is_eulers_with_the_volatility_that_was_given():
         volatility=lambda x: 0.3 * jnp.eye(2),
         hazard=None,
         error=0 * one,
+        error_share=None,
         region=region,
         unseen=None,
         walked=jnp.zeros((1, 2, 2)),

@@ -19,7 +19,7 @@ PARTS = [
     references.Sum(references.Vortex(), references.RandomFeatures(60, lengthscales=[1.0])),
     *(volatilities.Constant(), volatilities.Diagonal(), volatilities.Mixed()),
     *(volatilities.Multiplicative({"share": dist.HalfNormal(0.1)}), volatilities.Given((0.1, 2.0))),
-    *(errors.Exact(), errors.Given(0.1), errors.Learned(0.2)),
+    *(errors.Exact(), errors.Given(0.1), errors.Learned(0.2), errors.Mixed(0.2)),
     *(survival.NoHazard(), survival.ConstantHazard(), survival.LinearHazard()),
     survival.NetHazard(),
 ]

@@ -78,6 +78,15 @@ def test_errors_are_variances_with_a_millionth_of_the_spread_squared():
     np.testing.assert_allclose(variance, values["error.sd"] ** 2 + least, rtol=1e-6)
     base = sites["error.sd"]["fn"].base_dist
     np.testing.assert_allclose(base.scale, 0.2 * SPREAD, rtol=1e-6)
+    variance, values, sites = drawn(errors.Mixed(0.2))
+    np.testing.assert_allclose(variance, values["error.sd"] ** 2 + least, rtol=1e-6)
+    assert errors.Learned().share() is None and "error.share" not in sites
+    with handlers.seed(rng_seed=0), handlers.trace() as part:
+        share = errors.Mixed(0.2).share()
+    assert list(part) == ["error.share"] and float(
+        part["error.share"]["fn"].scale
+    ) == pytest.approx(0.2)
+    assert share.shape == () and float(share) > 0
 
 
 def test_losses_are_at_the_rate_of_their_sites():
@@ -112,6 +121,7 @@ def test_a_net_rate_has_either_sign():
     ("kind", "name"),
     [
         *((volatilities.Constant, "sd"), (volatilities.Diagonal, "sd"), (errors.Learned, "sd")),
+        (errors.Mixed, "sd"),
         *((volatilities.Multiplicative, "share"), (volatilities.Mixed, "share")),
         *((survival.ConstantHazard, "rate"), (survival.LinearHazard, "slope")),
         (survival.NetHazard, "rate"),

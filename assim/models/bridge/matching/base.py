@@ -163,7 +163,7 @@ def taken(diffusion: AbstractDiffusion, snapshots: Snapshots) -> tuple[Snapshot,
         The snapshots, with room for coordinates that they do not show, and shape (snapshot - 1,), units of time.
     """
     own = 0.0 if snapshots.sd is None else snapshots.sd**2
-    error = jnp.broadcast_to(diffusion.error + own, snapshots.x.shape)
+    error = jnp.broadcast_to(diffusion.read_with(snapshots.x) + own, snapshots.x.shape)
     x, mask, weight, law = snapshots.x, snapshots.mask, snapshots.weight, diffusion.unseen
     seen = diffusion.error.size
     region = (diffusion.region.centre[:seen], diffusion.region.spread[:seen])

@@ -93,6 +93,7 @@ class PublishedSBIRR(AbstractPrescribed):
             volatility=Given(self.alternation.sigma).prior(region),
             hazard=None,
             error=Exact().prior(region),
+            error_share=None,
             region=region,
             unseen=None,
             walked=numpyro.sample("paths", anywhere.to_event(3)),

@@ -28,6 +28,7 @@ class Walked(AbstractDiffusion, AbstractPaths):
         volatility: sigma as a root, shape (coordinate,) to (coordinate, coordinate), per root of a unit of time.
         hazard: of being lost; None, there is none.
         error: variance of an error of reading, shape (coordinate,), units of the coordinates squared.
+        error_share: what part of a reading another error is; there is none.
         region: where the snapshots lie.
         unseen: coordinates that no snapshot shows; there are none.
         walked: the paths, shape (path, step, coordinate), units of the coordinates.
@@ -43,6 +44,7 @@ class Walked(AbstractDiffusion, AbstractPaths):
     volatility: Field
     hazard: Field | None
     error: Float[Array, " coordinate"]
+    error_share: None
     region: Region
     unseen: None
     walked: Float[Array, "path step coordinate"]
