@@ -79,9 +79,10 @@ def attribute(
         NaN where there is no such input, and 0 where a reading is missing. Those of the mean are in the `units` of
         the target, of the epistemic variance in these squared, of the log without any. `change` is what they should
         add up to. `share` (target, sensor) is the share of each sensor in the sum of absolute attributions, these
-        averaged over draws first, and `share_draws` that of each draw. `completeness_error` ([station,] init_time,
-        target) is the error of the sum as a share of the largest change. The epistemic variance is one number of
-        all draws together; of a single one it is NaN.
+        averaged over draws first: that of the mean forecast. `share_draws` is that of each draw by itself, and its
+        spread is around its own mean, not around `share`, in which draws of opposite sign cancel.
+        `completeness_error` ([station,] init_time, target) is the error of the sum as a share of the largest
+        change. The epistemic variance is one number of all draws together; of a single one it is NaN.
 
     Raises:
         ValueError: a lead beyond the model's own, a plan that does not reach as far as the model reads, an origin

@@ -129,7 +129,8 @@ class AbstractBounded(AbstractModel):
         key = numpyro.prng_key()
         keys = jax.random.split(jax.random.key(0) if key is None else key, count)
         told = self.bounds(ssm, examples, keys)
-        numpyro.factor("bound", self.share() * num_data / count * told.sum())
+        with numpyro.plate("window", count), handlers.scale(scale=num_data / count):
+            numpyro.factor("bound", self.share() * told)
 
 
 class AbstractConjugate(AbstractPointwise):

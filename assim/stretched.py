@@ -1,4 +1,4 @@
-"""What is said at the door of a model of stretches: of a record too short, of copies, and of gaps in controls."""
+"""What is said at the door of a model of stretches: of short and hollow records, of copies, of gaps in controls."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +10,11 @@ from assim.data.copying import copies
 from assim.data.framing import Frame
 from assim.model import AbstractStretched
 from assim.series import Series, origins_with_truth
+
+FEW = 10
+"""Times with a reading, below which dynamics and chance look alike."""
+HOLLOW = 0.8
+"""Share of missing readings from which on most neighbours of a reading are missing too."""
 
 
 def cautions_on(
@@ -35,7 +40,27 @@ def cautions_on(
             f"{type(model).__name__}(window={model.window}) is told by {model.window} rows at a time, and the "
             f"record has {rows}: give window={rows} or less, or a longer record."
         )
-    return [*_copies(frame), *_left_out(model, series, frame)]
+    return [*(_thin(frame) if anew else ()), *_copies(frame), *_left_out(model, series, frame)]
+
+
+def _thin(frame: Frame) -> Iterator[str]:
+    """On a record with readings at a few times alone, or with gaps nearly everywhere."""
+    there = np.isfinite(frame.y[..., np.array(frame.is_target)])
+    read = there.any(axis=-1)
+    if (times := int(read.sum())) < FEW:
+        yield (
+            f"The record has readings at {times} times in all, too few to tell dynamics from chance, so that most "
+            "of the posterior is the prior: give a longer record."
+        )
+        return
+    begun, to_come = (np.maximum.accumulate(x, axis=1) for x in (read, read[:, ::-1]))
+    share = 1 - there[begun & to_come[:, ::-1]].mean()
+    if share >= HOLLOW:
+        yield (
+            f"{share:.0%} of the readings between the first and the last are missing, so that what changes within "
+            f"{1 / (1 - share):.0f} rows is told by few pairs of readings, and else by the prior: average to a "
+            "coarser step by assim.align, or hold intervals against readings that no fit has seen."
+        )
 
 
 def _copies(frame: Frame) -> Iterator[str]:

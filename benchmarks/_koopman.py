@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -13,6 +14,8 @@ from numpyro.infer.autoguide import AutoDelta
 
 import assim
 from assim import inference, models
+from assim.models.kovae import one_step_linearity, spectrum
+from assim.statespace import regular_spans
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "timeseries"
 STEP = np.timedelta64(600, "s")
@@ -85,11 +88,37 @@ def made(post, num: int, seed: int) -> tuple[np.ndarray, float]:
     return y, time.perf_counter() - began
 
 
+def linearity(post, num: int = 1000) -> str:
+    """How linear latent paths are that generate: one map from every step to the next, by least squares."""
+    fit = assim.restore(post)
+    ssm = fit.state_space({k: jnp.asarray(v[0, 0]) for k, v in fit.sites.items()})
+    spans = regular_spans(fit.layout.step, LENGTH)
+
+    def path(key):
+        if isinstance(fit.model, models.PublishedKoVAE):
+            return ssm.rolled(LENGTH, key=key)[1]
+        k_first, k_path = jax.random.split(key)
+
+        def step(z, at):
+            return ssm.transition(z, at[0], key=at[1]), z
+
+        return jax.lax.scan(
+            step, ssm.first(key=k_first), (spans, jax.random.split(k_path, LENGTH))
+        )[1]
+
+    z = jax.jit(jax.vmap(path))(jax.random.split(jax.random.key(7), num))
+    told = float(one_step_linearity(z)), float(abs(spectrum(z))[0])
+    return "one-step linearity of latent paths {:.3f}, largest modulus of their map {:.3f}".format(
+        *told
+    )
+
+
 __all__ = [
     "LARGER",
     "LENGTH",
     "NOISE",
     "fitted",
+    "linearity",
     "made",
     "method_of",
     "record_of",

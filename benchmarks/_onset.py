@@ -1,7 +1,7 @@
-"""Classical warnings of an onset on the test bench: indicators of the raw pressure, alone and in a machine.
+"""Classical warnings of an onset on the test bench: indicators of the raw pressure, frame by frame.
 
-After Waxenegger-Wilfing et al. (2021, Chaos 31), who give recurrence features of short windows of dynamic pressure
-to a support-vector machine; the machine itself needs scikit-learn, which is in the extra `tsne`.
+Variance, autocorrelation, the exponent of Hurst, and the recurrence features of short windows of dynamic pressure
+that Waxenegger-Wilfing et al. (2021, Chaos 31) give to a support-vector machine.
 """
 
 import jax
@@ -10,7 +10,6 @@ import numpy as np
 import xarray as xr
 
 from assim.data import Fluctuation, Recurrence, indicators
-from assim.scoring import alarm_frames, fit_logistic
 from assim.systems.bench import ThermoacousticBench, plan
 from assim.types import Array, Float, Key
 
@@ -18,8 +17,7 @@ SEED = 20
 """Of the shipped test bench, as its maker has it."""
 QUARTER = 21
 """Samples in a quarter of the period, 120 Hz at 10 kHz."""
-RECURRENCE = ("recurrence_rate", "determinism", "ratio")
-FOLDS, LONGER = 5, "500ms"
+LONGER = "500ms"
 
 
 def raw_pressure(frames: xr.Dataset) -> xr.DataArray:
@@ -53,68 +51,6 @@ def features(pressure: xr.DataArray, frame: str = "50ms") -> xr.Dataset:
     longer = indicators(pressure, LONGER, frame, fluctuation=boxes)["hurst"]
     log = np.log(told["variance"]).assign_attrs(units="1")
     return told.assign(variance=log, hurst=longer.reindex(time=told["time"]))
-
-
-def support_vectors(
-    train: xr.Dataset, test: xr.Dataset, truth: xr.Dataset, event: dict
-) -> tuple[xr.DataArray, xr.DataArray]:
-    """Probabilities of an onset on the training and the test runs from a machine on their features.
-
-    Args:
-        train: features of the training runs, on (run, time).
-        test: those of the test runs.
-        truth: the record of the training runs.
-        event: what `fit_logistic` is told of the event beside indicators and truth, by name.
-
-    Returns:
-        Of the training runs, each by machines that did not see it, and of the test runs.
-    """
-    from sklearn.model_selection import GroupKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    from sklearn.svm import SVC
-
-    settings = {k: event[k] for k in ("clear", "gap") if k in event}
-    first = train[[next(iter(train.data_vars))]]
-    blank = fit_logistic(first, truth, **event).probability(first)
-    outcome = alarm_frames(blank, truth, **settings)["event"].transpose("run", "init_time").values
-    x, y = _table(train), outcome.ravel()
-    group = np.repeat(np.arange(train.sizes["run"]), train.sizes["time"])
-    used = np.isfinite(y) & np.isfinite(x).all(axis=1)
-    machine = make_pipeline(StandardScaler(), SVC(C=1.0, class_weight="balanced"))
-    held_out = cross_val_predict(
-        machine,
-        x[used],
-        y[used],
-        groups=group[used],
-        cv=GroupKFold(FOLDS),
-        method="decision_function",
-    )
-    margin = np.full(y.shape, np.nan)
-    margin[used] = held_out
-    machine.fit(x[used], y[used])
-    of_train, of_test = _margin(train, margin), _margin(test, _decided(machine, test))
-    calibrated = fit_logistic(of_train, truth, **event)
-    return calibrated.probability(of_train), calibrated.probability(of_test)
-
-
-def _table(told: xr.Dataset) -> np.ndarray:
-    """Shape (run * time, feature)."""
-    return np.stack([told[k].transpose("run", "time").values.ravel() for k in told], axis=1)
-
-
-def _decided(machine, told: xr.Dataset) -> np.ndarray:
-    x = _table(told)
-    known = np.isfinite(x).all(axis=1)
-    margin = np.full(len(x), np.nan)
-    margin[known] = machine.decision_function(x[known])
-    return margin
-
-
-def _margin(told: xr.Dataset, margin: np.ndarray) -> xr.Dataset:
-    """The decision values of a machine as an indicator."""
-    values = margin.reshape(told.sizes["run"], told.sizes["time"])
-    return xr.Dataset({"margin": (("run", "time"), values)}, {k: told[k] for k in ("run", "time")})
 
 
 def _pressure(

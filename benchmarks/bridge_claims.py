@@ -179,8 +179,11 @@ def volatility(quick: bool) -> Table:
         ["volatility", "over the truth", "held-out W2", "times the first", "met"],
         rows,
         "LV-11. Aim: the volatility (0.02) within 25 %; held at five times it the held-out W2 is at least twice as "
-        "large.",
-        [f"W2 is the mean over nine half times; mean and sd over {SEEDS} seeds of the paths."],
+        "large. Told by the first snapshot.",
+        [
+            f"W2 is the mean over nine half times; mean and sd over {SEEDS} seeds of the paths. The floors of this "
+            "set stand in its rows of the first table."
+        ],
     )
 
 
@@ -229,7 +232,7 @@ def thinned(quick: bool) -> Table:
         ],
         rows,
         "LV-11 thinned at random. Aim: the posterior sd widens as expected, to a factor of 1.5. Numbers are of log "
-        "a, log b, log c, log d, log sigma, by Laplace's approximation.",
+        "a, log b, log c, log d, log sigma, by Laplace's approximation. Told by the first snapshot.",
         [
             "Expected is the root of the ratio of the samples after the first snapshot: each of them counts once, "
             "as if samples of all times told the same, and the first only says where particles start.",

@@ -14,7 +14,7 @@ import warnings
 import generated_data
 import jax
 import numpy as np
-from _koopman import FILES, SHARED, fitted, made, record_of, rows_of, windows_of_sines
+from _koopman import FILES, SHARED, fitted, linearity, made, record_of, rows_of, windows_of_sines
 from _recording import record
 from numpyro.infer.autoguide import AutoDelta
 
@@ -59,7 +59,9 @@ def main() -> None:
             row += [f"{float(at.predictive):.4f}", f"{float(at.correlational):.4f}"]
             table.append([*row, PUBLISHED[name] if str(generator) == "PublishedKoVAE" else ""])
             print(table[-1], flush=True)
-        notes.append(f"{name}: a fit of {took:.0f} s, {steps} steps; {asked.judges} judges.")
+        notes.append(
+            f"{name}: a fit of {took:.0f} s, {steps} steps; {asked.judges} judges; {linearity(post)}."
+        )
     record(
         "koopman_published",
         ["windows", "generator", "discriminative", "predictive", "correlational"]

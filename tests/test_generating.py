@@ -78,6 +78,21 @@ def test_the_kalman_filter_serves_its_draws(post, holed):
     assert np.isfinite(an["innovation"]["a_log_score"]).all()
 
 
+@pytest.mark.slow
+def test_an_ensemble_filter_serves_its_draws_in_units_of_the_file(post, holed):
+    an = assim.assimilate(post, holed, filters.EnKF(30), key=jax.random.key(4), members=0)
+    read, units = holed["b"].values, record()["b"]
+    seen = np.isfinite(read)
+    before, after = (
+        abs(read - an[k]["b_mean"].values.squeeze())[seen].mean()
+        for k in ("background", "analysis")
+    )
+    assert after < 0.8 * before
+    for name in ("b_mean", "b_sd"):
+        assert (an["analysis"][name] > 0).all() and (an["analysis"][name] < units.max()).all()
+    assert np.isfinite(an["innovation"]["a_log_score"]).all()
+
+
 def test_the_smoother_serves_its_draws_and_a_gap_is_wider(post, holed):
     smooth = assim.reconstruct(post, holed, key=jax.random.key(3), members=4)["smoothed"]
     whole = assim.reconstruct(post, record(20), key=jax.random.key(3), members=4)["smoothed"]

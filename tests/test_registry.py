@@ -29,6 +29,7 @@ THINGS = [
     models.AlmostLinearRNN(12, 3, controls="a"),
     inference.SVI(),
     inference.SVI(guide=autoguide.AutoLowRankMultivariateNormal),
+    inference.SVI(guide=autoguide.AutoDAIS),
     inference.NUTS(),
     inference.EnsembleMAP(),
     inference.EnsembleMAP(inference.Bootstrap()),
@@ -95,6 +96,17 @@ def test_every_name_in_the_table_is_there():
     for names in HOMES.values():
         for name in names:
             assert made_from({"class": name}).__name__ == name
+
+
+def test_every_guide_that_is_made_from_a_model_alone_is_in_the_table():
+    def takes(kind):
+        try:
+            return bool(inference.SVI(guide=kind))
+        except TypeError:
+            return False
+
+    alone = {name for name in autoguide.__all__ if takes(getattr(autoguide, name))}
+    assert alone == set(HOMES["numpyro.infer.autoguide"])
 
 
 @pytest.mark.parametrize(

@@ -62,3 +62,34 @@ def test_gaps_in_a_control_say_what_they_leave_out():
     assert told.startswith("21 of 51 stretches")
     ds["lamp"] = ds["lamp"].fillna(0.0)
     assert said(LinearKoopman(1, window=10, controls=("lamp", "pump")), ds) == []
+
+
+def test_readings_at_a_few_times_say_next_to_nothing():
+    (told,) = said(LinearKoopman(1, window=2), record(2))
+    assert told.startswith("The record has readings at 2 times in all") and "the prior" in told
+    ds = record()
+    (told,) = said(MODEL, ds.where(ds["time"] < TIME[9]))
+    assert "at 9 times" in told and said(MODEL, record(9), anew=False) == []
+    assert said(MODEL, ds.where(ds["time"] < TIME[10])) == []
+
+
+def test_gaps_nearly_everywhere_are_counted_between_the_first_reading_and_the_last():
+    rng = np.random.default_rng(1)
+    ds = record().map(lambda v: v.where(rng.random(60) < 0.15))
+    (told,) = said(MODEL, ds)
+    read = np.stack([ds[n] for n in "ab"])
+    first, last = np.flatnonzero(np.isfinite(read).any(axis=0))[[0, -1]]
+    share = np.isnan(read[:, first : last + 1]).mean()
+    assert told.startswith(
+        f"{share:.0%} of the readings between the first and the last are missing"
+    )
+    assert f"within {1 / (1 - share):.0f} rows" in told and "assim.align" in told
+    half = record()
+    half["a"][:] = np.where(np.arange(60) % 4, np.nan, half["a"])  # a slow sensor beside a fast one
+    assert said(MODEL, half) == []
+
+
+def test_what_shorter_runs_lack_is_no_gap():
+    many = record().expand_dims(run=12).copy(deep=True)
+    ragged = many.where((many["run"] == 0) | (many["time"] < TIME[5]))
+    assert said(MODEL, ragged) == []

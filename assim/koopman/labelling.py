@@ -7,16 +7,17 @@ E_j \propto s_j \|\Phi_j\|^2\, \overline{|\varphi_j|^2}$$
 with s = 1/2 for a conjugate pair and 1 for a real eigenvalue: E is the mean square of what a mode shows, over its
 phases, all channels in internal units. Another basis has other $\Phi_j$ and $\varphi_j$, but the same $\mu_j$ and
 $\Phi_j \varphi_j$; so a mode is told by the amplitude $|\Phi_j| \operatorname{rms} |\varphi_j|$ that it shows in
-each variable, and by the phase, counted from the variable that it shows in most.
+each variable, and by the phase, counted from the variable that it shows in most. Intervals are quantiles over
+draws, but for rates that lie at 0 (`credible`).
 """
 
-import warnings
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from assim.data.framing import REPEATED, Frame
+from assim.koopman.credible import of_rate, quantiles
 from assim.koopman.matching import matched
 from assim.koopman.reading import Read
 
@@ -24,6 +25,8 @@ COMMON = 0.5
 """Share of the draws that have a mode, below which it is not told."""
 REAL = 1e-5
 """An eigenvalue is real where its imaginary part is less than this share of it."""
+RATES = ("growth_rate", "frequency")
+"""What may lie at a bound of 0: a mode that does not decay, one that hardly turns."""
 WORDS = {
     "growth_rate": ("rate at which the amplitude grows", "s-1"),
     "frequency": ("frequency", "Hz"),
@@ -57,7 +60,7 @@ def in_order(read: Read, step: float) -> Read:
             f"No mode is held by {COMMON:.0%} of the {len(rate)} draws, so that there is no spectrum: fit a longer "
             "record, or a model of fewer modes."
         )
-    growth, turns = (_quantiles(part[:, common], 0.5) for part in (rate.real, rate.imag))
+    growth, turns = (quantiles(part[:, common], 0.5) for part in (rate.real, rate.imag))
     order = order[:, common[np.lexsort((-growth, turns))]]
     parts = (every, read.floor, read.power, read.residual)
     rate, floor, power, residual = (np.take_along_axis(part, order, axis=1) for part in parts)
@@ -90,7 +93,10 @@ def labelled(read: Read, frame: Frame, level: float) -> xr.Dataset:
             "floor": np.where(there, read.floor, np.nan),
         }
     levels = ((1 - level) / 2, 0.5, (1 + level) / 2)
-    at = {name: _quantiles(values, levels) for name, values in told.items()}
+    at = {
+        name: of_rate(values, level) if name in RATES else quantiles(values, levels)
+        for name, values in told.items()
+    }
     growth = at["growth_rate"]
     with np.errstate(divide="ignore"):
         at["period"] = 1 / at["frequency"][::-1]
@@ -126,7 +132,7 @@ def _shapes(shown: np.ndarray, frame: Frame, levels: tuple[float, ...]) -> dict[
     phase = np.angle(np.nanmean(shown * np.exp(-1j * np.angle(leading)), axis=0)).T
     bent = _bent(frame)
     scale = np.where(bent, 1.0, frame.scaling.scale)
-    amplitude = _quantiles(np.abs(shown), levels).swapaxes(1, 2)
+    amplitude = quantiles(np.abs(shown), levels).swapaxes(1, 2)
     amplitude = amplitude[:, None] * scale[:, None]
     dims: tuple[str, ...] = (frame.instance, "mode", "variable")
     if not _by_station(frame):
@@ -152,13 +158,6 @@ def _with_interval(
 def _parts(values: np.ndarray) -> np.ndarray:
     """Real and imaginary parts on a last axis: netCDF has no complex numbers."""
     return np.stack([values.real, values.imag], axis=-1)
-
-
-def _quantiles(values: np.ndarray, levels: float | tuple[float, ...]) -> np.ndarray:
-    """Over the draws (the first axis) that have a value; NaN where none has."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
-        return np.nanquantile(values, levels, axis=0)
 
 
 def _bent(frame: Frame) -> np.ndarray:

@@ -5,6 +5,10 @@ $$\sqrt{\max(r_j^2 - f_j^2, 0)} \le \epsilon$$
 A mode is verified where its residual r, less what the model's own noise leaves of it in a step (the floor f), is
 within the tolerance. An eigenvalue without a residual may be one of the method and not of the record: of those that
 a rich dictionary gives, most are.
+
+Intervals are quantiles over draws, which can never hold the bound of a rate. So where all draws of a growth rate or
+of a frequency lie on one side of 0, and nearer to it than the interval is wide, that is the shortest that holds the
+level, from 0 itself where the posterior is highest there (`assim.koopman.credible`).
 """
 
 from __future__ import annotations
@@ -42,9 +46,10 @@ def spectrum(
 ) -> xr.Dataset:
     """The modes of a posterior with linear dynamics, each with its credible interval and held against a record.
 
-    Modes of different draws are put in correspondence by their eigenvalues. Without a record nothing is verified,
-    and every mode says so. Eigenvalues, and what each mode shows, are identifiable; eigenvectors and eigenfunctions
-    by themselves are not, and are not told.
+    Modes of different draws are put in correspondence by their eigenvalues. Intervals have equal tails, but for
+    rates that lie at 0: theirs are the shortest, closed at 0, so that a mode that does not decay is covered and its
+    half-life has no upper bound. Without a record nothing is verified, and every mode says so. Eigenvalues, and
+    what each mode shows, are identifiable; eigenvectors and eigenfunctions by themselves are not, and are not told.
 
     Args:
         post: the posterior tree, or its path.

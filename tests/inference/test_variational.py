@@ -6,17 +6,23 @@ import pytest
 from numpyro import handlers
 from numpyro.distributions import constraints
 from numpyro.infer.autoguide import (
+    AutoBatchedMultivariateNormal,
+    AutoContinuous,
+    AutoDAIS,
     AutoDelta,
+    AutoGuideList,
     AutoLaplaceApproximation,
     AutoLowRankMultivariateNormal,
     AutoMultivariateNormal,
     AutoNormal,
+    AutoSemiDAIS,
+    AutoSurrogateLikelihoodDAIS,
 )
 from scipy import stats
 
 from assim.inference import SVI, Ascent, variational
 from assim.inference.loop import Watch
-from assim.model import AbstractGuided
+from assim.model import AbstractBounded, AbstractGuided
 from tests.inference.toys import (
     Line,
     assert_same_draws,
@@ -87,6 +93,7 @@ def test_models_with_other_settings_are_told_apart(key):
         AutoNormal,
         pytest.param(AutoMultivariateNormal, marks=pytest.mark.slow),
         pytest.param(AutoLowRankMultivariateNormal, marks=pytest.mark.slow),
+        pytest.param(AutoDAIS, marks=pytest.mark.slow),
     ],
 )
 def test_a_guide_starts_where_it_is_told(key, guide):
@@ -124,6 +131,25 @@ def test_what_is_held_out_is_judged_by_its_likelihood_alone(key, monkeypatch):
     draws = method.run(problem, key=key, watch=Watch())
     told = stats.norm.logpdf(y[40:], draws.sites["theta"][0] @ x[40:].T, 0.5).mean()
     assert draws.curves["held_out"][-1] == pytest.approx(-told, rel=0.02)
+
+
+class Bounded(AbstractBounded, Line):
+    """A line whose windows have a bound, a tenth of a nat below their density."""
+
+    def bounds(self, ssm, examples, keys):
+        line = dist.Normal(examples["x"] @ ssm.theta, ssm.scale)
+        return line.log_prob(examples["y"][:, 0, 0]) - 0.1
+
+
+def test_windows_kept_back_are_judged_by_their_bound_where_there_is_one(key):
+    method = SVI(20, AutoDelta, ascent=None, held_out=0.2, num_draws=1)
+    exact, bound = (
+        method.run(on_line(kind(standard(2), 0.5), *some_line(size=2)), key=key, watch=Watch())
+        for kind in (Line, Bounded)
+    )
+    for name in ("loss", "held_out"):
+        density, lower = (run.curves[name][-1] for run in (exact, bound))
+        assert lower == pytest.approx(density + 0.1, rel=1e-4)
 
 
 class Guided(Line, AbstractGuided):
@@ -175,6 +201,28 @@ def test_a_model_without_a_guide_is_named(key):
     problem = on_line(Line(standard(2)), *some_line(size=2))
     with pytest.raises(TypeError, match="Line makes none: give the class of an autoguide"):
         SVI(1, None).run(problem, key=key, watch=Watch())
+
+
+@pytest.mark.parametrize(
+    ("guide", "says"),
+    [
+        (AutoSurrogateLikelihoodDAIS, "LikelihoodDAIS cannot be made so .*'surrogate_model'"),
+        (AutoSemiDAIS, "AutoSemiDAIS cannot be made so .*'local_model'"),
+        (AutoGuideList, "AutoGuideList cannot be made so .it stands for others"),
+        (AutoContinuous, "AutoContinuous cannot be made so"),
+        ("AutoNormal", "'AutoNormal' is none"),
+    ],
+)
+def test_a_guide_that_needs_more_than_the_model_is_named(guide, says):
+    with pytest.raises(TypeError, match=f"from the model alone, and .*{says}.*: give another, as"):
+        SVI(1, guide)
+
+
+@pytest.mark.parametrize("guide", [AutoDAIS, AutoBatchedMultivariateNormal])
+def test_a_guide_of_another_model_or_of_all_data_is_named(guide, key):
+    problem = on_line(Line(standard(2)), *some_line(size=2))
+    with pytest.raises(ValueError, match=f"{guide.__name__} cannot .*batch_size=None.*, or another"):
+        SVI(1, guide, batch_size=10, ascent=None).run(problem, key=key, watch=Watch())
 
 
 def test_a_loss_that_still_falls_is_said(key):

@@ -297,7 +297,8 @@ def test_a_copy_is_warned_of_once_and_a_window_too_long_refused():
 
 @pytest.mark.parametrize("rows", [2, 3])
 def test_the_shortest_record_has_a_density(rows):
-    problem = posed(models.LinearKoopman(1, window=2, normalised=False), record(rows=rows))
+    with pytest.warns(UserWarning, match=f"readings at {rows} times in all"):
+        problem = posed(models.LinearKoopman(1, window=2, normalised=False), record(rows=rows))
     problem = dataclasses.replace(
         problem, examples=jax.tree.map(lambda leaf: leaf[:1], problem.examples)
     )
