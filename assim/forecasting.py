@@ -140,7 +140,7 @@ def forecast(
     rows = origin_rows(frame.times, steps, last_row(frame), origins, leads, first)
     ahead = max(leads, needs.horizon)
     chosen_here = origins is None or isinstance(origins, str)
-    rows = with_plan(frame, rows, ahead, some=chosen_here, shorter=ahead == leads)
+    rows = with_plan(frame, rows, ahead, some=chosen_here, shorter=leads > needs.horizon)
     if USUAL not in tree.children:
         _say_silent(frame, rows, needs.context, ds)
     attrs = model_attrs(fitted.model, fitted.layout, fitted.frame, key) | {

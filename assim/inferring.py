@@ -161,10 +161,10 @@ def infer(
         raise ValueError(f"hold={hold!r} keeps values of an earlier posterior: give it by init=.")
     draws = with_held(method.run(problem, key=k_run, watch=watch, start=start), problem.held)
     cells, judged, advice = None, None, list(draws.advice)
-    convergence: dict[str, Any] = {}
+    convergence: dict[str, Any] = dict(draws.diagnostics)
     if isinstance(model, AbstractPointwise) and pointwise > 0:
         cells, judged = _judged(model, problem, frame, draws, pointwise, key=k_judge)
-        convergence = _convergence(judged, advice)
+        convergence |= _convergence(judged, advice)
     if isinstance(model, AbstractPopulation) and not isinstance(method, AT_ONCE):
         kept = unidentified(problem, dict(draws.sites), key=k_judge)
         advice += [UNTOLD.format(k, v) for k, v in kept.items() if v >= KEPT]
@@ -292,7 +292,7 @@ def _pairs(series: Series, needs: Needs, frame: Frame, *, key: Key) -> jax.Array
         raise ValueError(
             f"The record has {len(pairs)} usable windows ({len(frame.times)} times; {needs.context} of context and "
             f"{needs.horizon} ahead are needed, with the controls known); at least {needs.fewest} are needed: "
-            "give a longer record, or a shorter context or horizon."
+            "give a longer record, a shorter context (lags, or the window, of the model) or a shorter horizon."
         )
     if len(pairs) > MOST_WINDOWS:
         warnings.warn(

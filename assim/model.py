@@ -280,6 +280,10 @@ class AbstractPopulation(AbstractWindowless):
         """Whether each term is of one sample, so that how terms scatter tells how estimates do; so by default."""
         return True
 
+    def searches(self) -> int:
+        """How many searches a fit makes from blurred snapshots, the best of which is kept; one by default."""
+        return 1
+
     def require(self, ssm: AbstractStateSpace, snapshots: Snapshots) -> None:
         """Refuse a state space that says nothing where the samples are; none by default.
 

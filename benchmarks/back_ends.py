@@ -7,13 +7,11 @@ import sys
 import time
 from pathlib import Path
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from _back_ends import judged, posed
 from _recording import record
-from arviz_stats.base import array_stats
 from numpyro.diagnostics import split_gelman_rubin
 from numpyro.infer.autoguide import (
     AutoDelta,
@@ -32,10 +30,8 @@ from assim.inference import (
     Laplace,
     LastLayer,
     Stein,
-    variational,
 )
-from assim.inference.density import potential
-from assim.inference.loop import Watch, run_chunks
+from assim.inference.loop import Watch
 
 SEARCH = Ascent(batch_size=None)
 METHODS = {
@@ -50,38 +46,12 @@ METHODS = {
     "SVI, mean field": SVI(3000, AutoDiagonalNormal, batch_size=None, ascent=SEARCH),
     "SVI, low rank": SVI(3000, AutoLowRankMultivariateNormal, batch_size=None, ascent=SEARCH),
 }
-WEIGHED = 1000
 WORSE, BETTER = 0.02, 0.01
 AGREED, WORST = 1.02, 1.05
 
 
-def k_hat(method: SVI, problem, state, key) -> float:
-    """The Pareto shape of the importance ratios of draws of a fitted guide; above 0.7 the guide is refused."""
-    machine = variational._machine(
-        method, variational._shape_of(problem), variational._Template(problem)
-    )
-    guide, params = machine.guide, machine.engine.get_params(state)
-    law = guide.get_posterior(params)
-    drawn = law.sample(key, (WEIGHED,))
-
-    @eqx.filter_jit
-    def density(problem, drawn):
-        return jax.lax.map(lambda z: -potential(problem, guide._unpack_latent(z)), drawn)
-
-    under = law.log_prob(drawn).reshape(WEIGHED, -1).sum(axis=1)
-    ratios = np.asarray(density(problem, drawn) - under, float)
-    return float(np.asarray(array_stats.psislw(ratios)[1]))
-
-
 def scored(name: str, method, problem, test) -> dict:
     """What a backend makes of the network, and what that costs."""
-    kept = {}
-
-    def keeping(chunk, carry, *args, **settings):
-        kept["carry"], rows = run_chunks(chunk, carry, *args, **settings)
-        return kept["carry"], rows
-
-    variational.run_chunks = keeping
     key, began = jax.random.key(0), time.process_time()
     draws = method.run(problem, key=key, watch=Watch())
     told = {"name": name, "seconds": time.process_time() - began}
@@ -99,8 +69,7 @@ def scored(name: str, method, problem, test) -> dict:
         told["diverging"] = int(draws.stats["diverging"].sum())
     if "temperature" in draws.stats:
         told["temperature"] = draws.stats["temperature"].mean()
-    if isinstance(method, SVI) and name != "MAP":
-        told["k_hat"] = k_hat(method, problem, kept["carry"], key)
+    told |= draws.diagnostics
     print({k: v if isinstance(v, str) else round(float(v), 4) for k, v in told.items()}, flush=True)
     for sentence in draws.advice:
         print("  ", sentence, flush=True)

@@ -214,7 +214,8 @@ class Doubtful(inference.Prior):
 
     def run(self, problem, *, key, watch, start=None):
         draws = inference.Prior.run(self, problem, key=key, watch=watch, start=start)
-        return dataclasses.replace(draws, advice=("Fit longer: num_steps=200.",))
+        told = {"k_hat": 0.9}
+        return dataclasses.replace(draws, advice=("Fit longer: num_steps=200.",), diagnostics=told)
 
 
 def test_what_did_not_converge_is_said_and_kept():
@@ -224,6 +225,7 @@ def test_what_did_not_converge_is_said_and_kept():
         )
     assert tree.attrs["advice"] == "Fit longer: num_steps=200."
     assert tree["sample_stats"].attrs["advice"] == "Fit longer: num_steps=200."
+    assert tree.attrs["k_hat"] == tree["sample_stats"].attrs["k_hat"] == 0.9
 
 
 def damaged(change):
@@ -250,7 +252,7 @@ def irregular(ds):
 @pytest.mark.parametrize(
     ("model", "change", "words"),
     [
-        (VAR(1), lambda ds: ds.isel(time=slice(0, 8)), "usable windows"),
+        (VAR(1), lambda ds: ds.isel(time=slice(0, 8)), "usable windows.*shorter context .lags"),
         (VAR(1), lambda ds: ds.isel(time=slice(0, 2)), "at least 3 are needed"),
         (VAR(1), constant, "'t' is constant"),
         (VAR(1), missing, "'t' has no usable value"),

@@ -182,7 +182,7 @@ def test_convergence_counts_what_went_wrong():
     assert named["worst r-hat"] > 1.5
     assert "The chains differ in their parameters (r-hat" in advice.pop()
     assert named["divergences"] == str(int(tree["sample_stats"]["diverging"].sum()))
-    assert named["Pareto k > 0.7"] == "0 of 20"
+    assert named["Pareto k > 0.7"] == "0 of 20" and np.isnan(named["k-hat of the guide"])
     assert named["last loss"] == pytest.approx(1.0, abs=0.01)
     assert advice == []
     wild = cells * rng.exponential(size=(2, 100, 1)) * 50
@@ -192,6 +192,8 @@ def test_convergence_counts_what_went_wrong():
         1.01  # chains that differ in what cannot be told from predictions
     )
     assert len(convergence("ar", tree)[1]) == 1
+    tree.attrs["k_hat"] = 0.9
+    assert convergence("ar", tree)[0][COLUMNS.index("k-hat of the guide")] == 0.9
 
 
 @pytest.mark.parametrize("likelihood", ["composite", "bound", None])

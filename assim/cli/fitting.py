@@ -116,6 +116,18 @@ def fit(
         f"{told} in {output}.",
         quiet=quiet,
     )
+    if "k_hat" in tree.attrs:
+        say(_trust(tree.attrs["k_hat"]), quiet=quiet)
+
+
+def _trust(k_hat: float) -> str:
+    """What the tail of importance ratios says of a guide."""
+    if k_hat <= 0.7:
+        return f"k-hat of the guide: {k_hat:.2f}, so that its draws are close to the posterior."
+    return (
+        f"k-hat of the guide: {k_hat:.2f}, above 0.7: its draws are not the posterior itself, as is usual for "
+        "networks; judge them by their forecasts."
+    )
 
 
 def _channels(layout: str) -> list[str]:

@@ -4,6 +4,7 @@ from assim.inference.adjusted import Adjusted
 from assim.inference.base import AbstractMethod, Draws
 from assim.inference.ensemble import EnsembleMAP
 from assim.inference.exact import Exact
+from assim.inference.importance import k_hat
 from assim.inference.langevin import SGHMC, SGLD, SGNHT
 from assim.inference.laplace import GaussNewton, Laplace, LastLayer
 from assim.inference.nuts import NUTS
@@ -37,4 +38,5 @@ __all__ = [
     "Prior",
     "Stein",
     "TargetNoise",
+    "k_hat",
 ]

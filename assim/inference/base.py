@@ -22,6 +22,7 @@ class Draws:
         advice: sentences on what went wrong and what to do; empty where all is well.
         centre: the point at which the network is linearised for prediction, or None.
         belief: arrays that continue the fit (step sizes, optimiser moments), by name.
+        diagnostics: numbers that judge the fit as a whole, by name.
     """
 
     sites: dict[str, np.ndarray]
@@ -30,6 +31,7 @@ class Draws:
     advice: tuple[str, ...] = ()
     centre: Sites | None = None
     belief: dict[str, np.ndarray] = field(default_factory=dict)
+    diagnostics: dict[str, float] = field(default_factory=dict)
 
 
 class AbstractMethod(eqx.Module):

@@ -2,13 +2,14 @@ r"""Stochastic variational inference: the closest member of a family of guides (
 
 $$\hat\phi = \arg\max_\phi\ \mathbb E_{q_\phi}\big[\log p(D, \theta) - \log q_\phi(\theta)\big]$$
 
-The guide is any NumPyro autoguide, given by its class, or one that the model makes. An autoguide starts at the
-most probable parameters, of few as wide as the curvature says; minibatches go through plates. When to stop is
-judged by what the windows kept back lose, $-\mathbb E_q[\log p(D' \mid \theta)]$: the distance of the guide from
-the prior has no part in that. A variational fit of a network is usually too sure of itself: judge it by its
-forecasts (`assim.compare`), not by its ELBO.
+The guide is an autoguide of NumPyro, given by its class, or one that the model makes. One that has a location
+starts at the most probable parameters, of few as wide as the curvature says; minibatches go through plates. When to
+stop is judged by what the windows kept back lose, $-\mathbb E_q[\log p(D' \mid \theta)]$: the distance of the
+guide from the prior has no part in that. A variational fit of a network is usually too sure of itself: judge it by
+its forecasts (`assim.compare`), not by its ELBO.
 """
 
+import inspect
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -25,6 +26,7 @@ from numpyro.infer.autoguide import (
     AutoContinuous,
     AutoDelta,
     AutoGuide,
+    AutoGuideList,
     AutoLaplaceApproximation,
     AutoMultivariateNormal,
     AutoNormal,
@@ -33,6 +35,7 @@ from numpyro.infer.initialization import init_to_median
 
 from assim.inference.base import AbstractMethod, Draws
 from assim.inference.density import constrain, draw_start, potential, to_unconstrained
+from assim.inference.importance import weighed
 from assim.inference.loop import Watch, run_chunks
 from assim.inference.optimise import Ascent, most_probable, require_finite, still_falling
 from assim.model import AbstractGuided
@@ -51,7 +54,8 @@ class SVI(AbstractMethod):
 
     Args:
         num_steps: optimisation steps.
-        guide: class of the autoguide; None for the model's own.
+        guide: class of an autoguide that is made from the model alone; None for the model's own. `AutoDAIS` sees
+            all data at each step, by `batch_size=None`.
         learning_rate: first learning rate of a cosine schedule.
         batch_size: windows in a step; None for all.
         num_draws: draws from the fitted guide.
@@ -61,6 +65,9 @@ class SVI(AbstractMethod):
             prior values.
         held_out: share of the windows kept back to judge when to stop; 0 for none.
         patience: chunks of 200 steps without gain on the held-out part before stopping.
+
+    Raises:
+        TypeError: a guide that is no class of an autoguide, or one that needs more than the model.
     """
 
     num_steps: int = 3000
@@ -73,11 +80,24 @@ class SVI(AbstractMethod):
     held_out: float = 0.0
     patience: int = 5
 
+    def __check_init__(self) -> None:
+        lack = None if self.guide is None else _lack(self.guide)
+        if lack:
+            raise TypeError(
+                f"SVI(guide=...) takes the class of an autoguide, which it makes from the model alone, and {lack}: "
+                "give another, as SVI(guide=AutoNormal), or None for the guide that a model makes."
+            )
+
     def run(self, problem: Problem, *, key: Key, watch: Watch, start: Sites | None = None) -> Draws:
         """Fit the guide and draw from it; `curves["loss"]` is minus the ELBO per window.
 
+        Where windows are kept back, `curves["held_out"]` is minus the mean log density of one at draws of the
+        guide, nats; of a model that has only a lower bound of it, minus that. `diagnostics["k_hat"]` is the tail of
+        importance ratios of 200 draws, where that many are asked for and the windows are few.
+
         Raises:
             TypeError: `guide=None` for a model that makes none.
+            ValueError: an autoguide that cannot be one of this model, or not by minibatches.
             FloatingPointError: a loss that is not finite, or a guide by curvature where there is no peak.
         """
         own = self.guide is None
@@ -86,7 +106,7 @@ class SVI(AbstractMethod):
                 f"SVI(guide=None) fits the guide of a model, and {type(problem.model).__name__} makes none: give "
                 "the class of an autoguide, as SVI(guide=AutoNormal)."
             )
-        k_init, k_map, k_fit, k_judge, k_draw = jax.random.split(key, 5)
+        k_init, k_map, k_fit, k_judge, k_draw, k_weigh = jax.random.split(key, 6)
         if start is None:
             v = jax.tree.map(lambda leaf: leaf[0], draw_start(problem, k_init, 1))
         else:
@@ -118,7 +138,8 @@ class SVI(AbstractMethod):
                 "not defined there: search longer (ascent=), or fit another guide, as SVI(guide=AutoNormal)."
             )
         shown = {k: np.asarray(v)[None] for k, v in sites.items()}
-        return Draws(shown, curves=rows, advice=self._advice(rows))
+        told = weighed(training, machine.engine, carry, self.num_draws, key=k_weigh)
+        return Draws(shown, curves=rows, advice=self._advice(rows), diagnostics=told)
 
     def _enough(self, rows: dict[str, np.ndarray]) -> bool:
         judged = rows["held_out"][CHUNK - 1 :: CHUNK]
@@ -157,8 +178,7 @@ class _Machine:
         self.engine = Engine(_statement, self.guide, optax.adam(schedule), Trace_ELBO())
         self.batch_size, self.num_draws = method.batch_size, method.num_draws
         self.curved = method.init_scale is None
-        with handlers.seed(rng_seed=0), handlers.block():
-            self.guide(template, self.batch_size)  # an autoguide meets its model once
+        _meet(self.guide, template, self.batch_size)
         self.begin = eqx.filter_jit(self._begin)
         self.steps = eqx.filter_jit(self._steps)
         self.draw = eqx.filter_jit(self._draw)
@@ -250,6 +270,34 @@ def _own_guide(problem: Problem, batch_size: int | None) -> None:
     problem.guide(batch_size)
 
 
+def _lack(kind: Any) -> str:
+    """Why a guide cannot be made from a model alone; nothing where it can."""
+    if not (isinstance(kind, type) and issubclass(kind, AutoGuide)):
+        return f"{kind!r} is none"
+    why = "it stands for others" if inspect.isabstract(kind) or kind is AutoGuideList else ""
+    try:
+        inspect.signature(kind).bind(_statement, init_loc_fn=init_to_median)
+    except TypeError as error:
+        why = str(error)
+    return f"{kind.__name__} cannot be made so ({why})" if why else ""
+
+
+def _meet(guide: AutoGuide | Callable, problem: Problem, batch_size: int | None) -> None:
+    """Called once, since an autoguide learns its model so."""
+    try:
+        with handlers.seed(rng_seed=0), handlers.block():
+            guide(problem, batch_size)
+    except (NotImplementedError, ValueError) as error:
+        if not isinstance(guide, AutoGuide):
+            raise
+        whole = isinstance(error, NotImplementedError)
+        mend = "all data to each step, as SVI(batch_size=None), or " if whole else ""
+        raise ValueError(
+            f"{type(guide).__name__} cannot be a guide of this model ({str(error).rstrip('.')}): give {mend}"
+            "another guide, as SVI(guide=AutoNormal)."
+        ) from error
+
+
 def _autoguide(method: SVI, kind: type[AutoGuide]) -> AutoGuide:
     takes = kind.__init__.__code__.co_varnames
     first = NARROW if method.init_scale is None else method.init_scale
@@ -328,10 +376,11 @@ def _global_sites(guide: Callable, params: Sites, problem: Problem, key: Key) ->
 def _located(guide: AutoGuide | Callable, params: Sites, v: Sites) -> Sites:
     """The guide's location parameters put at `v`, where the guide has any."""
     if isinstance(guide, AutoContinuous):
-        name = f"{guide.prefix}_loc"
+        names = (f"{guide.prefix}_loc", f"{guide.prefix}_z_0_loc")
         # in the order in which sites are sampled, not in that of their names
         flat = jnp.concatenate([jnp.ravel(v[site]) for site in guide._init_locs])
-        return {name: flat} if name in params and params[name].shape == flat.shape else {}
+        like = {k: params[k].shape for k in names if k in params and params[k].size == flat.size}
+        return {k: flat.reshape(shape) for k, shape in like.items()}
     middle = f"_{guide.prefix}" if isinstance(guide, AutoGuide) else ""
     named = {f"{site}{middle}_loc": value for site, value in v.items()}
     return {k: x for k, x in named.items() if k in params and params[k].shape == x.shape}

@@ -1,4 +1,4 @@
-"""Did the fit converge? R-hat, divergences, Pareto k, the loss, and the advice that was given."""
+"""Did the fit converge? R-hat, divergences, k-hat of a guide, Pareto k, the loss, and the advice that was given."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ COLUMNS = (
     "worst r-hat",
     "r-hat of predictions",
     "divergences",
+    "k-hat of the guide",
     "Pareto k > 0.7",
     "last loss",
 )
@@ -58,6 +59,7 @@ def convergence(name: str, tree: xr.DataTree) -> tuple[list[object], list[str]]:
         r_hat,
         of_predictions,
         "–" if diverging is None else f"{int(diverging.sum())}",
+        float(tree.attrs.get("k_hat", np.nan)),
         share,
         float(finite[-1]) if finite.size else np.nan,
     ]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from assim.cli import run
+from assim.cli.fitting import _trust
 from assim.cli.wording import as_typed
 from assim.inference import SVI, EnsembleMAP, Laplace, Stein
 
@@ -130,3 +131,8 @@ def test_a_mistake_in_an_option_of_forecast_names_it(
     tree, truth = str(run_dir / "ar.nc"), str(run_dir / "truth.nc")
     assert run(["forecast", tree, truth, "-o", str(tmp_path / "fc.nc"), "-q", option, value]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_a_guide_is_called_close_to_the_posterior_up_to_the_threshold_alone():
+    assert _trust(0.7) == "k-hat of the guide: 0.70, so that its draws are close to the posterior."
+    assert "6.10, above 0.7: its draws are not the posterior itself, as is usual" in _trust(6.1)

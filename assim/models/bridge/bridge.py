@@ -119,6 +119,10 @@ class SchrodingerBridge(AbstractPopulation):
         """Not where particles are lost, whose number is one term, nor where both ends of an interval are."""
         return isinstance(self.hazard, NoHazard) and not isinstance(self.matching, Bridge)
 
+    def searches(self) -> int:
+        """As many as the reference needs."""
+        return self.reference.searches()
+
     def require(self, ssm: Diffusion, snapshots: Snapshots) -> None:
         """Refuse a drift that is not finite where the samples are."""
         seen = snapshots.mask.all(axis=-1) & (snapshots.weight > 0)

@@ -307,3 +307,5 @@ def test_fields_and_networks_may_be_rough_and_known_systems_are_not():
     fields = (RandomFeatures(4), Neural((3,)), Potential((3,)))
     assert not any(r.rough() for r in known) and all(r.rough() for r in fields)
     assert Sum(known[1], fields[0]).rough() and not Sum(known[1]).rough()
+    assert all(r.searches() > 1 for r in fields) and Sum(known[1], fields[0]).searches() > 1
+    assert known[0].searches() == Sum(known[0]).searches() == 1 < known[1].searches()

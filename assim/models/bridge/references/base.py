@@ -15,6 +15,9 @@ from assim.models.bridge.priors import AbstractPriors
 from assim.models.bridge.region import Region
 from assim.types import Array, Float
 
+SEVERAL = 5
+"""Searches of a fit that may be caught by a wrong peak."""
+
 
 class AbstractDrift(eqx.Module):
     """A vector field, autonomous, in the units of the coordinates per unit of time."""
@@ -49,6 +52,10 @@ class AbstractReference(eqx.Module):
     def rough(self) -> bool:
         """Whether its drifts may bend within the spread of a particle; none by default."""
         return False
+
+    def searches(self) -> int:
+        """How many searches a fit makes, the best of which is kept: several where there may be several peaks."""
+        return SEVERAL if self.rough() else 1
 
     @abstractmethod
     def prior(self, region: Region, coordinates: tuple[str, ...]) -> AbstractDrift:

@@ -76,6 +76,10 @@ class Sum(AbstractReference):
         """Where one of them may be."""
         return any(part.rough() for part in self.parts)
 
+    def searches(self) -> int:
+        """As many as the part that needs most."""
+        return max(part.searches() for part in self.parts)
+
     def prior(self, region: Region, coordinates: tuple[str, ...]) -> SumDrift:
         """Each part by itself."""
         return SumDrift(tuple(part.prior(region, coordinates) for part in self.parts))

@@ -14,7 +14,11 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from assim.models.bridge.priors import sampled
-from assim.models.bridge.references.base import AbstractDrift, AbstractNamedReference
+from assim.models.bridge.references.base import (
+    SEVERAL,
+    AbstractDrift,
+    AbstractNamedReference,
+)
 from assim.models.bridge.region import Region
 from assim.types import Array, Float
 
@@ -55,6 +59,10 @@ class Vortex(AbstractNamedReference):
 
     parameters = ("centre", "log_aspect", "rotation")
     moves = (2, "both of a plane")
+
+    def searches(self) -> int:
+        """Several: once round and once more look alike."""
+        return SEVERAL
 
     def prior(self, region: Region, coordinates: tuple[str, ...]) -> VortexDrift:
         """Somewhere in the region, either way round."""
