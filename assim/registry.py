@@ -51,7 +51,8 @@ HOMES = {
     "numpyro.infer.autoguide": (
         *("AutoNormal", "AutoDiagonalNormal", "AutoMultivariateNormal"),
         *("AutoLowRankMultivariateNormal", "AutoDelta", "AutoLaplaceApproximation"),
-        *("AutoBNAFNormal", "AutoIAFNormal"),
+        *("AutoBatchedMultivariateNormal", "AutoBatchedLowRankMultivariateNormal"),
+        *("AutoBNAFNormal", "AutoIAFNormal", "AutoDAIS"),
     ),
 }
 WHERE = {name: module for module, names in HOMES.items() for name in names}

@@ -82,7 +82,7 @@ def fit(
         else:
             ds = open_record(files, variables=wanted, qc=qc, step=step, quiet=quiet)
             whole = isinstance(family, AbstractGridded)
-            ds, left_out = without_useless(ds, asked_for=(*named, *known), whole=whole)
+            ds, left_out = without_useless(ds, named, inputs=known, whole=whole)
             for sentence in left_out:
                 note(sentence, quiet=quiet)
         import jax

@@ -43,7 +43,13 @@ def forecast(
             "'last', as by default, or 'first'.",
         ),
     ] = None,
-    draws: Annotated[int, typer.Option(min=1, help="Posterior draws, one path each.")] = 500,
+    draws: Annotated[int, typer.Option(min=1, help="Posterior draws.")] = 500,
+    paths: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Paths of each draw; many where draws are few, as of an ensemble."
+        ),
+    ] = 1,
     plan: Annotated[
         list[str] | None,
         typer.Option(
@@ -112,6 +118,7 @@ def forecast(
             plan=open_record(plan, variables=driven, qc=qc, quiet=quiet) if plan else None,
             origins="last" if ds is None else origins,
             num_draws=draws,
+            paths=paths,
             to=unfinished if store else None,
             progress=watched(quiet),
         )

@@ -159,21 +159,30 @@ def _on_the_clock_of(
 
 
 def without_useless(
-    ds: xr.Dataset, asked_for: Iterable[str] = (), *, whole: bool = False
+    ds: xr.Dataset,
+    asked_for: Iterable[str] = (),
+    *,
+    inputs: Sequence[str] = (),
+    whole: bool = False,
 ) -> tuple[xr.Dataset, list[str]]:
     """The record without variables and levels that are constant or missing throughout, and why they went.
 
     Args:
         ds: the record.
         asked_for: what the user named; it stays, and a model says what is wrong with it.
+        inputs: what stays as well, but is not modelled.
         whole: whether all levels stay, as those of a grid do.
+
+    Raises:
+        ValueError: nothing is left to model.
     """
     import numpy as np
 
+    from assim.data.describing import listed
     from assim.data.spreading import INSTANCES
 
-    kept, said = ds, []
-    named = set(asked_for)
+    kept, gone = ds, []
+    named = {*asked_for, *inputs}
     for name in map(str, ds.data_vars):
         da = ds[name]
         if name in named or name.removesuffix("_sd") in named or "time" not in da.dims:
@@ -184,7 +193,14 @@ def without_useless(
         why = "has no value" if not seen.size else "is constant" if np.ptp(seen) == 0 else ""
         if why and not name.endswith("_sd"):
             kept = kept.drop_vars([n for n in (name, f"{name}_sd") if n in kept])
-            said.append(f"'{name}' {why} and is left out.")
+            gone.append(f"'{name}' {why}")
+    told = [n for n, v in kept.data_vars.items() if "time" in v.dims and v.dtype.kind in "fiu"]
+    if gone and set(told) <= {*inputs, *(f"{n}_sd" for n in inputs)}:
+        raise ValueError(
+            f"The record has nothing to model, since {listed(gone)}: give one in which a channel changes, such as "
+            "a longer one."
+        )
+    said = [f"{what} and is left out." for what in gone]
     if whole:
         return kept, said
     spread = {d for v in kept.data_vars.values() for d in v.dims} - {"time", *INSTANCES}

@@ -9,6 +9,7 @@ OPTIONS = {
     "at": "--until",
     "horizon": "--horizon",
     "origins": "--origins",
+    "paths": "--paths",
     "step": "--step",
     "qc": "--qc",
     "update": "--update",
@@ -69,6 +70,7 @@ RULES: tuple[tuple[str, str | Callable[[re.Match], str]], ...] = (
         r"(?<![\w./])(resume|update|since|init|hold|baseline|points|rows)=(?=[\s.:,;]|$)",
         r"--\1",
     ),
+    (r"\bnum_draws=(?=[.)])", "--draws"),
     (r"\binfer\(init=tree\)", "assim fit --init"),
     (
         r"fit again from one of them, as init .*'posterior'",

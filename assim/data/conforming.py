@@ -1,5 +1,7 @@
 """A dataset as CF 1.8 wants it: coordinates with axes, labels as characters, no 64-bit integers, valid names."""
 
+from collections.abc import Hashable
+
 import numpy as np
 import xarray as xr
 
@@ -13,7 +15,7 @@ ROLES = {
 }
 ENSEMBLE = ("realization", "quantile")
 SAMPLE = "sample"
-"""The particles of a snapshot; CF wants dimensions that are none of space and time in front of these."""
+"""The particles of a snapshot."""
 
 
 def conformed(ds: xr.Dataset) -> xr.Dataset:
@@ -37,11 +39,9 @@ def conformed(ds: xr.Dataset) -> xr.Dataset:
     ds = _named(ds)
     known = {str(n) for n in (*ds.variables, *ds.dims)}
     for name in ds.data_vars:
-        da = _typed(ds[name])
-        lead = [d for d in (*ENSEMBLE, *INSTANCES, SAMPLE) if d in da.dims]
-        ds[name] = da.transpose(*lead, ...)
-        ds[name].attrs = described(da, known)
-    return _coordinates(ds)
+        ds[name] = _typed(ds[name])
+        ds[name].attrs = described(ds[name], known)
+    return _ordered(_coordinates(ds))
 
 
 def _named(ds: xr.Dataset) -> xr.Dataset:
@@ -93,6 +93,20 @@ def _coordinates(ds: xr.Dataset) -> xr.Dataset:
         if dim in ds.dims and dim not in ds.coords:
             ds = _labelled(ds.assign_coords({dim: np.arange(ds.sizes[dim])}), dim)
     return ds
+
+
+def _ordered(ds: xr.Dataset) -> xr.Dataset:
+    """All other dimensions in front of those of time, height, latitude and longitude."""
+    first = (*ENSEMBLE, *INSTANCES, SAMPLE)
+
+    def rank(dim: Hashable) -> int:
+        if dim in first:
+            return first.index(dim) - len(first)
+        axis = ds[dim].attrs.get("axis", "Z" if "positive" in ds[dim].attrs else "")
+        return "TZYX".index(axis) + 1 if axis else 0
+
+    ordered = {n: v.transpose(*sorted(v.dims, key=rank)) for n, v in ds.data_vars.items()}
+    return ds.assign(ordered)
 
 
 def _is_height(da: xr.DataArray) -> bool:

@@ -201,8 +201,7 @@ def _refuse_other_formats(path: Path) -> None:
         raise ValueError(f"{path} is empty: fetch it again.")
     if head[:4] not in CLASSIC and head != HDF:
         raise ValueError(
-            f"{path} is not a netCDF file (it starts with {head[:4]!r}): give a netCDF file, a Zarr store, "
-            "or an xarray.Dataset made from what you have."
+            f"{path} is not a netCDF file (it starts with {head[:4]!r}): {_made_netcdf(path)}."
         )
     if head[:4] in CLASSIC:
         try:
@@ -211,6 +210,16 @@ def _refuse_other_formats(path: Path) -> None:
             raise ValueError(
                 f"{path} is truncated or damaged ({error}): fetch it again."
             ) from error
+
+
+def _made_netcdf(path: Path) -> str:
+    """How what another format holds becomes a netCDF file."""
+    if ".csv" in path.suffixes:
+        return (
+            f"make one of the table, as pandas.read_csv('{path.name}', index_col='time', parse_dates=True)"
+            ".tz_localize(None).to_xarray().to_netcdf('table.nc'), with its column of times in the place of 'time'"
+        )
+    return "give a netCDF file or a Zarr store; arrays become one by xarray.Dataset(...).to_netcdf('arrays.nc')"
 
 
 def _tell_of_groups(ds: xr.Dataset, path: Path) -> None:

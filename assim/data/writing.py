@@ -2,8 +2,8 @@
 
 Time is in seconds as float64 (CF 1.8 knows no 64-bit integers), a missing reading is -9999, axes have no fill
 value, labels are characters. Standard names are checked against the table (`assim.data.naming`). What
-neither the data nor the attributes say is not made up: a file without a position is valid CF, but ACDD asks for
-one.
+neither the data nor the attributes say is not made up: a file that lacks a latitude and longitude, a height or the
+standard name of a variable is valid CF, but ACDD asks for them.
 """
 
 from collections.abc import Sequence
@@ -29,10 +29,14 @@ def to_cf(
     quantiles: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95),
     members: bool = False,
 ) -> Path:
-    """Writes a record, a forecast or a fit as a flat CF file.
+    """Writes a record, fields, snapshots, a forecast, an assimilation or a fit as a flat CF file.
+
+    compliance-checker has nothing against it by CF 1.8. By ACDD 1.3 it misses what is not known: a standard name
+    that was not given, and the position and height that fields on a plane, populations or a fit of such lack.
 
     Args:
-        tree_or_dataset: what `open_dataset`, `forecast` or `infer` gives, in file units.
+        tree_or_dataset: what `open_dataset`, `take_snapshots`, `forecast`, `assimilate`, `reconstruct` or `infer`
+            gives, in file units.
         path: the netCDF file to write; it appears when it is whole.
         quantiles: levels of the quantiles that are written of a tree, in (0, 1) and increasing.
         members: whether to write all draws, along `realization`, in place of quantiles.

@@ -124,15 +124,15 @@ def alarm_level(
     clear: float | None = None,
     gap: Duration | None = None,
 ) -> float:
-    """Choose a level of alarm on training data: the lowest from which on false alarms are few enough.
+    """Choose a level of alarm on validation data: the lowest from which on false alarms are few enough.
 
     Candidates are the probabilities above 0 at calm origins, at most 200 of their quantiles; the lowest is taken at
     which, and at all above it, no more than `most` false alarms an hour are raised. Where even the highest raises
     more, the next number above it is given, which none reaches.
 
     Args:
-        chance: as of `alarms`, of training data.
-        truth: that training data.
+        chance: as of `alarms`, of data that neither the fit nor the test has.
+        truth: those data.
         most: false alarms for each hour of calm time, h-1.
         horizon: as of `alarms`.
         clear: as of `alarms`.

@@ -134,10 +134,10 @@ def test_forecast_to_zarr_and_to_a_flat_file(run_dir, tmp_path, capsys):
     store, flat = tmp_path / "fc.zarr", tmp_path / "flat.nc"
     argv = ["forecast", str(run_dir / "ar.nc"), str(run_dir / "truth.nc"), "-o", str(store)]
     argv += ["--horizon", "30min", "--origins", "2h", "--draws", "5", "--cf", str(flat)]
-    assert run(argv) == 0
+    assert run([*argv, "--paths", "2"]) == 0
     assert "forecasts, 30 min ahead, from 2020-01-0" in capsys.readouterr().out
     with xr.open_zarr(store, group="predictions", consolidated=False) as made:
-        assert made.sizes["lead_time"] == 3
+        assert made.sizes["lead_time"] == 3 and made.sizes["draw"] == 10
     with xr.open_dataset(flat, engine="h5netcdf") as ds:
         assert "CF" in ds.attrs["Conventions"]
 

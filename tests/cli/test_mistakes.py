@@ -51,7 +51,10 @@ def off_the_clock(ds):
 
 RECORDS = {
     "no clock": (lambda ds: ds.rename(time="x").drop_vars("x"), "time"),
-    "constant": (lambda ds: ds * 0, "holds no numeric variable"),
+    "constant": (
+        lambda ds: ds * 0,
+        "'air_temperature' is constant, 'wind_speed' is constant: give",
+    ),
     "missing": (lambda ds: ds * np.nan, "missing"),
     "text": (lambda ds: ds.astype(str), "no sensor reading"),
     "irregular": (off_the_clock, "--step"),

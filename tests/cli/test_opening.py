@@ -1,6 +1,7 @@
 """What tells nothing is left out with a sentence, and nothing else is."""
 
 import numpy as np
+import pytest
 import xarray as xr
 
 from assim.cli.opening import names_in, without_useless
@@ -19,6 +20,16 @@ def test_constant_and_missing_columns_go_with_their_errors(mast_record):
 def test_what_the_user_named_stays(mast_record):
     kept, said = without_useless(mast_record, asked_for=("battery",))
     assert "battery" in kept and len(said) == 1
+
+
+def test_a_record_of_which_nothing_is_left_names_its_channels(mast_record):
+    ds = mast_record * 0
+    says = "nothing to model, since 'air_temperature' is constant, 'wind_speed' is constant, 'batt.*: give one"
+    with pytest.raises(ValueError, match=says):
+        without_useless(ds)
+    with pytest.raises(ValueError, match="nothing to model"):
+        without_useless(ds.assign(valve=mast_record["wind_speed"]), inputs=("valve",))
+    assert list(without_useless(ds, asked_for=("battery",))[0]) == ["battery"]
 
 
 def test_levels_that_tell_nothing_go_and_the_others_keep_their_place():

@@ -33,6 +33,8 @@ from assim.inference import SVI, EnsembleMAP, Laplace, Stein
         ("update='both': Lorenz96 has", "--update both: Lorenz96 has"),
         ("start anew without resume=.", "start anew without --resume."),
         ("or an earlier since=.", "or an earlier --since."),
+        ("paths=3 is of models", "--paths 3 is of models"),
+        ("ask for more of these with num_draws=.", "with --draws."),
         ("learn from new data by infer(init=tree).", "by assim fit --init."),
         ("hold=('net', 'noise') leaves no site", "--hold net,noise leaves no site"),
         ("hold='net' keeps values of", "--hold net keeps values of"),

@@ -24,6 +24,7 @@ from assim.inference import (
 )
 from assim.models import (
     VAR,
+    AlmostLinearRNN,
     Autoregressive,
     Climatology,
     Departures,
@@ -33,6 +34,7 @@ from assim.models import (
     Normal,
     Persistence,
     SeasonalNaive,
+    ShallowPLRNN,
     StudentT,
 )
 
@@ -63,6 +65,8 @@ OTHERS = {
     "climatology": Climatology(("day",)),
     "seasonal": SeasonalNaive(period=24, horizon=3),
     "departures": Departures(horizon=3, lags=(1, 2), memory=4),
+    "shallow": ShallowPLRNN(2, 4, window=12, controls=("lamp",)),
+    "almost-linear": AlmostLinearRNN(6, 2, window=12, controls=("lamp",)),
 }
 
 

@@ -177,7 +177,7 @@ def test_a_netcdf_there_and_back_is_the_same(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
-def test_the_compliance_checker_has_nothing_against_snapshots_by_cf(findings, tmp_path):
+def test_the_compliance_checker_misses_no_more_than_a_position_of_snapshots(findings, tmp_path):
     names = {a: f"projection_{a}_coordinate" for a in "xy"}
     attrs = {a: {"units": "km", "standard_name": names[a]} for a in "xy"}
     ds = stack(
@@ -187,8 +187,18 @@ def test_the_compliance_checker_has_nothing_against_snapshots_by_cf(findings, tm
     )
     ds = ds.assign({a: ds[a].assign_attrs(grid_mapping_name="azimuthal_equidistant") for a in "xy"})
     path = assim.data.to_cf(ds, tmp_path / "s.nc")
-    assert findings(path)["cf:1.8"] == []
+    found = findings(path)
+    assert found["cf:1.8"] == []
+    assert all("geospatial" in str(entry) for _, entries in found["acdd:1.3"] for entry in entries)
     back = assim.take_snapshots(path)
     assert back["id"].values[1].tolist() == ["a", "e", "", ""]
     np.testing.assert_array_equal(back["x_sd"], ds["x_sd"])
     assert "each stamp" not in back.attrs["repairs"] and back["x"].attrs["units"] == "km"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_the_compliance_checker_finds_nothing_where_snapshots_have_a_position(findings, tmp_path):
+    ds = assim.load_dataset("lotka_volterra")
+    path = assim.data.to_cf(ds, tmp_path / "snapshots.nc")
+    assert findings(path) == {"cf:1.8": [], "acdd:1.3": []}
