@@ -92,7 +92,8 @@ def asked_in_time(
     frame: Frame, needs: Needs, horizon: str | int, start: Moment | None, every: str | int | None
 ) -> Asked:
     """Origins that roll on from `start`, or from the middle of the record."""
-    middle = frame.times[0] + (frame.times[-1] - frame.times[0]) // 2
+    times = frame.times.astype("datetime64[us]")
+    middle = times[0] + (times[-1] - times[0]) // 2
     first = int(np.searchsorted(frame.times, middle))
     return _asked(frame, needs, horizon, start, every, first)
 

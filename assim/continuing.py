@@ -34,7 +34,8 @@ def continued(fitted: Fitted, ds: xr.Dataset | None) -> xr.Dataset:
         raise ValueError("The record holds no time at all: check the file, or the split.")
     if tail is None or tail.sizes["time"] == 0 or "time" not in ds.dims:
         return ds
-    gap = (ds["time"].values[0] - tail["time"].values[-1]) / np.timedelta64(1, "s")
+    first, last = (d["time"].values[k].astype("datetime64[us]") for d, k in ((ds, 0), (tail, -1)))
+    gap = (first - last) / np.timedelta64(1, "s")
     step = fitted.frame["step"]
     needs = fitted.model.needs()
     on_clock = needs.own_times or abs(gap / step - round(gap / step)) < 0.05

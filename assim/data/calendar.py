@@ -31,7 +31,7 @@ class CalendarFeatures:
         unknown = sorted(set(cycles) - set(PERIODS))
         if unknown:
             raise ValueError(f"calendar={unknown} is unknown; choose from {sorted(PERIODS)}.")
-        span = float((times[-1] - times[0]) / np.timedelta64(1, "s"))
+        span = float(np.ptp(times.astype("datetime64[us]")) / np.timedelta64(1, "s"))
         return cls(tuple(c for c in cycles if span >= PERIODS[c] and step <= PERIODS[c] / 4))
 
     @classmethod
@@ -46,7 +46,9 @@ class CalendarFeatures:
 
     def __call__(self, times: NDArray) -> NDArray[np.float64]:
         """Features at `times` (time,), datetime64; shape (time, feature)."""
-        seconds = (times - np.datetime64("2000-01-01", "ns")) / np.timedelta64(1, "s")
+        seconds = (
+            times.astype("datetime64[us]") - np.datetime64("2000-01-01", "us")
+        ) / np.timedelta64(1, "s")
         columns = []
         for cycle in self.cycles:
             angle = 2 * np.pi * np.mod(seconds / PERIODS[cycle], 1.0)

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+CENTURIES = np.timedelta64(9_000_000_000, "s")
+"""Longer than this there are more nanoseconds than can be counted."""
 JITTER = 0.05
 """Stamps within this share of a step of the regular clock are taken as on it."""
 MOST_ROWS = 20_000_000
@@ -34,7 +36,10 @@ def regular_clock(
         raise ValueError(
             f"The record has {len(times)} time(s); at least {least} are needed: check the file or the split."
         )
-    since = (times - times[0]) / np.timedelta64(1, "s")
+    # counted from the middle: from end to end of three centuries there are too many nanoseconds
+    centre = len(times) // 2
+    since = (times - times[centre]) / np.timedelta64(1, "s")
+    since = since - since[0]
     if not (np.diff(since) > 0).all():
         raise ValueError(
             "The times do not increase from row to row: read the file with assim.open_dataset, which sorts them "
@@ -69,10 +74,11 @@ def regular_clock(
             "stamps: put it on a coarser clock with assim.align, or cut it at its longest gap."
         )
     nanoseconds = np.int64(round(step * 1e9))
-    clock = times[0] + (np.arange(rows[-1] + 1) * nanoseconds).astype("timedelta64[ns]")
+    counted = np.arange(rows[-1] + 1) - rows[centre]
+    clock = times[centre] + (counted * nanoseconds).astype("timedelta64[ns]")
     if (clock[rows] != times).any():  # what has a stamp keeps it, what has none lies between
-        ticks = np.interp(np.arange(clock.size), rows, (times - times[0]).astype(np.int64))
-        clock = times[0] + ticks.round().astype("timedelta64[ns]")
+        ticks = np.interp(np.arange(clock.size), rows, (times - times[centre]).astype(np.int64))
+        clock = times[centre] + ticks.round().astype("timedelta64[ns]")
         clock[rows] = times
     return clock, rows, float(step)
 
@@ -117,8 +123,12 @@ def counted_steps(times: NDArray, origin: np.datetime64, step: float) -> tuple[N
     Raises:
         ValueError: stamps before the origin, or too far from it to count steps.
     """
-    since = (np.asarray(times).astype("datetime64[ns]") - origin).astype(np.int64)
-    grain = np.int64(round(step * 1e9))
+    stamps, origin = np.asarray(times).astype("datetime64[ns]"), np.datetime64(origin, "ns")
+    apart = np.abs(stamps.astype("datetime64[s]") - origin.astype("datetime64[s]"))
+    unit, each = ("ns", 1e9) if (apart < CENTURIES).all() else ("us", 1e6)
+    kind = f"datetime64[{unit}]"
+    since = (stamps.astype(kind) - origin.astype(kind)).astype(np.int64)
+    grain = np.int64(round(step * each))
     tick, rest = np.divmod(since, grain)
     if (tick < 0).any() or (tick > np.iinfo(np.int32).max).any():
         raise ValueError(

@@ -104,7 +104,8 @@ def _counted(value: object) -> int | None:
 def _longest_gap(seen: xr.DataArray, times: NDArray[np.datetime64], step: float) -> str:
     """The longest time between two readings of one instance, as if one were a step beyond either end."""
     flat = seen.transpose(..., "time").values.reshape(-1, len(times))
-    since = (times - times[0]) / np.timedelta64(1, "s")
+    exact = times.astype("datetime64[us]")
+    since = (exact - exact[0]) / np.timedelta64(1, "s")
     longest = 0.0
     for row in flat:
         if not row.any():
@@ -133,7 +134,8 @@ def _clock(ds: xr.Dataset, times: NDArray[np.datetime64]) -> tuple[dict[str, str
     except ValueError as error:
         verdict, step = str(error), typical_step(steps) if len(steps) else np.nan
     if len(steps):
-        since = (times - times[0]) / np.timedelta64(1, "s")
+        exact = times.astype("datetime64[us]")
+        since = (exact - exact[0]) / np.timedelta64(1, "s")
         off = np.abs(since / step - np.rint(since / step))
         drift = np.abs(steps / step - np.rint(steps / step))
         on = 1.0 if (drift <= JITTER).all() else float(np.mean(off <= JITTER))

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from assim.data.clockwork import MOST_ROWS, regular_clock, stamp
+from assim.data.calendar import CalendarFeatures
+from assim.data.clockwork import MOST_ROWS, counted_steps, regular_clock, stamp
 
 START = np.datetime64("2020-01-01", "ns")
 
@@ -149,3 +150,14 @@ def test_each_stamp_stays_on_the_clock():
 def test_a_time_is_told_as_fine_as_it_is(text):
     assert stamp(np.datetime64(text, "ns")) == text
     assert stamp(np.datetime64("2020-03", "M")) == "2020-03-01T00:00:00"
+
+
+def test_centuries_are_counted_though_nanoseconds_are_not():
+    times = np.arange("1700", "2010", dtype="datetime64[Y]").astype("datetime64[ns]")
+    clock, rows, step = regular_clock(times)
+    np.testing.assert_array_equal(clock[rows], times)
+    tick, frac = counted_steps(times, times[0], step)
+    apart = (times.astype("datetime64[us]") - np.datetime64("1700", "us")) / np.timedelta64(1, "s")
+    np.testing.assert_allclose(tick + frac, apart / step)
+    told = CalendarFeatures(("year",))(times)
+    assert told.shape[0] == len(times) and np.isfinite(told).all()
