@@ -39,8 +39,8 @@ NOTE = (
     f"Drifters: velocities (m/s, to east and north) at uneven times; {ROWS} of each, fitted once without the last "
     f"fifth; leads are half hours from each {EVERY}th stamp of that, and the truth at a lead lies on the line "
     "between the readings around it where those are less than an hour apart. `next` is the next reading at its own "
-    "time, by `assim.assimilate` with the Kalman filter. The inflation is the squared ratio of error over spread, 3 h "
-    "ahead, of the validation."
+    "time, by `assim.assimilate` with the Kalman filter. The inflation is the squared ratio of error over spread, "
+    "3 h ahead, of the validation."
 )
 
 

@@ -32,7 +32,7 @@ def told(*arguments: str) -> tuple[int, str, str]:
     with redirect_stdout(out), redirect_stderr(err):
         code = run(arguments)
     lines = [line.removeprefix("assim: ") for line in err.getvalue().splitlines()]
-    last = "a traceback" if "Traceback" in err.getvalue() else lines[-1] if lines else "nothing"
+    last = lines[-2 if "Traceback" in err.getvalue() else -1] if lines else "nothing"
     return code, out.getvalue(), last if code else ""
 
 
