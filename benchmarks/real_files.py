@@ -12,7 +12,6 @@ import os
 import re
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from multiprocessing import get_context
@@ -119,8 +118,8 @@ def main() -> None:
     paths = sorted(p for p in shared.rglob("*") if p.is_file() and only in str(p))
     rows = []
     # fresh processes now and then, since compiled programs use up the maps of memory that one may have
-    with ProcessPoolExecutor(2, get_context("spawn"), max_tasks_per_child=25) as pool:
-        for row in pool.map(partial(tried, shared=shared, folder=folder), paths):
+    with get_context("spawn").Pool(2, maxtasksperchild=25) as pool:
+        for row in pool.imap(partial(tried, shared=shared, folder=folder), paths):
             rows.append(row)
             print(row, flush=True)
     heads = ["file", "check", "its verdict on the clock, or its sentence", "fit", "seconds"]
