@@ -8,21 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assim.cli.opening import Quality, names_in, open_by_groups
+from assim.cli.options import Files, Quiet, Screen, Step, Variables
 from assim.cli.speaking import say, show
 from assim.cli.writing import save, written
 
 if TYPE_CHECKING:
     import xarray as xr
-
-Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="netCDF, Zarr or a pattern.")]
-Variables = Annotated[
-    str | None, typer.Option(metavar="A,B", help="What to read, with commas; all by default.")
-]
-Screen = Annotated[Quality, typer.Option(help="Which flagged readings become missing.")]
-Step = Annotated[
-    str | None, typer.Option(metavar="10min", help="Put the record on a clock of this step first.")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes: for scripts.")]
 
 
 def check(

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assim.cli.asking import Quiet, Screen, Step
 from assim.cli.choosing import FILTERS, SYSTEMS, chosen_filter
-from assim.cli.fitting import Output
 from assim.cli.kinds import read
 from assim.cli.opening import Quality, names_in, open_record
+from assim.cli.options import Flat, Output, Quiet, Screen, Settings, Step
 from assim.cli.recording import fit_and_files, readings, record, unseen
 from assim.cli.speaking import say, watched
 from assim.cli.verifying import judged
@@ -46,14 +45,7 @@ def assimilate(
             help=f"One of {', '.join(FILTERS)}; {DEFAULT} by default, or that of --resume.",
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="A setting of the filter or the system, as size=100 or inflation=RTPS(0.5); may be repeated.",
-        ),
-    ] = None,
+    settings: Settings = None,
     system: Annotated[
         str | None,
         typer.Option(
@@ -96,10 +88,7 @@ def assimilate(
     ] = 0,
     step: Step = None,
     qc: Screen = Quality.bad,
-    cf: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", help="Write a flat CF file for other tools as well."),
-    ] = None,
+    cf: Flat = None,
     seed: Annotated[
         int | None,
         typer.Option(

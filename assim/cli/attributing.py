@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assim.cli.asking import Quiet, Screen, Step
-from assim.cli.fitting import Seed
 from assim.cli.kinds import read
 from assim.cli.opening import Quality, names_in
+from assim.cli.options import Quiet, Screen, Seed, Step, Tree
 from assim.cli.recording import record
 from assim.cli.speaking import say, show
 from assim.cli.values import span
@@ -30,7 +29,7 @@ TIME = r"\d{4}-\d\d"
 
 
 def attribute(
-    tree: Annotated[Path, typer.Argument(help="What assim fit wrote.")],
+    tree: Tree,
     files: Annotated[
         list[str] | None,
         typer.Argument(

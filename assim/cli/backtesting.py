@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assim.cli.asking import Files, Quiet, Screen, Step
 from assim.cli.choosing import METHODS, chosen_method
-from assim.cli.fitting import Output, Seed
 from assim.cli.kinds import read
 from assim.cli.opening import Quality
+from assim.cli.options import Files, Horizon, Output, Quiet, Screen, Seed, Settings, Step
 from assim.cli.recording import record
 from assim.cli.speaking import say, watched
 from assim.cli.values import span
@@ -32,9 +31,7 @@ def backtest(
     ],
     files: Files,
     output: Output,
-    horizon: Annotated[
-        str, typer.Option(metavar="6h", help="How far ahead, as a duration or a number of steps.")
-    ] = "1h",
+    horizon: Horizon = "1h",
     by: Annotated[
         str,
         typer.Option(
@@ -76,14 +73,7 @@ def backtest(
             metavar="NAME",
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="A setting of --method, as num_steps=500; may be repeated.",
-        ),
-    ] = None,
+    settings: Settings = None,
     step: Step = None,
     qc: Screen = Quality.bad,
     seed: Seed = 0,

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assim.cli.asking import Quiet
-from assim.cli.fitting import Seed
 from assim.cli.judging import TABLES, save_scores, show_scores
+from assim.cli.options import Quiet, Seed
 from assim.cli.plots import draw_all
 from assim.cli.speaking import note, say, watched
 from assim.cli.writing import save, written

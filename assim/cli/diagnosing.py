@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assim.cli.asking import Files, Quiet, Screen, Step
-from assim.cli.fitting import Output
 from assim.cli.kinds import read
 from assim.cli.opening import Quality
+from assim.cli.options import Files, Output, Quiet, Screen, Step
 from assim.cli.recording import record
 from assim.cli.speaking import say, show
 from assim.cli.writing import save, written

@@ -5,16 +5,13 @@ from typing import Annotated
 
 import typer
 
-from assim.cli.asking import Files, Quiet, Screen, Step, Variables
 from assim.cli.choosing import METHODS, MODELS, chosen
 from assim.cli.kinds import read
 from assim.cli.opening import Quality, names_in, open_record, open_snapshots, without_useless
+from assim.cli.options import Files, Output, Quiet, Screen, Seed, Settings, Step, Variables
 from assim.cli.speaking import note, say, watched
 from assim.cli.stopping import Interrupted
 from assim.cli.writing import save, written
-
-Output = Annotated[Path, typer.Option("--output", "-o", help="Where the result goes.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="All randomness comes from it.")]
 
 
 def fit(
@@ -30,14 +27,7 @@ def fit(
             metavar="NAME",
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="A setting of the model or the method, as lags=48 or hidden=32,32; may be repeated.",
-        ),
-    ] = None,
+    settings: Settings = None,
     variables: Variables = None,
     controls: Annotated[
         str | None,

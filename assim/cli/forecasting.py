@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assim.cli.asking import Quiet, Screen, Step
-from assim.cli.fitting import Output, Seed
 from assim.cli.kinds import read
 from assim.cli.opening import Quality, open_record, open_snapshots
+from assim.cli.options import Flat, Horizon, Output, Quiet, Screen, Seed, Step, Tree
 from assim.cli.recording import analysis_in, seen_until
 from assim.cli.speaking import note, say, watched
 from assim.cli.values import span
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def forecast(
-    tree: Annotated[Path, typer.Argument(help="What assim fit wrote.")],
+    tree: Tree,
     output: Output,
     files: Annotated[
         list[str] | None,
@@ -32,9 +30,7 @@ def forecast(
             help="The record, none to go on from the training's end; of fields, also what assim assimilate wrote.",
         ),
     ] = None,
-    horizon: Annotated[
-        str, typer.Option(metavar="6h", help="How far ahead, as a duration or a number of steps.")
-    ] = "6h",
+    horizon: Horizon = "6h",
     origins: Annotated[
         str | None,
         typer.Option(
@@ -58,10 +54,7 @@ def forecast(
     ] = None,
     step: Step = None,
     qc: Screen = Quality.bad,
-    cf: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", help="Write a flat CF file for other tools as well."),
-    ] = None,
+    cf: Flat = None,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assim.cli.asking import Quiet, Screen, Step
 from assim.cli.kinds import another, read
 from assim.cli.opening import Quality, open_record
+from assim.cli.options import Quiet, Screen, Step
 from assim.cli.speaking import note, say, show
 from assim.cli.writing import require_place_of_file, save, written
 

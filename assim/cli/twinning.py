@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from assim.cli.asking import Quiet
 from assim.cli.choosing import SYSTEMS, chosen_system
-from assim.cli.fitting import Seed
 from assim.cli.opening import names_in
+from assim.cli.options import Quiet, Seed, Settings
 from assim.cli.speaking import say
 from assim.cli.writing import save, written
 
@@ -38,14 +37,7 @@ def twin(
         float | None,
         typer.Option(min=0.0, help="Error of the readings on top of the system's own."),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="A setting of the system, as forcing=8; may be repeated.",
-        ),
-    ] = None,
+    settings: Settings = None,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
