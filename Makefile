@@ -42,7 +42,9 @@ docs: .venv/.docs
 	@echo "The documentation is in docs/_build/html/index.html"
 
 bench: .venv/.dev
-	@set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+	@for script in benchmarks/[a-z]*.py; do \
+		echo "== $$script"; $(BIN)/python "$$script" || failed="$$failed $$script"; done; \
+		test -z "$$failed" || { echo "Not run to the end:$$failed. Some need an argument or a variable, as they say."; exit 1; }
 
 clean:
 	rm -rf .venv .cache .pytest_cache .ruff_cache .mypy_cache .import_linter_cache build dist docs/_build runs

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import xarray as xr
-from generated_data import LENGTH, NOISE, sines
+from _generated_data import LENGTH, NOISE, sines
 from numpyro.infer.autoguide import AutoDelta
 
 import assim

@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import sys
 import time
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ def record(
     """Print the table and write results/NAME.json."""
     rows = [[_short(cell, rounded) for cell in row] for row in rows]
     told = {
-        "command": " ".join(
+        "command": shlex.join(
             [".venv/bin/python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]
         ),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),

@@ -254,6 +254,7 @@ def main() -> None:
         aims="Aims of exactness, decomposition, plans and iterated forecasts; NLL, epistemic sd and changes of a "
         "forecast in units of the training sd.",
         notes=[
+            f"Of minibatches the worst coefficient is {told['batches']['worst']:.3f} posterior sd off.",
             f"Where the plan ends: {said['ends']}",
             f"Where it is left out: {said['left out']}",
             "The parts that `forecast` tells come of 24 other paths of each member: their sum is "

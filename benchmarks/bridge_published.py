@@ -11,18 +11,28 @@ os.environ["XLA_FLAGS"] = (
     "--xla_cpu_multi_thread_eigen=false --xla_cpu_parallel_codegen_split_count=1"
 )
 
+import dataclasses
 import time
 import warnings
 
 import jax
-import numpy as np
+import xarray as xr
 from _bridges import clouds, lv_original
 from _recording import record
+from bridge_tables import published
+from bridge_tables import told as words
 
 import assim
 from assim import models
 from assim.models import references
 from assim.scoring import transported
+from assim.scoring.transported.table import FLOORS
+
+
+def floors(table: xr.DataArray) -> list[list]:
+    """The rows of what needs no model."""
+    each = {floor: table.sel(generator=floor).values for floor in FLOORS}
+    return [[k.replace("_", " "), "", words(v), f"{v.mean():.3f}", ""] for k, v in each.items()]
 
 
 def main() -> None:
@@ -52,15 +62,13 @@ def main() -> None:
         )["w2"]
         for num in made:
             w2 = table.sel(generator=num).values
-            each = " ".join(f"{v:.3f}" for v in w2)
-            rows.append([word, num, each, f"{w2.mean():.3f}", round(spent)])
+            rows.append([word, num, words(w2), f"{w2.mean():.3f}", round(spent)])
             print(rows[-1], flush=True)
         told = post["posterior"].data_vars.items()
-        few = [f"{n} {float(v[0, 0]):.3g}" for n, v in told if v[0, 0].size == 1]
+        few = [f"{n} {float(v[0, 0]):.3g}" for n, v in told if v[0, 0].size == 1 and n != "known"]
         notes += [f"{word}: {', '.join(few)}."] if few else []
-    for who, figure in found.published.items():
-        mean = np.mean([float(v) for v in figure.split()])
-        rows.append([f"published: {who}", "", figure, f"{mean:.3f}", ""])
+    others = published("", dataclasses.replace(found, aim=""))
+    rows += floors(table) + [[row[1], "", *row[2:4], ""] for row in others]
     record(
         "bridge_published",
         ["who", "paths", "W2 at each held-out time", "mean", "CPU s of the fit"],

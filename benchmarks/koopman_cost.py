@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable
 
-import generated_data
+import _generated_data
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -103,7 +103,7 @@ def pseudospectrum() -> list:
 
 def judged(score: scores.AbstractScore) -> list:
     """One judge, CPU seconds."""
-    real = generated_data.stocks(SHARED / FILES["stocks"])
+    real = _generated_data.stocks(SHARED / FILES["stocks"])
     fake = scores.gaussian_copula(real, len(real), key=jax.random.key(0))
     verdict = score.against(real, keys=jax.random.split(jax.random.key(1), 1))
     took = timed(lambda: verdict(fake), 1, time.process_time)

@@ -11,7 +11,7 @@ os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
 import argparse
 import warnings
 
-import generated_data
+import _generated_data
 import jax
 import numpy as np
 from _koopman import FILES, SHARED, fitted, linearity, made, record_of, rows_of, windows_of_sines
@@ -36,11 +36,11 @@ def main() -> None:
     table, notes = [], []
     for name in asked.names:
         if name == "sines":
-            real = generated_data.sines(10_000, key=jax.random.key(99))
+            real = _generated_data.sines(10_000, key=jax.random.key(99))
             ds, low, high = windows_of_sines(10_000, 0), 0.0, 1.0
         else:
             frame = rows_of(name)
-            real = generated_data.stocks(SHARED / FILES[name])
+            real = _generated_data.stocks(SHARED / FILES[name])
             ds, low, high = record_of(frame), frame.min().to_numpy(), frame.max().to_numpy()
         steps = asked.visits * len(real) // BATCH
         method = inference.SVI(steps, AutoDelta, 7e-4, batch_size=BATCH, num_draws=1, ascent=None)

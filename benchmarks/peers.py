@@ -23,6 +23,8 @@ from statsmodels.tsa.vector_ar.var_model import VAR
 
 import assim
 
+jax.config.update("jax_enable_compilation_cache", False)  # ours is with all compilation
+
 MEMBERS = 400
 
 
