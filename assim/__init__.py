@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from assim.pooling import pool as pool
     from assim.reconstructing import reconstruct as reconstruct
     from assim.regridding import regrid as regrid
+    from assim.simulating import simulate_runs as simulate_runs
     from assim.splitting import split as split
     from assim.switching import regimes as regimes
     from assim.tree import restore as restore
@@ -81,6 +82,7 @@ _HOME = {
     "regrid": "assim.regridding",
     "restore": "assim.tree",
     "twin_experiment": "assim.twin",
+    "simulate_runs": "assim.simulating",
     # data in and out
     "open_dataset": "assim.data",
     "open_groups": "assim.data",

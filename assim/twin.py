@@ -103,7 +103,7 @@ def twin_experiment(
     _require_finite(system, np.concatenate([x, y], axis=1), stamps, spin_up)
     x, y = np.asarray(x)[spin_up:], np.asarray(y)[spin_up:][every - 1 :: every, network.columns]
     y = np.where(lost, np.asarray(np.nan, y.dtype), y)
-    about = _about(system, begun, key=key)
+    about = made_by("twin_experiment", system, key=key) | {"start_time": str(begun)}
     beside = None if errors is None else errors[:, network.columns].astype(y.dtype)
     return (
         _truth(system, stamps, x).assign_attrs(about),
@@ -367,14 +367,19 @@ def _words(long_name: str, content: str | None = None) -> dict[str, str]:
     )
 
 
-def _about(system: AbstractNamed, begun: np.datetime64, *, key: Key) -> dict[str, str]:
-    """What the path was made of."""
+def made_by(verb: str, system: AbstractNamed, *, key: Key) -> dict[str, str]:
+    """Attributes that tell what a path was made of.
+
+    Args:
+        verb: what made it.
+        system: of which.
+        key: all its randomness.
+    """
     source = f"assim {importlib.metadata.version('assim')}"
     return {
         "Conventions": "CF-1.8",
         "source": f"simulation by {source}",
-        "history": f"made by twin_experiment of {source}",
+        "history": f"made by {verb} of {source}",
         "system": json.dumps(settings_of(system, own=True)),
         "key": json.dumps(np.asarray(jax.random.key_data(key)).tolist()),
-        "start_time": str(begun),
     }

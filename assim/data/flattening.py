@@ -22,6 +22,8 @@ BELIEVED = {
     "analysis": ("Analysis", "what was believed after each reading"),
 }
 """Groups of an assimilation, and what they are."""
+RESULTS = {"predictions", "posterior", "observed_data", *BELIEVED}
+"""Groups by which a tree is known to be a result, and no records by groups."""
 
 
 def flattened(
@@ -51,7 +53,7 @@ def flattened(
         raise ValueError(
             f"The tree has the groups {', '.join(tree.children) or 'none'}; a CF file can be written of a forecast "
             "(predictions), of a fit (observed_data and posterior_predictive), of an assimilation (analysis or "
-            "smoothed) or of a dataset."
+            "smoothed), of a dataset, or of groups that each have a 'time', as assim.open_groups gives."
         )
     for name, da in drawn.items():
         attrs = da.attrs | {"coverage_content_type": "modelResult"}

@@ -206,6 +206,13 @@ def test_the_file_is_stored_by_the_recipe(record, tmp_path):
         assert file.repairs == "The clock was sorted."
 
 
+def test_centuries_have_a_duration(record, tmp_path):
+    days = np.arange("1700", "2000", 5, dtype="datetime64[Y]").astype("datetime64[D]")
+    ds = record().assign_coords(time=days.astype("datetime64[ns]"))
+    with netCDF4.Dataset(to_cf(ds, tmp_path / "old.nc")) as file:
+        assert file.time_coverage_duration == f"P{(days[-1] - days[0]).astype(int)}DT0H0M0S"
+
+
 def test_stamps_finer_than_a_second_are_read_back_to_the_microsecond(record, tmp_path):
     ds = record()
     times = np.datetime64("2020-03-01", "ns") + np.arange(N) * np.timedelta64(50_000_000, "ns")
