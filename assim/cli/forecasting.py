@@ -9,7 +9,7 @@ import typer
 from assim.cli.kinds import read
 from assim.cli.opening import Quality, open_record, open_snapshots
 from assim.cli.options import Flat, Horizon, Output, Quiet, Screen, Seed, Step, Tree
-from assim.cli.recording import analysis_in, seen_until
+from assim.cli.recording import analysis_in, seen_until, sensors_in
 from assim.cli.speaking import note, say, watched
 from assim.cli.values import span
 from assim.cli.writing import require_place_of_file, save, written
@@ -85,11 +85,10 @@ def forecast(
             named = fitted.layout.channels
             ds = open_snapshots(files, variables=named, qc=qc, step=step, quiet=quiet)
         elif files:
-            needed = {n.partition("@")[0] for n in fitted.layout.channels}
-            needed |= set(() if plan else fitted.layout.inputs[: fitted.layout.num_controls])
+            controls = () if plan else fitted.layout.inputs[: fitted.layout.num_controls]
             ds = open_record(
                 files,
-                variables=sorted(needed),
+                variables=[*sensors_in(files, fitted), *controls],
                 qc=qc,
                 step=step,
                 like=None if fields else ("the fit", fitted.frame["step"]),

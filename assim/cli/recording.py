@@ -54,7 +54,7 @@ def readings(files: list[str], *, step: str | None, qc: Quality, quiet: bool) ->
 def record(
     files: list[str], fitted: Fitted, *, step: str | None, qc: Quality, quiet: bool
 ) -> xr.Dataset:
-    """The record of a fit, on its clock.
+    """The record of a fit, on its clock; sensors that no file has are left to be told of.
 
     Args:
         files: netCDF files, Zarr stores or patterns.
@@ -63,16 +63,32 @@ def record(
         qc: which flagged readings become missing.
         quiet: whether to keep mends to oneself.
     """
-    needed = {n.partition("@")[0] for n in fitted.layout.channels}
-    needed |= set(fitted.layout.inputs[: fitted.layout.num_controls])
+    controls = fitted.layout.inputs[: fitted.layout.num_controls]
     return open_record(
         files,
-        variables=sorted(needed),
+        variables=[*sensors_in(files, fitted), *controls],
         qc=qc,
         step=step,
         like=("the fit", fitted.frame["step"]),
         quiet=quiet,
     )
+
+
+def sensors_in(files: list[str], fitted: Fitted) -> list[str]:
+    """The sensors of a fit that any of the files has, which may hold a plan alone; else all, to be refused.
+
+    Args:
+        files: netCDF files, Zarr stores or patterns.
+        fitted: the fit.
+    """
+    from assim.data.opening import present
+    from assim.model import AbstractGridded
+
+    sensors = list(dict.fromkeys(n.partition("@")[0] for n in fitted.layout.channels))
+    if isinstance(fitted.model, AbstractGridded):
+        return sensors
+    here = present(files, sensors)
+    return here if here or fitted.layout.num_controls else sensors
 
 
 def analysis_in(files: list[str]) -> xr.DataTree | None:

@@ -155,6 +155,15 @@ def test_forecast_of_what_was_seen_is_one_from_its_end(run_dir, tmp_path, capsys
     assert f"1 forecast, 1 h ahead, from 2020-01-01T23:50:00 in {out}." in capsys.readouterr().out
 
 
+def test_a_sensor_that_the_file_lacks_is_masked_and_named(run_dir, tmp_path, capsys):
+    less, out = tmp_path / "less.nc", str(tmp_path / "fc.nc")
+    xr.load_dataset(run_dir / "truth.nc").drop_vars("air_temperature").to_netcdf(less)
+    argv = ["forecast", str(run_dir / "ar.nc"), str(less), "-o", out, "--horizon", "1h"]
+    assert run([*argv, "--origins", "last", "--draws", "5"]) == 0
+    assert "air_temperature" in capsys.readouterr().err
+    assert np.isfinite(read_tree(out)["predictions"]["air_temperature"]).all()
+
+
 def test_compare_shows_a_table_and_writes_the_scores(run_dir, tmp_path, capsys):
     truth, scores = str(run_dir / "truth.nc"), tmp_path / "scores.nc"
     argv = ["compare", str(run_dir / "persistence.nc"), "--truth", truth]
