@@ -110,7 +110,7 @@ def attribute(
     first = None if ds is None else ds["time"].values[0]
     rows = origin_rows(frame.times, steps, last_row(frame), origins, at, first)
     some = origins is None or isinstance(origins, str)
-    rows = with_plan(frame, rows, ahead, some=some, shorter=not whole)
+    rows = with_plan(frame, rows, ahead, some=some, shorter=not whole and at > 1)
     frame = frame.extended(ahead)  # the calendar goes on beyond the record
     starts, words = baselines_of(fitted, frame, baseline, num_baselines, ahead, key=key)
     sites = fitted.thinned(num_draws)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from assim.data.clockwork import JITTER, stamp
+from assim.data.clockwork import JITTER, counted_steps, stamp
 from assim.data.framing import Frame
 from assim.data.selecting import Needs
 from assim.data.splitting import Moment, moment, run_dim
@@ -169,20 +169,21 @@ def _judge_spans(asked: Asked) -> None:
             frame.times[np.flatnonzero(any_read)[0]],
             frame.times[np.flatnonzero(told)[-1]],
         )
-        spans.append(last - begin)
-        if asked.leads * step > last - begin + JITTER * step:
-            lasts = _words(last - begin, step, asked.steps)
+        tick, rest = counted_steps(last, begin, frame.step)
+        spans.append(float(tick + rest))
+        if asked.leads > spans[-1] + JITTER:
+            lasts = duration(round(spans[-1]), asked.steps)
             asked.lose(here, rows, f"the horizon is longer than the run, which lasts {lasts}")
             continue
         asked.lose(here, rows[frame.times[rows] < begin], f"the run begins at {stamp(begin)}")
         late = f"the horizon ends after the last target reading, at {stamp(last)}"
         asked.lose(here, rows[ends > last + JITTER * step], late)
-    longest = max(spans, default=np.timedelta64(0, "ns"))
-    if spans and asked.leads * step > longest + JITTER * step:
+    longest = max(spans, default=0.0)
+    if spans and asked.leads > longest + JITTER:
         what = "the record" if frame.stations is None else f"the longest {frame.instance}"
         raise ValueError(
             f"A horizon of {duration(asked.leads, asked.steps)} is longer than {what}, which lasts "
-            f"{_words(longest, step, asked.steps)}: ask for a shorter one."
+            f"{duration(round(longest), asked.steps)}: ask for a shorter one."
         )
 
 
@@ -193,7 +194,3 @@ def _judge_plans(asked: Asked) -> None:
         row = asked.rows[origin]
         words = lost_words(frame, row, lost[run, origin])
         asked.lose(np.array([run]), np.array([row]), f"the record does not give {words}")
-
-
-def _words(span: np.timedelta64, step: np.timedelta64, steps: Steps) -> str:
-    return duration(int(round(span / step)), steps)

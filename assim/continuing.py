@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from assim.data.clockwork import seconds_apart
 from assim.data.spreading import INSTANCES
 from assim.data.units import agree, convert, convert_difference
 from assim.tree import Fitted
@@ -34,8 +35,8 @@ def continued(fitted: Fitted, ds: xr.Dataset | None) -> xr.Dataset:
         raise ValueError("The record holds no time at all: check the file, or the split.")
     if tail is None or tail.sizes["time"] == 0 or "time" not in ds.dims:
         return ds
-    first, last = (d["time"].values[k].astype("datetime64[us]") for d, k in ((ds, 0), (tail, -1)))
-    gap = (first - last) / np.timedelta64(1, "s")
+    ends = np.array([tail["time"].values[-1], ds["time"].values[0]], "datetime64[ns]")
+    gap = float(seconds_apart(ends)[0])
     step = fitted.frame["step"]
     needs = fitted.model.needs()
     on_clock = needs.own_times or abs(gap / step - round(gap / step)) < 0.05

@@ -14,7 +14,7 @@ import xarray as xr
 
 from assim.assimilation.beginning import Begun, begin_of
 from assim.continuing import continued
-from assim.data.clockwork import JITTER, stamp, uneven
+from assim.data.clockwork import JITTER, stamp, step_words, uneven
 from assim.data.framing import Frame, frame_of
 from assim.data.stepping import Steps
 from assim.data.storing import open_store, write_store
@@ -70,7 +70,8 @@ def forecast(
             tree that `assimilate` gave, whose members are rolled out. For a model of populations: snapshots. A
             sensor of the fit that is not in it, or silent before every origin, is told of and counts as missing.
         horizon: how far ahead, as a duration ("24h") or a number of steps; of fields on the first (or another one
-            day) of every month in calendar months, which `valid_time` tells exactly.
+            day) of every month in calendar months, which `valid_time` tells exactly. One that is longer than the
+            record of the fit is told of.
         key: all randomness; a path depends on it and on its origin alone, not on which others are asked for.
         origins: "last"; a duration between origins ("6h"); a list of times; None for one every horizon, counted
             back from the last time. For a model with controls the last time is that of the last reading, since
@@ -134,6 +135,7 @@ def forecast(
     leads = in_steps(horizon, steps, "horizon")
     require_leads(needs, leads, steps)
     require_even(frame, needs)
+    _say_far(tree.attrs, leads, steps)
     if ds is None and origins is None:
         origins = "last"
     first = None if ds is None else ds["time"].values[0]
@@ -142,7 +144,7 @@ def forecast(
     chosen_here = origins is None or isinstance(origins, str)
     rows = with_plan(frame, rows, ahead, some=chosen_here, shorter=leads > needs.horizon)
     if USUAL not in tree.children:
-        _say_silent(frame, rows, needs.context, ds)
+        _say_silent(fitted.model, frame, rows, ds)
     attrs = model_attrs(fitted.model, fitted.layout, fitted.frame, key) | {
         "method": tree.attrs.get("method", ""),
         "horizon": duration(leads, steps),
@@ -200,19 +202,43 @@ def _of_fields(
     return _whole(parts, attrs) if to is None else _streamed(parts, attrs, Path(to))
 
 
-def _say_silent(frame: Frame, rows: np.ndarray, context: int, ds: xr.Dataset | None) -> None:
-    """A warning of sensors of the record that no origin hears; what the record lacks altogether was told before."""
-    silent = silent_sensors(frame, rows, context) if context > 1 else []
-    silent = [n for n in silent if ds is None or n.partition("@")[0] in ds.data_vars]
-    if silent:
-        span = "" if len(rows) == 1 else f" to {stamp(frame.times[rows[-1]])}"
-        others = "the others" if len(silent) < len(frame.channels) else "none at all"
+def _say_far(attrs: dict[Any, Any], leads: int, steps: Steps) -> None:
+    """A warning of leads beyond the length of what was learned from."""
+    if not {"trained_from", "trained_until"} <= set(attrs):
+        return
+    ends = (np.datetime64(attrs[f"trained_{k}"], "ns") for k in ("from", "until"))
+    begin, end = (end.astype("datetime64[us]") for end in ends)  # of centuries ns are too many
+    longest = (end - begin) / np.timedelta64(1, "s")
+    if leads * steps.seconds > longest:
         warnings.warn(
-            f"There is no reading of {in_words(silent)} in the {context} times up to any of the {len(rows)} "
-            f"origin(s), {stamp(frame.times[rows[0]])}{span}: the forecast goes by {others}.",
+            f"A horizon of {duration(leads, steps)} is longer than the record of the fit, which lasts "
+            f"{step_words(longest)}: nothing in that tells so far ahead; ask for less, or fit to a longer one.",
             UserWarning,
             stacklevel=3,
         )
+
+
+def _say_silent(
+    model: AbstractModel, frame: Frame, rows: np.ndarray, ds: xr.Dataset | None
+) -> None:
+    """A warning of sensors of the record that no origin hears; what the record lacks altogether was told before."""
+    context, said = model.needs().context, list[str]()
+    silent = silent_sensors(frame, rows, context) if context > 1 else []
+    here = [n for n in silent if ds is None or n.partition("@")[0] in ds.data_vars]
+    if here:
+        span = "" if len(rows) == 1 else f" to {stamp(frame.times[rows[-1]])}"
+        others = "the others" if len(here) < len(frame.channels) else "none at all"
+        said.append(
+            f"There is no reading of {in_words(here)} in the {context} times up to any of the {len(rows)} "
+            f"origin(s), {stamp(frame.times[rows[0]])}{span}: the forecast goes by {others}."
+        )
+    if silent and getattr(model, "mask_rate", None) == 0:
+        said.append(
+            f"With mask_rate=0 the fit has learned to do without {in_words(silent)} only as far as its record had "
+            "gaps there: expect little of the forecast, or fit with mask_rate=0.2."
+        )
+    if said:
+        warnings.warn(" ".join(said), UserWarning, stacklevel=3)
 
 
 def window_parts(

@@ -167,6 +167,7 @@ def infer(
         convergence |= _convergence(judged, advice)
     if isinstance(model, AbstractPopulation) and not isinstance(method, AT_ONCE):
         kept = unidentified(problem, dict(draws.sites), key=k_judge)
+        convergence |= {"posterior_over_prior": json.dumps(kept)} if kept else {}
         advice += [UNTOLD.format(k, v) for k, v in kept.items() if v >= KEPT]
     if isinstance(method, Known) and asked is not None:
         advice.append(NOTHING.format(type(model).__name__, type(asked).__name__))
@@ -359,11 +360,10 @@ def _groups(
     stats = xr.Dataset({k: (("chain", "draw"), np.asarray(v)) for k, v in draws.stats.items()})
     for name, curve in draws.curves.items():
         stats[name] = xr.DataArray(np.asarray(curve), dims=["step"])
-    fixed: dict[str, Any] = {"constants": problem.constants, "centre": draws.centre}
     groups = {
         "posterior": sites_dataset(draws.sites),
         "sample_stats": stats,
-        "constant_parameters": arrays_dataset(**fixed),
+        "constant_parameters": arrays_dataset(constants=problem.constants, centre=draws.centre),
     }
     if cells is None or judged is None:
         return groups

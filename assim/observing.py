@@ -297,9 +297,12 @@ def _channels(system: AbstractStateSpace, ds: xr.Dataset, name: str) -> tuple:
     held = [n for n in held if not (n.endswith("_sd") and n.removesuffix("_sd") in held)]
     names = system.channels() if isinstance(system, AbstractNamed) else tuple(held)
     if not set(names) & set(held):
+        there = [f"{n} ({', '.join(map(str, v.dims))})" for n, v in ds.data_vars.items()]
+        wide = set(names) & set(map(str, ds.data_vars))
         raise ValueError(
             f"The dataset has none of the variables that {name} is seen through "
-            f"({', '.join(names) or 'numbers along time'}); it has {', '.join(map(str, ds.data_vars)) or 'none'}."
+            f"({', '.join(names) or 'numbers'} on (time)); it has {', '.join(there) or 'none'}: "
+            f"{'select one run, or one sample' if wide else 'rename what is meant'}."
         )
     absent, strange = [n for n in names if n not in held], [n for n in held if n not in names]
     if absent and strange:

@@ -182,7 +182,8 @@ def missing_plan(frame: Frame, row: int, leads: int, *, shorter: bool = True) ->
     if frame.stations is not None:
         runs = [s for s, gone in zip(frame.stations, lost.any(axis=(1, 2)), strict=True) if gone]
         whose = f" of {frame.instance} {in_words(runs)}"
-    cure = ", or ask for a shorter horizon" if shorter else f", at all {leads} leads of the model"
+    every = f", at all {leads} leads of the model" if leads > 1 else ""
+    cure = ", or ask for a shorter horizon" if shorter else every
     return (
         f"The forecast{whose} from {stamp(frame.times[row])} needs {lost_words(frame, row, lost.any(axis=0))}, "
         f"which the record does not give: add their plan{cure}."

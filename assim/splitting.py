@@ -34,8 +34,8 @@ def split(
         their numbers there. Nothing is copied, but where runs are taken from among others.
 
     Raises:
-        ValueError: no time, no runs, a run that is not there or has another's label, a part that would be empty, or
-            a key where nothing is drawn.
+        ValueError: no time, times that go backwards, no runs, a run that is not there or has another's label, a
+            part that would be empty, or a key where nothing is drawn.
         TypeError: a seed in place of a key.
     """
     if key is None:

@@ -126,7 +126,7 @@ def sites_dataset(sites: dict[str, np.ndarray]) -> xr.Dataset:
     return xr.Dataset({name: _drawn(name, np.asarray(value)) for name, value in sites.items()})
 
 
-def arrays_dataset(**named: dict[str, np.ndarray] | None) -> xr.Dataset:
+def arrays_dataset(**named: dict[str, Any] | None) -> xr.Dataset:
     """Fixed arrays under `prefix.name`, for `constant_parameters`."""
     out = {}
     for prefix, arrays in named.items():

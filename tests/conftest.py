@@ -171,7 +171,6 @@ NIGHTLY = (
     "test_generating.py::test_the_kalman_filter_serves_its_draws",
     "test_generating.py::test_inputs_need_a_plan",
     "test_coupling.py::test_the_value_has_the_curvature_of_differences",
-    "test_field_sensors.py::test_sensors_that_move_read_either_field",
     "test_korteweg_de_vries.py::test_slopes_forward_backward_and_by_differences_agree",
     "test_populations.py::test_a_fit_goes_on_with_new_snapshots_and_one_more",
     "test_populations_lost.py::test_where_none_is_lost_nothing_is_weighed",

@@ -100,7 +100,9 @@ def test_particles_carry_the_parameters_that_they_are_moved_by(post, record):
 
 
 def test_what_has_no_coordinate_of_the_fit_is_refused(post, record):
-    with pytest.raises(ValueError, match="none of the variables that Diffusion is seen through"):
-        assim.assimilate(
-            post, record.rename(prey="hares", predator="lynx"), filters.ETKF(8), key=KEY
-        )
+    many = record.expand_dims(sample=2)
+    others = record.rename(prey="hares", predator="lynx")
+    for ds, words in ((many, r"it has prey \(sample, time.*: select one"), (others, "rename what")):
+        says = f"none of the variables that Diffusion is seen through .*{words}"
+        with pytest.raises(ValueError, match=says):
+            assim.assimilate(post, ds, filters.ETKF(8), key=KEY)

@@ -270,6 +270,11 @@ class TestRefused:
         with pytest.raises(ValueError, match=words):
             explain(curved, **settings)
 
+    @pytest.mark.parametrize(("lead", "cure"), [(1, ""), (2, ", or ask for a shorter horizon")])
+    def test_a_plan_that_ends(self, stepped, lead, cure):
+        with pytest.raises(ValueError, match=rf"add their plan{cure}\.$"):
+            assim.attribute(stepped, record(), lead, key=KEY, origins=[TIME[-1]])
+
     def test_a_model_without_a_lag_window(self):
         tree = make_modes(2, RATE)
         with pytest.raises(TypeError, match="GivenModes does not forecast from a lag window"):

@@ -10,7 +10,7 @@ import xarray as xr
 
 import assim
 from assim import refitting
-from assim.backtesting_origins import asked_by_run
+from assim.backtesting_origins import asked_by_run, asked_in_time
 from assim.data.clockwork import stamp
 from assim.data.framing import frame_of
 from assim.inference import AbstractMethod, Ascent, GaussNewton, Laplace, Prior
@@ -264,6 +264,14 @@ def test_runs_that_begin_late_or_end_early_are_told_of(ds):
     assert told["run1", 7] == "the run begins at 2020-01-01T00:00:00.500"
     assert ("run1", 10) not in told
     assert told["run3", 1] == "the horizon is longer than the run, which lasts 0.05 s"
+
+
+def test_centuries_have_origins_from_their_middle_to_their_end():
+    years = np.arange("1700", "2010", dtype="datetime64[Y]").astype("datetime64[ns]")
+    needs = model().needs()
+    ds = xr.Dataset({n: ("time", np.arange(310.0)) for n in "ys"}, {"time": years})
+    asked = asked_in_time(frame_of(ds, needs.selection()), needs, 3, None, 1)
+    assert stamp(years[asked.rows[0]])[:4] == "1855" and asked.lacking == 2
 
 
 def test_a_plan_that_ends_is_told_of_where_the_model_reads_it(ds):

@@ -26,7 +26,8 @@ def bench():
 
 @pytest.fixture(scope="module")
 def post():
-    return assim.infer(VAR(3, controls="u"), bench(), Prior(4), key=KEY, pointwise=0)
+    model = VAR(3, controls="u", mask_rate=0.2)
+    return assim.infer(model, bench(), Prior(4), key=KEY, pointwise=0)
 
 
 def predict(post, ds, origins=None, horizon=4, **settings):
@@ -44,6 +45,8 @@ def test_the_missing_span_of_the_plan_is_named_with_its_runs(post):
         predict(post, ds, [TIME[20]])
     with pytest.raises(ValueError, match="of run v, w, x and 2 more from .*00:00:38 needs"):
         predict(post, ds, [TIME[38]])
+    with pytest.raises(ValueError, match="give: add their plan.$"):  # no horizon is shorter
+        predict(post, ds, [TIME[21]], 1)
 
 
 def test_all_leads_that_the_model_reads_need_their_plan():
@@ -89,3 +92,20 @@ def test_a_sensor_that_the_fit_never_saw_is_ignored_in_a_sentence(post):
         one = predict(post, bench().assign(c=bench()["a"]), ORIGINS)
     two = predict(post, bench(), ORIGINS)
     xr.testing.assert_equal(one["predictions"].to_dataset(), two["predictions"].to_dataset())
+
+
+def test_a_fit_that_has_always_seen_all_sensors_says_so_of_one_that_is_silent():
+    plain = assim.infer(VAR(3, controls="u"), bench(), Prior(4), key=KEY, pointwise=0)
+    ds = bench()
+    with pytest.warns(UserWarning) as caught:
+        predict(plain, ds.drop_vars("b"), ORIGINS)
+        predict(plain, ds.assign(b=ds["b"] * np.nan), ORIGINS)
+    said = [str(one.message) for one in caught]
+    assert len(said) == 3 and said[1] in said[2] and "no b: taken as missing" in said[0]
+    assert said[1].startswith("With mask_rate=0 the fit has learned to do without b only as far as")
+
+
+def test_a_horizon_longer_than_the_runs_of_the_fit_is_told():
+    free = assim.infer(VAR(3), bench().drop_vars("u"), Prior(4), key=KEY, pointwise=0)
+    with pytest.warns(UserWarning, match="horizon of 40 s is longer than .* which lasts 39s"):
+        predict(free, bench().drop_vars("u"), horizon=40)

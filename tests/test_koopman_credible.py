@@ -23,6 +23,8 @@ def test_draws_piled_at_the_bound_have_an_interval_that_begins_there():
     assert low == 0.0 and middle == np.median(PILED)
     assert high == np.sort(PILED)[179]  # 180 of 200
     assert np.quantile(PILED, 0.05) > 0.0
+    low, middle, high = told(PILED, 0.5)
+    assert low == 0.0 and high < middle == np.median(PILED)
 
 
 def test_it_is_the_shortest_that_holds_the_level():

@@ -1,4 +1,4 @@
-"""Populations of which some are lost, or of which a snapshot is empty, through the verbs."""
+"""Populations of which some are lost, a snapshot is empty or nothing is left to chance, through the verbs."""
 
 import jax
 import numpy as np
@@ -92,6 +92,12 @@ def test_a_particle_that_is_known_and_gone_is_nowhere():
     gone = np.abs(east[:, 0] - 20.0) < 1
     assert gone.any() and np.isnan(east[gone, 1:]).all() and np.isfinite(east[~gone]).all()
     assert (np.abs(east[~gone, 2] - east[~gone, 0]) < 1).all()
+
+
+def test_particles_without_chance_meet_no_snapshot():
+    none = volatilities.Constant({"sd": dist.Delta(0.0)})
+    with pytest.raises(ValueError, match="The volatility of east is 0 at every sample"):
+        assim.infer(SchrodingerBridge(STILL, none, steps=2), RECORD, Prior(1), key=KEY)
 
 
 def test_a_forecast_keeps_what_samples_weigh():

@@ -249,7 +249,7 @@ def _refuse_strangers(records: list[xr.Dataset], how: str | Mapping[str, str]) -
     if twice:
         raise ValueError(
             f"Two datasets both have {', '.join(map(repr, twice))}: rename one, for example "
-            f"ds.rename({twice[0]}='{twice[0]}_2')."
+            f"ds.rename({twice[0]}='{twice[0]}_2'), or lay runs side by side before with xr.concat(runs, 'run')."
         )
 
 

@@ -37,7 +37,14 @@ def regular_clock(
             f"The record has {len(times)} time(s); at least {least} are needed: check the file or the split."
         )
     # counted from the middle: from end to end of three centuries there are too many nanoseconds
-    centre = len(times) // 2
+    whole = times.astype("datetime64[s]").astype(np.int64)
+    centre = int(np.abs(whole - (whole[0] + whole[-1]) // 2).argmin())
+    far = np.abs(whole - whole[centre]).max() >= CENTURIES.astype(np.int64)
+    if far and not np.isnat(times).any():
+        raise ValueError(
+            f"The record lasts from {stamp(times.min())} to {stamp(times.max())}, with gaps of centuries in its "
+            f"{len(times)} stamps: leave out those that are wrong, or cut it at its longest gap."
+        )
     since = (times - times[centre]) / np.timedelta64(1, "s")
     since = since - since[0]
     if not (np.diff(since) > 0).all():
@@ -100,7 +107,7 @@ def own_clock(
         ValueError: too few stamps, or stamps that do not increase.
     """
     times = times.astype("datetime64[ns]")
-    apart = np.diff(times) / np.timedelta64(1, "s")
+    apart = seconds_apart(times)
     try:
         return regular_clock(times, step)
     except ValueError:
@@ -138,6 +145,16 @@ def counted_steps(times: NDArray, origin: np.datetime64, step: float) -> tuple[N
     return tick, rest / grain
 
 
+def seconds_apart(times: NDArray[np.datetime64]) -> NDArray[np.float64]:
+    """How long it is from each stamp to the next, seconds, shape (time - 1,).
+
+    Args:
+        times: stamps, shape (time,), datetime64; centuries between two are told to the microsecond.
+    """
+    far = (np.abs(np.diff(times.astype("datetime64[s]"))) >= CENTURIES).any()
+    return np.diff(times.astype("datetime64[us]") if far else times) / np.timedelta64(1, "s")
+
+
 def uneven(times: NDArray[np.datetime64], step: float) -> bool:
     """Whether some rows are not a step apart, but for jitter.
 
@@ -145,7 +162,7 @@ def uneven(times: NDArray[np.datetime64], step: float) -> bool:
         times: stamps, shape (time,), datetime64.
         step: nominal step, seconds.
     """
-    apart = np.diff(times) / np.timedelta64(1, "s") / step
+    apart = seconds_apart(times) / step
     return bool((np.abs(apart - 1.0) > 2 * JITTER).any())
 
 

@@ -152,8 +152,10 @@ def _clocked(ds: xr.Dataset, name: str) -> xr.Dataset:
             long_name=name.replace("_", " "), units="s"
         )
         return ds.assign_coords({name: seconds})
-    attrs = {k: v for k, v in var.attrs.items() if k in ("standard_name", "long_name", "axis")}
-    if name == "time":
-        attrs |= {"standard_name": "time"} | ({"axis": "T"} if var.dims == ("time",) else {})
+    attrs = {k: v for k, v in var.attrs.items() if k in ("standard_name", "long_name")}
+    attrs |= {"standard_name": "time"} if name == "time" else {}
+    clock = "time" if "time" in ds.dims else "forecast_reference_time"
+    if (name == clock and var.dims == (name,)) or var.attrs.get("axis") == "T":
+        attrs["axis"] = "T"
     attrs.setdefault("long_name", name.replace("_", " "))
     return ds.assign_coords({name: (var.dims, var.values.astype("datetime64[ns]"), attrs)})

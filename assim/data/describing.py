@@ -9,7 +9,8 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from assim.data.clockwork import JITTER, regular_clock, step_words, typical_step
+from assim.data.clockwork import JITTER, regular_clock, seconds_apart, step_words, typical_step
+from assim.data.framing import REPEATED
 from assim.data.gridding import fields_of
 from assim.data.spreading import INSTANCES, MOST_CHANNELS
 from assim.data.stepping import Steps
@@ -117,7 +118,7 @@ def _longest_gap(seen: xr.DataArray, times: NDArray[np.datetime64], step: float)
 
 def _clock(ds: xr.Dataset, times: NDArray[np.datetime64]) -> tuple[dict[str, str], str, float]:
     """The clock in words, what a fit would say to it, and its step in seconds (NaN for a single stamp)."""
-    steps = np.diff(times) / np.timedelta64(1, "s")
+    steps = seconds_apart(times)
     said = {
         "first": _stamp(times[0]),
         "last": _stamp(times[-1]),
@@ -134,8 +135,7 @@ def _clock(ds: xr.Dataset, times: NDArray[np.datetime64]) -> tuple[dict[str, str
     except ValueError as error:
         verdict, step = str(error), typical_step(steps) if len(steps) else np.nan
     if len(steps):
-        exact = times.astype("datetime64[us]")
-        since = (exact - exact[0]) / np.timedelta64(1, "s")
+        since = np.append(0.0, np.cumsum(steps))
         off = np.abs(since / step - np.rint(since / step))
         drift = np.abs(steps / step - np.rint(steps / step))
         on = 1.0 if (drift <= JITTER).all() else float(np.mean(off <= JITTER))
@@ -195,7 +195,8 @@ def _verdict(ds: xr.Dataset, table: pd.DataFrame) -> Iterable[str]:
     if len(many) > 1:
         yield f"It has two instance dimensions ({' and '.join(many)}): select one, as in ds.isel({many[1]}=0)."
     elif many and ds.sizes[many[0]] > 1:
-        yield f"All {ds.sizes[many[0]]} {many[0]}s are fitted together, each with a scaling of its own."
+        scaling = "with one scaling" if many[0] in REPEATED else "each with a scaling of its own"
+        yield f"All {ds.sizes[many[0]]} {many[0]}s are fitted together, {scaling}."
 
 
 def _grid(ds: xr.Dataset) -> tuple[str, str]:
@@ -231,7 +232,7 @@ def needs_aligning(times: NDArray[np.datetime64], step: float) -> bool:
     try:
         regular_clock(times, step)
     except ValueError:
-        steps = np.diff(times) / np.timedelta64(1, "s")
+        steps = seconds_apart(times)
         return len(steps) > 0 and bool(steps.min() > 0) and typical_step(steps) <= WIDE * step
     return False
 

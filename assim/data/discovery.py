@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from assim.data.clockwork import seconds_apart
 from assim.data.conforming import ENSEMBLE
 from assim.data.naming import VOCABULARY, plain
 
@@ -105,11 +106,13 @@ def _when(ds: xr.Dataset) -> dict:
     """First and last stamp, the span between them, and the usual step, by ISO 8601."""
     clock = next(v for v in ds.coords.values() if v.attrs.get("axis") == "T")
     times = pd.DatetimeIndex(np.atleast_1d(clock.values))
-    step = pd.Timedelta(np.median(np.diff(times))) if len(times) > 1 else pd.Timedelta(0)
+    apart = seconds_apart(times.values)
+    step = pd.Timedelta(seconds=np.median(apart) if apart.size else 0)
+    span = np.ptp(times.values[[0, -1]].astype("datetime64[us]"))  # of centuries ns are too many
     return {
         "time_coverage_start": f"{times[0].isoformat()}Z",
         "time_coverage_end": f"{times[-1].isoformat()}Z",
-        "time_coverage_duration": (times[-1] - times[0]).isoformat(),
+        "time_coverage_duration": pd.Timedelta(span).isoformat(),
         "time_coverage_resolution": step.isoformat(),
     }
 

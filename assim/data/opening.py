@@ -89,6 +89,29 @@ def open_dataset(
         raise
 
 
+def present(
+    path_or_paths: str | Path | xr.Dataset | Iterable[str | Path | xr.Dataset],
+    variables: Iterable[str],
+) -> list[str]:
+    """Those of some variables, by name or standard name, that any of the files has, in their order.
+
+    Args:
+        path_or_paths: as of `open_dataset`.
+        variables: names.
+
+    Raises:
+        FileNotFoundError: no such file, or a pattern that matches none.
+        ValueError: no netCDF, damaged, or readings in groups alone.
+    """
+    wanted, met = list(variables), set[str]()
+    for source in _sources(path_or_paths):
+        raw = source if isinstance(source, xr.Dataset) else open_raw(source)
+        met |= set(has(raw, wanted))
+        if raw is not source:
+            raw.close()
+    return [name for name in wanted if name in met]
+
+
 def _sources(given: Any) -> list[Path | xr.Dataset]:
     """The files that are meant, each once and in order."""
     if isinstance(given, xr.Dataset):

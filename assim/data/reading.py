@@ -39,7 +39,7 @@ WORDS = (
 
 
 class OnlyGroups(ValueError):
-    """A file whose readings are all in groups."""
+    """A file whose readings are all in groups; its root may place them, and number their runs."""
 
 
 def open_raw(path: Path, group: str | None = None) -> xr.Dataset:
@@ -214,24 +214,25 @@ def _refuse_other_formats(path: Path) -> None:
 
 def _made_netcdf(path: Path) -> str:
     """How what another format holds becomes a netCDF file."""
-    if ".csv" in path.suffixes:
+    if ".csv" in path.name.lower():
         return (
-            f"make one of the table, as pandas.read_csv('{path.name}', index_col='time', parse_dates=True)"
+            f"make one of the table, as pandas.read_csv({path.name!r}, index_col='time', parse_dates=True)"
             ".tz_localize(None).to_xarray().to_netcdf('table.nc'), with its column of times in the place of 'time'"
         )
     return "give a netCDF file or a Zarr store; arrays become one by xarray.Dataset(...).to_netcdf('arrays.nc')"
 
 
 def _tell_of_groups(ds: xr.Dataset, path: Path) -> None:
-    """Notes groups beside what the root holds, and refuses a root that holds nothing."""
+    """Notes groups beside what the root holds, and refuses a root that holds no readings."""
     groups = groups_in(path)
-    if ds.variables and groups:
+    bare = all(v.ndim == 0 or n in v.dims for n, v in ds.variables.items())
+    if groups and not bare:
         said = filter(None, str(ds.attrs.get("repairs", "")).split("\n"))
         beside = (
             f"Not read: the groups {', '.join(groups)}; assim.open_groups reads a file by groups."
         )
         ds.attrs["repairs"] = "\n".join((*said, beside))
-    if not ds.variables and groups:
+    if groups and bare:
         raise OnlyGroups(
             f"{path.name} holds only the groups {', '.join(groups)}: read it with assim.open_groups, and bring "
             "them onto one clock with assim.join_rates."

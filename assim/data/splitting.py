@@ -30,7 +30,8 @@ def split(
         the first and the last ones do.
 
     Raises:
-        ValueError: no time, no runs, a run that is not there or has another's label, or a part that would be empty.
+        ValueError: no time, times that go backwards, no runs, a run that is not there or has another's label, or a
+            part that would be empty.
     """
     if by == "run":
         dim = run_dim(ds)
@@ -105,12 +106,13 @@ def rolling_origins(
         Origins without a reading on either side are passed over, and so is an incomplete last horizon.
 
     Raises:
-        ValueError: durations that are none, or a record that holds no fold.
+        ValueError: durations that are none, times that go backwards, or a record that holds no fold.
     """
     times = _times(ds)
     ahead, pace = _span(horizon, "horizon"), _span(every or horizon, "every")
     past = None if window is None else _span(window, "window")
-    middle = times[0] + (times[-1] - times[0]) // 2
+    exact = times.astype("datetime64[us]")  # of centuries ns are too many
+    middle = (exact[0] + (exact[-1] - exact[0]) // 2).astype("datetime64[ns]")
     first = middle if start is None else moment(start, "start")
     typical = np.median(np.diff(times)) if times.size > 1 else np.timedelta64(0, "ns")
     origins = np.arange(first, times[-1] + typical - ahead + np.timedelta64(1, "ns"), pace)
@@ -178,7 +180,15 @@ def _times(ds: xr.Dataset) -> np.ndarray:
             f"The dataset has no times to cut (dimensions: {dict(ds.sizes)}): read it with "
             "assim.open_dataset."
         )
-    return ds["time"].values.astype("datetime64[ns]")
+    times = ds["time"].values.astype("datetime64[ns]")
+    back = np.flatnonzero(np.diff(times) < np.timedelta64(0, "ns"))
+    if back.size:
+        raise ValueError(
+            f"The times go backwards ({stamp(times[back[0] + 1])} follows {stamp(times[back[0]])}), so that no cut "
+            "parts before from after: read the file with assim.open_dataset, or lay runs whose clocks overlap side "
+            "by side with xr.concat(runs, 'run')."
+        )
+    return times
 
 
 def moment(given: object, name: str) -> np.datetime64:

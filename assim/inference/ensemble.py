@@ -69,16 +69,7 @@ class EnsembleMAP(AbstractMethod):
             require_one(problem, who=f"EnsembleMAP(polish={self.polish})", instead="polish=0")
         prior = gaussian_prior(problem, method="EnsembleMAP")
         k_anchor, k_noise, k_batch = jax.random.split(key, 3)
-        team = _Team(
-            anchor=jax.vmap(lambda k: prior.draw(key=k))(
-                jax.random.split(k_anchor, self.num_members)
-            ),
-            key=jax.random.split(k_noise, self.num_members),
-        )
-        v = team.anchor
-        if start is not None:
-            v = jax.tree.map(lambda s, a, m: s + NEAR * (a - m), start, v, prior.loc)
-        carry = (v, jax.vmap(adam(self.learning_rate, self.num_steps).init)(v))
+        team, carry = _begin(self, prior, start, k_anchor, k_noise)
 
         def chunk(carry: PyTree, first: Array, count: Array) -> tuple[PyTree, dict[str, Array]]:
             return _adam_steps(self, problem, prior, team, carry, k_batch, first, count)
@@ -104,6 +95,20 @@ class _Team(eqx.Module):
 
     anchor: Sites
     key: Keys
+
+
+@eqx.filter_jit
+def _begin(
+    method: EnsembleMAP, prior: GaussianPrior, start: Sites | None, k_anchor: Key, k_noise: Key
+) -> tuple[_Team, PyTree]:
+    """Anchors, and where members begin with what the search keeps."""
+    keys = jax.random.split(k_anchor, method.num_members)
+    anchor = jax.vmap(lambda k: prior.draw(key=k))(keys)
+    v = anchor
+    if start is not None:
+        v = jax.tree.map(lambda s, a, m: s + NEAR * (a - m), start, v, prior.loc)
+    moments = jax.vmap(adam(method.learning_rate, method.num_steps).init)(v)
+    return _Team(anchor, jax.random.split(k_noise, method.num_members)), (v, moments)
 
 
 def _loss(

@@ -44,7 +44,8 @@ def of_rate(values: np.ndarray, level: float) -> np.ndarray:
         level: share of the draws that an interval holds.
 
     Returns:
-        Lower end, median and upper end, shape (3, mode), in that unit.
+        Lower end, median and upper end, shape (3, mode), in that unit. The shortest interval that holds half of the
+        draws or less need not hold their median.
     """
     told = quantiles(values, ((1 - level) / 2, 0.5, (1 + level) / 2))
     for mode, column in enumerate(values.T):

@@ -13,6 +13,7 @@ from assim.plotting.assimilation import (
     spread_error,
 )
 from assim.plotting.attribution import plot_attribution
+from assim.plotting.bands import plot_bands
 from assim.plotting.calibration import pit, quantile_curve, ranks, reliability, spread_skill
 from assim.plotting.curves import scores_by_lead, training, variance_split
 from assim.plotting.drift import plot_drift
@@ -36,6 +37,7 @@ __all__ = [
     "pit",
     "plot_alarms",
     "plot_attribution",
+    "plot_bands",
     "plot_drift",
     "plot_eigenvalues",
     "plot_error_by_lead",

@@ -26,7 +26,7 @@ def probability(members: xr.DataArray, threshold: float, side: str = "above") ->
         `threshold_units` and `side`, and from how many `members`.
 
     Raises:
-        ValueError: for a direction, which has no above and below, or another side.
+        ValueError: for a direction, which has no above and below, another side, or a threshold that is no number.
     """
     passed = beyond(members, threshold, side).transpose(..., "lead_time", "member")
     passed = passed.copy(data=np.maximum.accumulate(passed.values, axis=-2))
@@ -177,8 +177,12 @@ def beyond(values: xr.DataArray, threshold: float, side: str) -> xr.DataArray:
         Booleans of the same shape.
 
     Raises:
-        ValueError: for a direction, or another side.
+        ValueError: for a direction, another side, or a threshold that is no number.
     """
+    if np.isnan(threshold):
+        raise ValueError(
+            f"The threshold of '{values.name}' is {threshold}, which nothing passes: give a number in its units."
+        )
     if period(values) is not None:
         raise ValueError(
             f"'{values.name}' is a direction, which has no above and below; "

@@ -233,7 +233,8 @@ def test_bad_records_end_in_a_sentence():
     with pytest.raises(ValueError, match="no times to align"):
         assim.align(ds.rename(time="TIME"), "5min")
     with pytest.raises(
-        ValueError, match=r"both have 't': rename one, for example ds.rename\(t='t_2'\)"
+        ValueError,
+        match=r"both have 't': rename one, .* ds.rename\(t='t_2'\), or lay runs side by side",
     ):
         assim.align([ds, ds], "5min")
     with pytest.raises(ValueError, match="no dataset to align"):

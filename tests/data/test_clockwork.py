@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from assim.data.calendar import CalendarFeatures
-from assim.data.clockwork import MOST_ROWS, counted_steps, regular_clock, stamp
+from assim.data.clockwork import MOST_ROWS, counted_steps, own_clock, regular_clock, stamp
+from assim.data.describing import describe
 
 START = np.datetime64("2020-01-01", "ns")
+FOUR_CENTURIES = np.timedelta64(146_097, "D")  # after as many days the calendar comes again
 
 
 def stamps(seconds):
@@ -159,5 +162,23 @@ def test_centuries_are_counted_though_nanoseconds_are_not():
     tick, frac = counted_steps(times, times[0], step)
     apart = (times.astype("datetime64[us]") - np.datetime64("1700", "us")) / np.timedelta64(1, "s")
     np.testing.assert_allclose(tick + frac, apart / step)
-    told = CalendarFeatures(("year",))(times)
-    assert told.shape[0] == len(times) and np.isfinite(told).all()
+    told, later = map(CalendarFeatures(("year",)), (times, times.astype("M8[us]") + FOUR_CENTURIES))
+    np.testing.assert_allclose(told, later, atol=1e-9)
+
+
+def test_centuries_may_have_most_stamps_at_one_end():
+    years = np.arange("1900", "2022", dtype="datetime64[Y]").astype("datetime64[ns]")
+    times = np.concatenate([np.array(["1720-01-01", "1723-01-01"], "datetime64[ns]"), years])
+    clock, rows, _ = regular_clock(times)
+    np.testing.assert_array_equal(clock[rows], times)
+    assert rows[:3].tolist() == [0, 3, 180]
+
+
+def test_a_stamp_that_is_centuries_off_is_named():
+    times = START + np.arange(300) * np.timedelta64(600, "s")
+    times[0] = np.datetime64("1700-01-01")
+    with pytest.raises(ValueError, match="lasts from 1700-01-01T00:00:00 to 2020-.* 300 stamps"):
+        regular_clock(times)
+    np.testing.assert_array_equal(own_clock(times)[0], times)
+    told = describe(xr.Dataset({"y": ("time", np.arange(300.0))}, {"time": times}))
+    assert told.clock["gaps"].startswith("1, the longest of 116") and "1700" in told.verdict[0]

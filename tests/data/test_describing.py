@@ -151,7 +151,9 @@ def test_stations_and_levels(record):
     assert found.clock["stations"] == "a, b"
     assert found.table.loc["wind", "dims"] == "station, time"
     assert found.table.loc["wind", "longest_gap"] == "6.83h"
-    assert "All 2 stations are fitted together" in "\n".join(found.verdict)
+    assert "All 2 stations are fitted together, each with a scaling of" in "\n".join(found.verdict)
+    runs = describe(stations.rename(station="run"))
+    assert "All 2 runs are fitted together, with one scaling." in runs.verdict
     levels = record[["wind"]].expand_dims(depth=[0.0, 1.0, 2.0]).transpose("time", "depth")
     assert "as 3 channels" in "\n".join(describe(levels).verdict)
     many = record[["wind"]].expand_dims(depth=np.arange(70.0)).transpose("time", "depth")
@@ -211,3 +213,11 @@ def test_months_and_maps_are_told():
     coords["lat"] = np.arange(5.0) ** 2
     found = describe(xr.Dataset({"sst": (("time", "lat", "lon"), maps)}, coords))
     assert "No model of fields takes it: The places along 'lat' do not" in found.verdict[-1]
+
+
+def test_of_a_fast_clock_the_stamps_that_are_off_alone_are_counted():
+    ns = np.rint(np.arange(200) * 1e9 / 96_000)
+    ns[100] += 3_000  # 0.3 of a step
+    times = np.datetime64("2020-01-01", "ns") + ns.astype("timedelta64[ns]")
+    told = describe(xr.Dataset({"y": ("time", np.arange(200.0))}, {"time": times}))
+    assert told.clock["on_the_clock"] == "99.5% of the stamps"

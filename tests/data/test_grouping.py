@@ -131,6 +131,10 @@ def test_open_dataset_says_that_there_are_groups(tmp_path):
         ValueError, match=r"only the groups fast, rig, rig/slow: .*open_groups.*join_"
     ):
         assim.open_dataset(tmp_path / "a.nc")
+    placed = xr.Dataset(coords={"lat": 48.0, "run": [0, 1]})
+    rig(**{"/": placed}).to_netcdf(tmp_path / "placed.nc")
+    with pytest.raises(ValueError, match=r"placed.nc holds only the groups fast"):
+        assim.open_dataset(tmp_path / "placed.nc")
     beside = record(3, 9.0, z=0).rename(time="when").assign_attrs(repairs="Before.")
     rig(**{"/": beside}).to_netcdf(tmp_path / "b.nc")
     ds = assim.open_dataset(tmp_path / "b.nc")

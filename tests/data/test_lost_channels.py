@@ -8,7 +8,7 @@ import xarray as xr
 
 from assim.data.framing import Selection, describe_frame, frame_of
 from assim.data.mending import STRETCH, put_in_order
-from assim.data.opening import open_dataset
+from assim.data.opening import open_dataset, present
 
 STEP = np.timedelta64(50, "ms").astype("timedelta64[ns]")
 
@@ -62,6 +62,16 @@ def test_a_channel_that_the_fit_never_saw_is_named_and_left_out():
     assert frame.channels == ("a", "b")
     chosen = Selection(("u",), targets=("a", "b"))
     assert frame_of(more, chosen, like=fitted(chosen)).channels == ("a", "b")
+
+
+def test_what_any_file_has_is_present(tmp_path):
+    for name in "ab":
+        record(name).to_netcdf(tmp_path / f"{name}.nc", engine="h5netcdf")
+    assert present(tmp_path / "*.nc", "cba") == ["b", "a"]
+    assert present([tmp_path / "a.nc", record("u")], ["u", "b", "a"]) == ["u", "a"]
+    assert present(tmp_path / "b.nc", ["a"]) == []
+    named = record("a").assign(t=record()["a"].assign_attrs(standard_name="air_temperature"))
+    assert present(named, ["air_temperature"]) == ["air_temperature"]
 
 
 def test_two_runs_of_one_label_are_refused():

@@ -18,6 +18,9 @@ def test_a_table_becomes_a_file_as_its_refusal_says(tmp_path, monkeypatch):
     Path("a.csv").write_text("\n".join(("time,temp", *rows)))
     with pytest.raises(ValueError, match=re.escape(MADE)):
         open_dataset("a.csv")
+    Path("O'Hare.CSV").write_bytes(Path("a.csv").read_bytes())
+    with pytest.raises(ValueError, match=r"read_csv\(\"O'Hare\.CSV\", index_col"):
+        open_dataset("O'Hare.CSV")
     exec(f"import pandas; {MADE}")
     ds = open_dataset("table.nc")
     assert ds["temp"].values.tolist() == [10.5, 20.5, 30.5]

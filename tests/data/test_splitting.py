@@ -36,6 +36,15 @@ def test_what_is_no_time_is_refused(record):
         assim.split(record.rename(time="TIME"), at="2020-01-02")
 
 
+def test_runs_end_to_end_whose_clocks_overlap_are_not_cut_in_time(record):
+    ends = xr.concat([record, record.isel(time=slice(48, None))], "time")
+    words = "go backwards .2020-01-03T00:00:00 follows 2020-01-04T23:00:00.*xr.concat.runs, 'run'"
+    with pytest.raises(ValueError, match=words):
+        assim.split(ends, at="2020-01-02")
+    with pytest.raises(ValueError, match=words):
+        assim.rolling_origins(ends, "12h")
+
+
 @pytest.fixture
 def runs(record):
     """Five runs of the record."""
@@ -114,3 +123,10 @@ def test_a_horizon_longer_than_the_record_is_refused(record):
         assim.rolling_origins(record, "9D")
     with pytest.raises(ValueError, match="horizon='-1h' is not positive"):
         assim.rolling_origins(record, "-1h")
+
+
+def test_centuries_have_folds_from_their_middle_on():
+    years = np.arange("1700", "2010", dtype="datetime64[Y]").astype("datetime64[ns]")
+    ds = xr.Dataset({"y": ("time", np.arange(310.0))}, {"time": years})
+    train, test = next(assim.rolling_origins(ds, "3653D"))
+    assert train.sizes["time"] == 155 and test["time"].values[0] == np.datetime64("1855")

@@ -85,6 +85,14 @@ def test_what_is_no_place_stands_before_time_and_places(tmp_path):
         np.testing.assert_allclose(median, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("axis", [{}, {"axis": "t"}, {"axis": "T"}])
+def test_where_there_is_no_other_clock_the_reference_time_is_one(axis, tmp_path):
+    clock, times = "forecast_reference_time", np.datetime64("2020-01-01", "ns") + np.arange(3)
+    ds = xr.Dataset({"sst": ((clock, "lead"), np.ones((3, 2)))}, {clock: (clock, times, axis)})
+    with xr.open_dataset(to_cf(ds, tmp_path / "forecasts.nc"), engine="netcdf4") as back:
+        assert back["sst"].dims == ("lead", clock) and back[clock].attrs["axis"] == "T"
+
+
 @pytest.mark.parametrize("given", [plane(times=9), FIELDS["turned"], FIELDS["land"]])
 def test_fields_are_read_back_as_they_were(given, tmp_path):
     back = open_dataset(to_cf(given, tmp_path / "fields.nc"))

@@ -113,3 +113,20 @@ def test_marginals_are_densities_at_each_time(paths):
     )
     texts = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
     assert texts == ["snapshot", "model", "still"]
+
+
+def test_bands_hold_the_shares_that_they_name():
+    one = xr.DataArray(np.arange(101.0), dims="sample") * xr.DataArray(np.ones(5), dims="time")
+    many = xr.Dataset({"u": one.assign_attrs(units="km"), "v": -one}, {"time": TIMES})
+    figure = plotting.plot_bands(many, many.isel(time=[0, 2]), levels=[0.5])
+    upper, lower = figure.axes
+    band = upper.collections[0].get_paths()[0].vertices[:, 1]
+    assert {band.min(), band.max()} == {25.0, 75.0}
+    np.testing.assert_array_equal(upper.lines[0].get_ydata(), 50.0)
+    np.testing.assert_array_equal(lower.lines[0].get_ydata(), -50.0)
+    assert upper.get_ylabel() == "u (km)" and len(upper.lines) == 1 + 2
+    half = many.assign(weight=(one < 50).astype(float))
+    figure = plotting.plot_bands(half)
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), 24.5, atol=0.6)
+    with pytest.raises(ValueError, match=r"levels=\(1.5,\): give probabilities"):
+        plotting.plot_bands(many, levels=(1.5,))

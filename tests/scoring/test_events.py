@@ -93,3 +93,8 @@ def test_a_direction_has_no_threshold_and_sides_are_two():
         scoring.probability(paths(np.zeros((1, 3, 2)), support="circle"), 1.0)
     with pytest.raises(ValueError, match="'above' or 'below'"):
         scoring.probability(paths(np.zeros((1, 3, 2))), 1.0, "over")
+
+
+def test_nothing_passes_a_threshold_that_is_no_number():
+    with pytest.raises(ValueError, match="threshold of '.*' is nan, which nothing passes"):
+        scoring.probability(paths(np.zeros((1, 3, 2))), np.nan)

@@ -23,11 +23,21 @@ from assim.models.bridge.references import AbstractReference, require_finite
 from assim.models.bridge.region import Region
 from assim.models.bridge.survival import AbstractHazard, NoHazard
 from assim.models.bridge.unseen import Unseen, require_new
-from assim.models.bridge.volatilities import AbstractVolatility, Constant
+from assim.models.bridge.volatilities import AbstractVolatility, Constant, require_chance
 from assim.models.bridge.walking import Diffusion
 from assim.series import Layout
 from assim.snapshots import Snapshots
 from assim.types import Array, Float, Sites
+
+PARTS = {
+    "reference": (AbstractReference, "references.Linear()"),
+    "volatility": (AbstractVolatility, "volatilities.Constant(), or volatilities.Given(0.1)"),
+    "error": (AbstractError, "errors.Exact(), or errors.Given(0.1)"),
+    "matching": (AbstractMatching, "FirstSnapshot()"),
+    "hazard": (AbstractHazard, "survival.NoHazard()"),
+    "unseen": (Unseen | None, "Unseen(('protein',)), or None"),
+}
+"""What each part is, and one of it as it is written."""
 
 
 class SchrodingerBridge(AbstractPopulation):
@@ -52,6 +62,7 @@ class SchrodingerBridge(AbstractPopulation):
 
     Raises:
         ValueError: a unit that is no duration, fewer than one step, a reach that is not positive.
+        TypeError: a part that is a number, a word, or a class that is not called.
     """
 
     reference: AbstractReference
@@ -66,6 +77,10 @@ class SchrodingerBridge(AbstractPopulation):
     reach: float | None = eqx.field(static=True, default=None, kw_only=True)
 
     def __check_init__(self) -> None:
+        for name, (kind, written) in PARTS.items():
+            if not isinstance(part := getattr(self, name), kind):
+                told = f"the class {part.__name__}" if isinstance(part, type) else repr(part)
+                raise TypeError(f"{name} is {told}: give one of its own, as {written}.")
         try:
             length = pd.Timedelta(self.unit)
         except ValueError:
@@ -124,12 +139,13 @@ class SchrodingerBridge(AbstractPopulation):
         return self.reference.searches()
 
     def require(self, ssm: Diffusion, snapshots: Snapshots) -> None:
-        """Refuse a drift that is not finite where the samples are."""
+        """Refuse a drift that is not finite where the samples are, and a volatility that is 0 at all of them."""
         seen = snapshots.mask.all(axis=-1) & (snapshots.weight > 0)
         x = snapshots.x[seen]
         if ssm.unseen is not None:
             x = jnp.concatenate([x, jnp.tile(ssm.unseen.mean, (len(x), 1))], axis=1)
         require_finite(ssm.drift, x, ssm.names)
+        require_chance(ssm.volatility, x, ssm.names)
 
     def hidden(self) -> tuple[str, ...]:
         """The coordinates that no snapshot shows."""

@@ -13,8 +13,10 @@ the geometric mean.
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -220,6 +222,30 @@ class Given(AbstractVolatility):
     def prior(self, region: Region) -> AdditiveRoot:
         """Nothing is sampled."""
         return AdditiveRoot(known_sd("volatilities.Given", self.sd, region))
+
+
+def require_chance(
+    root: Callable[[Float[Array, " coordinate"]], Array],
+    x: Float[Array, "sample coordinate"],
+    coordinates: tuple[str, ...],
+) -> None:
+    """Refuse a volatility that moves a coordinate at none of the samples.
+
+    Args:
+        root: g, its parameters in place.
+        x: places, shape (sample, coordinate), units of the coordinates.
+        coordinates: their names, for the message.
+
+    Raises:
+        ValueError: a coordinate that chance does not move; it says which.
+    """
+    moved = (np.asarray(jax.vmap(root)(x)) != 0).any(axis=(0, 2))
+    if not moved.all():
+        still = ", ".join(n for n, some in zip(coordinates, moved, strict=True) if not some)
+        raise ValueError(
+            f"The volatility of {still} is 0 at every sample, and particles without chance follow one path each, "
+            "which meets no snapshot: give a prior above 0."
+        )
 
 
 def _in_a_step(region: Region) -> Array:

@@ -164,7 +164,7 @@ class Diffusion(AbstractDiffusion, AbstractPaths):
             here &= (log_next[k, i] > -jnp.inf).any()
             there = jax.tree.map(lambda leaf: leaf[k + 1, j], whole)
             ahead = self.leg(mean, cov, dt[k])
-            error = jnp.diag(there.error)
+            error = jnp.diag(there.error) + (0.0 if there.lone is None else there.lone)
             told = bridged(ahead, _still(ahead.mean), there.x, error, there.mask & here)
             return (*told, here), ((mean, cov), here, log_left[k, i])
 

@@ -266,3 +266,18 @@ def test_a_blur_spreads_who_departs_and_who_arrives(diffusion: Diffusion) -> Non
     expected = np.log(np.exp(np.array(seen)).mean(axis=0))
     got = Adjacent().terms(diffusion, told)[:COUNT]
     np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+def test_one_alone_is_as_wide_as_the_nearest_population(diffusion: Diffusion) -> None:
+    record = snapshots()
+    few = dataclasses.replace(record, weight=record.weight.at[1, 1:].set(0.0))
+    whole, _ = taken(diffusion, few)
+    np.testing.assert_array_equal(whole.lone[1], whole.cov[0])  # 0.7 from it, and 1.3 from the next
+    assert not whole.lone[jnp.array([0, 2])].any() and not taken(diffusion, record)[0].lone.any()
+    mean, cov = jax.tree.map(lambda leaf: leaf[1], whole).whereabouts()
+    np.testing.assert_allclose(mean[0], record.x[1, 0])
+    beyond = np.diagonal(cov[0] - whole.cov[0])  # what the error of the reading adds
+    assert (beyond > 0).all() and (beyond < ERROR).all()
+    followed = dataclasses.replace(few, id=jnp.tile(jnp.arange(COUNT), (3, 1)))
+    each = dataclasses.replace(record, weight=record.weight.at[:, 1:].set(0.0))
+    assert not taken(diffusion, followed)[0].lone.any() and not taken(diffusion, each)[0].lone.any()

@@ -7,7 +7,14 @@ import numpyro.distributions as dist
 import pytest
 
 from assim import systems
-from assim.models.bridge import errors, references, survival, volatilities
+from assim.models.bridge import (
+    Adjacent,
+    SchrodingerBridge,
+    errors,
+    references,
+    survival,
+    volatilities,
+)
 from assim.registry import ROOMS, WITHIN, made_from, settings_of
 
 WIDE = {"birth": dist.LogNormal(0.0, 2.0)}
@@ -45,3 +52,17 @@ def test_a_reference_is_not_taken_for_the_system_of_its_name():
     assert settings_of(references.LotkaVolterra())["type"] == "references.LotkaVolterra"
     assert settings_of(systems.LotkaVolterra())["type"] == "LotkaVolterra"
     assert type(made_from({"type": "LotkaVolterra"})) is systems.LotkaVolterra
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"volatility": 0.0}, "volatility is 0.0: give one of its own, as volatilities.Constant()"),
+        ({"matching": Adjacent}, r"matching is the class Adjacent: give .* FirstSnapshot\(\)"),
+        ({"reference": "linear"}, "reference is 'linear'"),
+        ({"unseen": "protein"}, "unseen is 'protein'"),
+    ],
+)
+def test_what_is_no_part_is_refused(part, said):
+    with pytest.raises(TypeError, match=said):
+        SchrodingerBridge(**({"reference": references.Brownian()} | part))

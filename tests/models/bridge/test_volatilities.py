@@ -148,3 +148,11 @@ def test_priors_and_known_values_of_another_shape_are_refused():
                 module.Given(sd)
     with pytest.raises(ValueError, match=r"scale=0.0 has to be positive"):
         errors.Learned(0.0)
+
+
+def test_chance_has_to_move_every_coordinate_somewhere():
+    x = jnp.stack([jnp.zeros(2), jnp.array([0.0, 1.0])])
+    root = volatilities.ProportionalRoot(jnp.asarray(0.1))
+    volatilities.require_chance(root, x[:, ::-1] + x, ("a", "b"))
+    with pytest.raises(ValueError, match="The volatility of a is 0 at every sample"):
+        volatilities.require_chance(root, x, ("a", "b"))

@@ -49,6 +49,8 @@ class Snapshot(eqx.Module):
         middle: mean of the population, shape (coordinate,).
         cov: its covariance, shape (coordinate, coordinate).
         blur: variance of what a search adds to all places, shape (coordinate,).
+        lone: covariance of the population about the only sample of it, shape (coordinate, coordinate); 0 where
+            there are others, or None.
     """
 
     x: Float[Array, "sample coordinate"]
@@ -58,6 +60,7 @@ class Snapshot(eqx.Module):
     middle: Float[Array, " coordinate"]
     cov: Float[Array, "coordinate coordinate"]
     blur: Float[Array, " coordinate"]
+    lone: Float[Array, "coordinate coordinate"] | None = None
 
     def shares(self) -> Float[Array, " sample"]:
         """Logarithms of the shares of the samples, shape (sample,); -inf for padding."""
@@ -86,7 +89,7 @@ class Snapshot(eqx.Module):
         one_in = (there**2).sum(axis=0) / jnp.maximum(there.sum(axis=0) ** 2, 1e-12)
         each = jax.vmap(lambda *own: _told(self.middle, self.cov, one_in, *own))
         mean, cov = each(self.x, self.mask, self.error)
-        return mean, cov + jnp.diag(self.blur)
+        return mean, cov + jnp.diag(self.blur) + (0.0 if self.lone is None else self.lone)
 
 
 def moments(
@@ -152,6 +155,30 @@ def true_spread(
     return kept @ apart @ kept.T
 
 
+def lone_spread(
+    snapshots: Snapshots, cov: Float[Array, "snapshot coordinate coordinate"]
+) -> Float[Array, "snapshot coordinate coordinate"]:
+    """How wide a population is of which there is one sample: as wide as that of the nearest time with several.
+
+    One that has an identity is followed, and stands for itself alone.
+
+    Args:
+        snapshots: the record.
+        cov: of each population, shape (snapshot, coordinate, coordinate).
+
+    Returns:
+        The shape of `cov`; 0 where there are more samples than one, and throughout where no snapshot has several.
+    """
+    there = snapshots.weight > 0
+    several = (there[..., None] & snapshots.mask).sum(axis=1).min(axis=1) >= FEWEST
+    lone = (there.sum(axis=1) == 1) & several.any()
+    if snapshots.id is not None:
+        lone &= ~(there & (snapshots.id >= 0)).any(axis=1)
+    time = jnp.append(0.0, jnp.cumsum(snapshots.spans))
+    apart = jnp.where(several, jnp.abs(time[:, None] - time), jnp.inf)
+    return jnp.where(lone[:, None, None], cov[jnp.argmin(apart, axis=1)], 0.0)
+
+
 def taken(diffusion: AbstractDiffusion, snapshots: Snapshots) -> tuple[Snapshot, Array]:
     """Snapshots on a leading axis, and the times between them.
 
@@ -179,15 +206,16 @@ def taken(diffusion: AbstractDiffusion, snapshots: Snapshots) -> tuple[Snapshot,
     middle, cov = jax.vmap(population)(x, mask, weight, error)
     x = jnp.where((weight > 0)[..., None], x, middle[:, None])  # padding has to go somewhere
     blur = jnp.zeros_like(middle) if snapshots.blur is None else snapshots.blur + 0.0 * middle
+    lone = lone_spread(snapshots, cov)
     if law is None:
-        return Snapshot(x, mask, weight, error, middle, cov, blur), snapshots.spans
+        return Snapshot(x, mask, weight, error, middle, cov, blur, lone), snapshots.spans
     room = ((0, 0), (0, 0), (0, law.mean.size))
     x, mask, error = jnp.pad(x, room), jnp.pad(mask, room), jnp.pad(error, room)
-    blur = jnp.pad(blur, room[1:])
+    blur, lone = jnp.pad(blur, room[1:]), jnp.pad(lone, (room[0], room[2], room[2]))
     start = jnp.concatenate([middle[0], law.mean]), block_diag(cov[0], jnp.diag(law.sd**2))
 
     def on(told: tuple[Array, Array], k: Array) -> tuple[tuple[Array, Array], tuple]:
-        here = Snapshot(x[k], mask[k], weight[k], error[k], *told, blur[k])
+        here = Snapshot(x[k], mask[k], weight[k], error[k], *told, blur[k], lone[k])
         leg = departed(diffusion, here, snapshots.spans[k])
         left = jax.nn.softmax(here.shares() + leg.log_mass)
         ahead = left @ leg.mean
@@ -197,7 +225,7 @@ def taken(diffusion: AbstractDiffusion, snapshots: Snapshots) -> tuple[Snapshot,
 
     later = jax.lax.scan(on, start, jnp.arange(snapshots.spans.shape[0]))[1]
     middle, cov = (jnp.concatenate([a[None], b]) for a, b in zip(start, later, strict=True))
-    return Snapshot(x, mask, weight, error, middle, cov, blur), snapshots.spans
+    return Snapshot(x, mask, weight, error, middle, cov, blur, lone), snapshots.spans
 
 
 def departed(diffusion: AbstractDiffusion, snapshot: Snapshot, dt: Float[Array, ""]) -> Leg:
