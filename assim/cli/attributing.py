@@ -96,23 +96,24 @@ def attribute(
     from assim.attributing import attribute as explain
     from assim.tree import restore
 
-    with _place(output) as unfinished, _place(plot) as drawn:
-        fit = read(tree, "a fit")
-        fitted = restore(fit)
-        made = explain(
-            fit,
-            record(files, fitted, step=step, qc=qc, quiet=quiet) if files else None,
-            span(lead),
-            key=jax.random.key(seed),
-            variable=variable,
-            origins=list(names_in(origins)) if re.match(TIME, origins) else origins,
-            baseline=_baseline(baseline, fitted, step, qc, quiet=quiet),
-            num_baselines=num_baselines,
-            points=points,
-            num_draws=draws,
-        )
-        if unfinished is not None:
-            save(made, unfinished)
+    with _place(plot) as drawn:
+        with _place(output) as unfinished:
+            fit = read(tree, "a fit")
+            fitted = restore(fit)
+            made = explain(
+                fit,
+                record(files, fitted, step=step, qc=qc, quiet=quiet) if files else None,
+                span(lead),
+                key=jax.random.key(seed),
+                variable=variable,
+                origins=list(names_in(origins)) if re.match(TIME, origins) else origins,
+                baseline=_baseline(baseline, fitted, step, qc, quiet=quiet),
+                num_baselines=num_baselines,
+                points=points,
+                num_draws=draws,
+            )
+            if unfinished is not None:
+                save(made, unfinished)
         if drawn is not None:
             _draw(made, drawn)
     _show_shares(made, quiet=quiet)

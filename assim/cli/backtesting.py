@@ -21,6 +21,8 @@ from assim.cli.writing import save, written
 if TYPE_CHECKING:
     import xarray as xr
 
+FOLDS = 5
+"""Of runs, where nobody says how many."""
 FEW = 5
 """Reasons why origins are left out, that are told."""
 
@@ -64,7 +66,7 @@ def backtest(
             help="By time, one fit at the first origin, one at every N-th, or one at each.",
         ),
     ] = "never",
-    folds: Annotated[int, typer.Option(help="By run, how many.")] = 5,
+    folds: Annotated[int | None, typer.Option(help="By run, how many; 5 by default.")] = None,
     draws: Annotated[int, typer.Option(min=1, help="Posterior draws, one path each.")] = 500,
     method: Annotated[
         str | None,
@@ -90,6 +92,10 @@ def backtest(
     from assim.registry import made_from
     from assim.tree import restore
 
+    if folds is not None and by != "run":
+        raise ValueError(
+            f"--folds {folds} is of folds of runs: give --by run too, or leave it out."
+        )
     with written(output) as unfinished:
         other = chosen_method(method, settings or [])
         fit = read(tree, "a fit")
@@ -106,7 +112,7 @@ def backtest(
             every=None if every is None else span(every),
             window=None if window is None else span(window),
             refit=_refit(refit),
-            folds=folds,
+            folds=FOLDS if folds is None else folds,
             num_draws=draws,
             progress=watched(quiet),
         )

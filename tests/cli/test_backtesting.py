@@ -91,3 +91,8 @@ def test_a_forecast_is_no_fit(run_dir, tmp_path, refused):
     forecast = run_dir / "persistence.nc"
     said = refused("backtest", forecast, run_dir / "truth.nc", "-o", tmp_path / "tested.nc")
     assert f"{forecast} is a forecast, and a fit is wanted" in said
+
+
+def test_folds_are_of_runs(run_dir, tmp_path, refused):
+    command = ("backtest", run_dir / "ar.nc", run_dir / "truth.nc", "-o", tmp_path / "fc.nc")
+    assert "give --by run too" in refused(*command, "--folds", 4)
