@@ -79,6 +79,7 @@ def test_nothing_that_is_forecast_was_seen(run_dir, tmp_path, capsys):
     [
         ("--refit often", "--refit often is no number of origins: give never for one fit, 3 for"),
         ("--set num_steps=9", "say which, as --method svi."),
+        ("--folds 4", "give --by run too"),
     ],
 )
 def test_a_mistake_in_an_option_names_it(options, sentence, run_dir, tmp_path, refused):
@@ -91,8 +92,3 @@ def test_a_forecast_is_no_fit(run_dir, tmp_path, refused):
     forecast = run_dir / "persistence.nc"
     said = refused("backtest", forecast, run_dir / "truth.nc", "-o", tmp_path / "tested.nc")
     assert f"{forecast} is a forecast, and a fit is wanted" in said
-
-
-def test_folds_are_of_runs(run_dir, tmp_path, refused):
-    command = ("backtest", run_dir / "ar.nc", run_dir / "truth.nc", "-o", tmp_path / "fc.nc")
-    assert "give --by run too" in refused(*command, "--folds", 4)
