@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assim.cli.kinds import read
+from assim.cli.kinds import read, refuse_results
 from assim.cli.opening import Quality, open_record
 from assim.cli.speaking import note
 
@@ -87,7 +87,11 @@ def sensors_in(files: list[str], fitted: Fitted) -> list[str]:
     sensors = list(dict.fromkeys(n.partition("@")[0] for n in fitted.layout.channels))
     if isinstance(fitted.model, AbstractGridded):
         return sensors
-    here = present(files, sensors)
+    try:
+        here = present(files, sensors)
+    except ValueError:
+        refuse_results(files)
+        raise
     return here if here or fitted.layout.num_controls else sensors
 
 
