@@ -33,9 +33,13 @@ class GaussianPrior(eqx.Module):
     def draw(self, *, key: Key) -> Sites:
         """One draw of all sites."""
         keys = jax.random.split(key, len(self.loc))
+        most = max((loc.size for loc in self.loc.values()), default=0)
+        dtype = jnp.result_type(float, *self.loc.values())
+        # all in one call: each call of the generator takes longer to compile than to run
+        noise = jax.vmap(lambda k: jax.random.normal(k, (most,), dtype))(keys)
         return {
-            name: loc + self.sd[name] * jax.random.normal(k, loc.shape, loc.dtype)
-            for k, (name, loc) in zip(keys, self.loc.items(), strict=True)
+            name: loc + self.sd[name] * row[: loc.size].reshape(loc.shape)
+            for row, (name, loc) in zip(noise, self.loc.items(), strict=True)
         }
 
     def misfit(self, sites: Sites, centre: Sites) -> Array:
@@ -56,7 +60,7 @@ def gaussian_prior(problem: Problem, *, method: str) -> GaussianPrior:
     Raises:
         TypeError: a prior that is not Normal, or whose moments hang on another site.
     """
-    one, other = _moments(problem, method, 0), _moments(problem, method, 1)
+    one, other = _moments(problem, method)
     for name in one.loc:
         same = np.array_equal(one.loc[name], other.loc[name])
         if not (same and np.array_equal(one.sd[name], other.sd[name])):
@@ -67,7 +71,12 @@ def gaussian_prior(problem: Problem, *, method: str) -> GaussianPrior:
 
 
 @eqx.filter_jit
-def _moments(problem: Problem, method: str, seed: int) -> GaussianPrior:
+def _moments(problem: Problem, method: str) -> tuple[GaussianPrior, GaussianPrior]:
+    """As two draws of all sites find them."""
+    return _moments_at(problem, method, 0), _moments_at(problem, method, 1)
+
+
+def _moments_at(problem: Problem, method: str, seed: int) -> GaussianPrior:
     prior = handlers.seed(problem.prior, seed)
     loc, sd = {}, {}
     for name, site in handlers.trace(prior).get_trace().items():
