@@ -135,7 +135,7 @@ def noise(quick: bool) -> Table:
     kinds = {"Given": errors.Given(sd), "Learned": errors.Learned(), "Exact": errors.Exact()}
     matchings = (models.FirstSnapshot(), models.Adjacent())[: 1 if quick else None]
     cases = [(m, k) for m in matchings for k in kinds]
-    for matching, kind in cases:
+    for matching, kind in [*cases, (models.Bridge(), "Exact")][: 3 if quick else None]:
         shares, seen, spent = [], [], 0.0
         for seed in range(1 if quick else 3):
             rng = np.random.default_rng(seed)
@@ -166,31 +166,34 @@ def volatility(quick: bool) -> Table:
     most = slice(0, 25 if quick else None)
     train, held = found.train.isel(sample=most).load(), found.held.isel(sample=most).load()
     num, far = train.sizes["sample"], 5.0 * TRUE_SHARE
-    wide = lotka_volterra(dist.LogNormal(float(np.log(far)), 1.0))
-    centred, _ = fitted(wide, train, key=KEY, method=most_probable(quick))
-    runs = {"prior centred at five times, sd 1 of its log": centred}
-    begun = with_values(centred, {SHARE: far})
-    for word, hold in (("start at five times (init=)", ()), ("held at five times", (SHARE,))):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            runs[word] = assim.infer(
-                wide, train, most_probable(quick), key=KEY, init=begun, hold=hold
-            )
-    rows, scores = [], {}
-    for word, post in runs.items():
-        scores[word] = bridged(post, held, train, num)
-        ratio = at(post, SHARE) / TRUE_SHARE
-        rows.append([word, round(ratio, 3), spread(scores[word])])
-    least = next(iter(scores.values())).mean()
-    for row in rows:
-        times = scores[row[0]].mean() / least
-        met = times >= 2 if row[0].startswith("held") else abs(row[1] - 1) < 0.25
-        row += [round(float(times), 2), "yes" if met else "no"]
+    prior, held_at = dist.LogNormal(float(np.log(far)), 1.0), "held at five times"
+    begins = {"start at five times (init=)": (), held_at: (SHARE,)}
+    matchings = (models.FirstSnapshot(), models.Adjacent(), models.Bridge())
+    rows = []
+    for matching in matchings[: 1 if quick else None]:
+        wide = lotka_volterra(prior, matching=matching)
+        centred, _ = fitted(wide, train, key=KEY, method=most_probable(quick))
+        runs = {"prior centred at five times, sd 1 of its log": centred}
+        begun = with_values(centred, {SHARE: far})
+        for word, hold in begins.items():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                method = most_probable(quick)
+                runs[word] = assim.infer(wide, train, method, key=KEY, init=begun, hold=hold)
+        scores = {word: bridged(post, held, train, num) for word, post in runs.items()}
+        least = scores[next(iter(runs))].mean()
+        for word, post in runs.items():
+            ratio, times = at(post, SHARE) / TRUE_SHARE, float(scores[word].mean() / least)
+            met = times >= 2 if word == held_at else abs(ratio - 1) < 0.25
+            name, told = type(matching).__name__, spread(scores[word])
+            met_as = "yes" if met else "no"
+            rows.append([name, word, round(ratio, 3), told, round(times, 2), met_as])
+            print(rows[-1], flush=True)
     return Table(
-        ["volatility", "over the truth", "held-out W2", "times the first", "met"],
+        ["matching", "volatility", "over the truth", "held-out W2", "times the free one", "met"],
         rows,
         "LV-11. Aim: the volatility (0.02) within 25 %; held at five times it the held-out W2 is at least twice as "
-        "large. Told by the first snapshot.",
+        "large.",
         [
             f"W2 is the mean over nine half times; mean and sd over {SEEDS} seeds of the paths. The floors of this "
             "set stand in its rows of the first table."

@@ -1,6 +1,6 @@
 """Held-out snapshots by bridges, beside what others have published on the same sets, with the floors of each table.
 
-A fit of the most probable parameters for each set and matching, then paths of five seeds, as many as the largest
+A fit of the most probable parameters for each set and matching, then paths of several seeds, as many as the largest
 snapshot has samples; W2 (root of the mean squared distance, exact) at each held-out time, in the mean over seeds.
 Settings were fixed before any score was looked at: the family of the paper, 16 steps between two snapshots, the
 volatility as it was simulated; a residual field of 60 random features beside a vortex. Cells have a linear drift,
@@ -37,9 +37,9 @@ SCORES = [
 ]
 OTHERS = ("W1", "sliced W2", "MMD²")
 AIMS = (
-    "Aims stand in the rows of each set. Ours: 10 seeds of the paths on LV-11 and Repressilator-11, 5 elsewhere, of "
-    "one fit (mean ± sd). Published: 10 seeds of the whole algorithm on the sets of eleven snapshots, 5 in what the authors of 3MSBM ran (LV original, and of "
-    "the Gulf the rows from 3MSBM on)."
+    "Aims stand in the rows of each set. Ours: 10 seeds of the paths on LV-11 and Repressilator-11, 5 elsewhere, "
+    "of one fit (mean ± sd). Published: 10 seeds of the whole algorithm on the sets of eleven snapshots, 5 in what "
+    "the authors of 3MSBM ran (LV original, and of the Gulf the rows from 3MSBM on)."
 )
 
 
