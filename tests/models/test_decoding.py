@@ -1,5 +1,7 @@
 """Roll-outs against the closed form of a vector autoregression; both decodings against each other."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -94,6 +96,39 @@ def test_the_likelihood_scores_what_a_forecast_draws_from(key):
     scored, drawn = model.density(ssm, example), ssm.predictive(x, window.spans)
     np.testing.assert_allclose(scored.loc[0], drawn.loc, rtol=1e-5)
     np.testing.assert_allclose(scored.scale[0], drawn.scale, rtol=1e-5)
+
+
+@pytest.mark.parametrize("noise", [Normal(), StudentT(varying=False)], ids=["varying", "t"])
+def test_direct_spends_no_weights_on_what_only_informs(noise, key):
+    series = make_series(4, 120, 3)
+    model = Autoregressive(2, (5,), noise=noise, decoding=Direct(4), calendar=(), mask_rate=0.0)
+    whole = make_problem(model, series, key=key)
+    asked = replace(whole, layout=replace(whole.layout, is_target=(False, True, False)))
+    sites, of_all = prior_draw(asked, key), prior_draw(whole, key)
+    kinds = 2 if noise.varying else 1
+    assert sites["net.head.weight"].shape == (kinds * 4, 5)
+    assert of_all["net.head.weight"].shape == (kinds * 12, 5)
+    window = cut(series, 0, 60, context=2, horizon=4, step=600.0)
+
+    def predicted(problem, sites):
+        ssm = problem.bind(sites)
+        x = ssm.init(window.context, key=key).sample(key)
+        return ssm.predict(x, window.spans, window.u)
+
+    # the same weights as a network of all channels whose other outputs are 0
+    full = {k: jnp.zeros(v.shape) for k, v in of_all.items()}
+    for name, value in sites.items():
+        if value.shape == full[name].shape:
+            full[name] = value
+        else:
+            rows = full[name].reshape(-1, 4, 3, *value.shape[1:])
+            part = value.reshape(-1, 4, *value.shape[1:])
+            full[name] = rows.at[:, :, 1].set(part).reshape(full[name].shape)
+    one, other = predicted(asked, sites), predicted(whole, full)
+    np.testing.assert_allclose(one.loc, other.loc, rtol=1e-5)
+    np.testing.assert_allclose(one.scale[:, 1], other.scale[:, 1], rtol=1e-5)
+    assert not np.allclose(one.loc[:, 1], one.loc[0, 1])
+    np.testing.assert_allclose(one.loc[:, 0], one.loc[0, 0])
 
 
 def test_direct_needs_a_horizon():

@@ -17,6 +17,7 @@ import dataclasses
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
@@ -190,10 +191,12 @@ class Autoregressive(AbstractTangent):
 
     def prior(self, layout: Layout, constants: Sites) -> SteppedRegression | DirectRegression:
         """Weights of variance one over fan-in, a drift of the size of the channel's own rate of return."""
-        leads, channels = constants["lead_sd"].shape
+        asked = self._asked(layout)
+        shape = (constants["lead_sd"].shape[0], len(asked))
         lags = self._lags(layout)
-        num_out = leads * channels * (2 if self.noise.varying else 1)
-        drift = self.prior_scale * (constants["lead_sd"] / constants["sd"]).ravel()
+        num_out = shape[0] * shape[1] * (2 if self.noise.varying else 1)
+        drift = (constants["lead_sd"] / constants["sd"])[:, np.array(asked)]
+        drift = self.prior_scale * drift.ravel()
         if self.noise.varying:
             drift = jnp.concatenate([drift, jnp.full(drift.shape, self.prior_scale)])
         net = network_prior(
@@ -202,9 +205,9 @@ class Autoregressive(AbstractTangent):
             {"skip.bias": drift, "head.bias": drift, "": self.prior_scale},
         )
         offsets = self._offsets(constants) if self.run_offsets else (None, None)
-        scale = None if self.noise.varying else self.noise.constant((leads, channels))
-        noise = self.noise
-        regression = Regression(net, scale, constants, lags, noise.df, noise.widening, *offsets)
+        scale = None if self.noise.varying else self.noise.constant(shape)
+        df, widening = self.noise.df, self.noise.widening
+        regression = Regression(net, scale, constants, lags, df, widening, asked, *offsets)
         if isinstance(self.decoding, Iterated):
             return SteppedRegression(regression)
         return DirectRegression(regression, layout.num_controls)
@@ -218,8 +221,8 @@ class Autoregressive(AbstractTangent):
         inputs = self._inputs(window, layout)
         features, level, age = lags(window.context.y, present, inputs, constants)
         unit = scale_unit(constants, age, self.noise.widening)
-        targets = jnp.array(layout.is_target) | isinstance(self.decoding, Iterated)
-        mask = window.mask & targets
+        asked = np.isin(np.arange(len(layout.channels)), self._asked(layout))
+        mask = window.mask & asked
         return Example(features, level, unit, window.y, mask, window.sd, window.run)
 
     def density(self, ssm: SteppedRegression | DirectRegression, example: Example) -> Emission:
@@ -249,6 +252,11 @@ class Autoregressive(AbstractTangent):
         """The network replaced by its tangent."""
         net = linearised(centre.regression.net, at.regression.net)
         return eqx.tree_at(lambda ssm: ssm.regression.net, at, net)
+
+    def _asked(self, layout: Layout) -> tuple[int, ...]:
+        """Columns that are foreseen: all where a step is fed back, else the targets."""
+        fed_back = isinstance(self.decoding, Iterated)
+        return tuple(np.flatnonzero(np.array(layout.is_target) | fed_back).tolist())
 
     def _inputs(self, window: Window, layout: Layout) -> Array:
         if isinstance(self.decoding, Iterated):

@@ -10,6 +10,7 @@ their error, a drawn row has an error of the usual size too, as the rows have th
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 
 from assim.models.autoregressive.features import Lags
 from assim.nn.emission import Emission, relative_scale
@@ -25,13 +26,14 @@ class Regression(eqx.Module):
     """Mean and scale of the next readings: the part that both decodings share.
 
     Args:
-        net: features to raw outputs, (lead * channel,) means and, where the scale varies, as many scales.
-        scale: constant relative scale, shape (lead, channel), or None where it varies.
+        net: features to raw outputs, (lead * asked,) means and, where the scale varies, as many scales.
+        scale: constant relative scale, shape (lead, asked), or None where it varies.
         constants: what was counted: `mean`, `sd`, `step_sd`, `error_sd` (channel,) and `lead_sd` (lead, channel),
             internal units; `growth` of the last with age, (lead, age, channel).
         lags: what is looked at.
         df: degrees of freedom, or None for a Normal.
         widening: whether the scale grows with the age of the newest reading.
+        asked: columns of the channels that the network speaks of; the others stay where they were last seen.
         offsets: numbers that a run of the fit has of its own, shape (run, offset), or None.
         offset: those of a run that the fit has not seen, shape (offset,), or None.
     """
@@ -42,6 +44,7 @@ class Regression(eqx.Module):
     lags: Lags
     df: float | None = eqx.field(static=True)
     widening: bool = eqx.field(static=True)
+    asked: tuple[int, ...] = eqx.field(static=True)
     offsets: Float[Array, "run offset"] | None = None
     offset: Float[Array, " offset"] | None = None
 
@@ -65,12 +68,22 @@ class Regression(eqx.Module):
                 own = jnp.where(run < 0, own, self.offsets[run])
             features = jnp.concatenate([features, own])
         raw = self.net(features)
+        shape = (len(lead_sd), len(self.asked))
         if self.scale is None:
-            mean, raw_scale = raw.reshape(2, *lead_sd.shape)
-            scale = relative_scale(raw_scale)
+            mean, raw_scale = raw.reshape(2, *shape)
+            scale = relative_scale(self._placed(raw_scale))
         else:
-            mean, scale = raw.reshape(lead_sd.shape), self.scale
-        return Emission(level + lead_sd * mean, unit * scale, self.lags.supports, self.df)
+            mean, scale = raw.reshape(shape), 1.0 + self._placed(self.scale - 1.0)
+        return Emission(
+            level + lead_sd * self._placed(mean), unit * scale, self.lags.supports, self.df
+        )
+
+    def _placed(self, told: Float[Array, "lead asked"]) -> Float[Array, "lead channel"]:
+        """What is said of the channels asked for, and 0 of the others."""
+        channels = self.constants["lead_sd"].shape[1]
+        if len(self.asked) == channels:
+            return told
+        return told @ jnp.eye(channels, dtype=told.dtype)[np.array(self.asked)]
 
 
 class AbstractRegressed(AbstractWindowed):
