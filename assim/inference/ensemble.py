@@ -25,7 +25,14 @@ from assim.inference.gaussian import (
     require_pointwise,
 )
 from assim.inference.loop import Watch, run_chunks
-from assim.inference.optimise import CHUNK, adam, descend, require_finite, still_falling
+from assim.inference.optimise import (
+    CHUNK,
+    adam,
+    astray,
+    descend,
+    require_finite,
+    still_falling,
+)
 from assim.inference.randomisation import AbstractRandomisation, TargetNoise
 from assim.model import AbstractBounded, AbstractPointwise
 from assim.nn.emission import Emission
@@ -80,7 +87,7 @@ class EnsembleMAP(AbstractMethod):
         v = _polished(self, problem, prior, team, carry[0]) if self.polish else carry[0]
         stats = {"lp": np.asarray(_log_posterior(problem, v))[None]}
         require_finite(stats["lp"], "EnsembleMAP")
-        advice: tuple[str, ...] = ()
+        advice = () if self.polish else astray(loss, "EnsembleMAP", self.learning_rate)
         if not self.polish and still_falling(loss):
             advice = (
                 f"The members were still moving at the end of {self.num_steps} steps: "

@@ -102,6 +102,23 @@ def still_falling(loss: np.ndarray) -> bool:
     return bool(before.mean() - last.mean() > max(10 * noise, 0.05 * abs(last.mean())))
 
 
+def astray(loss: np.ndarray, who: str, learning_rate: float) -> tuple[str, ...]:
+    """What to do where a search ended above where it had been, by more than its noise explains; else nothing."""
+    fifth = len(loss) // 5
+    if fifth < 2:
+        return ()
+    parts = [loss[k * fifth : (k + 1) * fifth] for k in range(4)] + [loss[-fifth:]]
+    *before, last = (float(np.median(part)) for part in parts)
+    least = min(before)
+    noise = np.median(np.abs(loss[-fifth:] - last)) / np.sqrt(fifth)
+    if last - least <= max(15 * noise, 0.05 * abs(least), 1e-12):
+        return ()
+    return (
+        f"The search lost its way: its loss ended at {last:.3g} a window, and had been {least:.3g}. Lower the "
+        f"learning rate, for example {who}(learning_rate={learning_rate / 5:g}).",
+    )
+
+
 def require_finite(loss: np.ndarray, label: str) -> None:
     """Raise where a loss left the numbers, saying at which step."""
     bad = np.flatnonzero(~np.isfinite(loss))

@@ -24,7 +24,7 @@ from assim.inference.density import (
     to_unconstrained,
 )
 from assim.inference.loop import Watch, run_chunks
-from assim.inference.optimise import CHUNK, require_finite, still_falling
+from assim.inference.optimise import CHUNK, astray, require_finite, still_falling
 from assim.problem import Problem
 from assim.types import Array, Float, Key, PyTree, Sites
 
@@ -62,7 +62,7 @@ class Stein(AbstractMethod):
         carry, rows = run_chunks(chunk, carry, self.num_steps, CHUNK, watch, label="Stein")
         loss = rows.get("loss", np.zeros(0))
         require_finite(loss, "Stein")
-        advice: tuple[str, ...] = ()
+        advice = astray(loss, "Stein", self.learning_rate)
         if still_falling(loss):
             advice = (
                 f"The particles were still moving at the end of {self.num_steps} steps: "

@@ -37,7 +37,13 @@ from assim.inference.base import AbstractMethod, Draws
 from assim.inference.density import constrain, draw_start, potential, to_unconstrained
 from assim.inference.importance import weighed
 from assim.inference.loop import Watch, run_chunks
-from assim.inference.optimise import Ascent, most_probable, require_finite, still_falling
+from assim.inference.optimise import (
+    Ascent,
+    astray,
+    most_probable,
+    require_finite,
+    still_falling,
+)
 from assim.model import AbstractGuided
 from assim.problem import COUNTED, Problem
 from assim.types import Array, Key, PyTree, Sites
@@ -148,7 +154,7 @@ class SVI(AbstractMethod):
     def _advice(self, rows: dict[str, np.ndarray]) -> tuple[str, ...]:
         loss = rows["loss"]
         if not still_falling(loss):
-            return ()
+            return astray(loss, "SVI", self.learning_rate)
         return (
             f"The ELBO was still rising at the end of {len(loss)} steps: "
             f"fit longer, for example SVI(num_steps={2 * self.num_steps}).",

@@ -4,7 +4,13 @@ import pytest
 
 from assim.inference import Ascent
 from assim.inference.loop import Watch
-from assim.inference.optimise import descend, most_probable, require_finite, still_falling
+from assim.inference.optimise import (
+    astray,
+    descend,
+    most_probable,
+    require_finite,
+    still_falling,
+)
 from tests.inference.toys import Line, on_line, solved, some_line, standard
 
 
@@ -55,3 +61,16 @@ def test_a_falling_loss_is_told_from_a_noisy_one():
     assert not still_falling(1 + noise)
     assert not still_falling(1 + np.exp(-np.arange(1000) / 50))
     assert not still_falling(np.linspace(1, 0, 5))
+
+
+def test_a_search_that_ended_above_where_it_had_been_says_so():
+    noise = np.random.default_rng(0).normal(size=1000)
+    falling, level = np.linspace(10, 1, 1000), np.full(1000, -200.0)
+    thrown = np.where(np.arange(1000) < 400, -200.0, 4e13) * (1 + 0.1 * noise)
+    told = astray(thrown, "SVI", 5e-3)
+    assert len(told) == 1
+    assert "SVI(learning_rate=0.001)" in told[0]
+    assert "had been -2" in told[0]
+    assert astray(np.r_[falling, np.full(300, 5.0)], "Stein", 0.1)
+    for fine in (falling + noise, level + 20 * noise, level, 1 + noise, np.linspace(1, 0, 5)):
+        assert astray(fine, "SVI", 5e-3) == ()

@@ -380,3 +380,22 @@ def test_every_backend_gives_a_posterior_of_the_spectrum(method):
         told = assim.koopman.spectrum(post)
     assert np.isfinite(told["frequency_interval"]).all()
     assert "unverified" in assim.koopman.table(told)["status"].values
+
+
+@pytest.mark.parametrize(
+    ("family", "modes"),
+    [
+        (models.LinearKoopman, {"pairs": 0, "singles": 2}),
+        pytest.param(models.LinearKoopman, {"pairs": 1, "singles": 0}, marks=pytest.mark.slow),
+        pytest.param(models.KoopmanVAE, {"pairs": 0, "singles": 2}, marks=pytest.mark.slow),
+    ],
+)
+def test_a_world_may_have_modes_of_one_kind_alone(family, modes):
+    method = inference.SVI(num_steps=20, ascent=None, guide=AutoDelta, num_draws=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        post = assim.infer(family(**SMALL, **modes), record(), method, key=KEY, pointwise=0)
+        table = assim.koopman.spectrum(post, record(), in_sample=True)
+    assert ("world.frequency" in post["posterior"]) == (modes["pairs"] > 0)
+    assert table.sizes["mode"] == modes["pairs"] + modes["singles"]
+    assert np.isfinite(table["growth_rate"]).all()
