@@ -22,7 +22,7 @@ STEP = np.timedelta64(600, "s")
 START = np.datetime64("2016-01-11", "ns")
 FILES = {"stocks": "stock_data.csv", "energy": "energy_series_19734x28.csv.gz"}
 WORLDS = {
-    "sines": {"pairs": 10, "singles": 10, "normalised": False},
+    "sines": {"pairs": 5, "singles": 5, "normalised": False},
     "stocks": {"pairs": 6, "singles": 6},
     "energy": {"pairs": 10, "singles": 10},
 }

@@ -69,7 +69,7 @@ def most_probable(
 def adam(learning_rate: float, num_steps: int) -> optax.GradientTransformation:
     """Adam with a cosine schedule, the gradient's norm clipped at 1000."""
     schedule = optax.cosine_decay_schedule(learning_rate, max(num_steps, 1), 1e-3)
-    return optax.chain(optax.clip_by_global_norm(1e3), optax.adam(schedule))
+    return optax.flatten(optax.chain(optax.clip_by_global_norm(1e3), optax.adam(schedule)))
 
 
 def descend(objective: Callable[[Sites], Array], v: Sites, iterations: int) -> Sites:
