@@ -16,6 +16,8 @@ from assim.problem import Problem
 from assim.statespace import AbstractStateSpace
 from assim.types import Array, Key, PyTree, Sites
 
+TOGETHER = 2**15
+"""Entries of a site that is drawn with others, which takes up as much for each of them."""
 ELSE = "use NUTS, SVI, Laplace or Stein instead"
 
 
@@ -32,15 +34,19 @@ class GaussianPrior(eqx.Module):
 
     def draw(self, *, key: Key) -> Sites:
         """One draw of all sites."""
-        keys = jax.random.split(key, len(self.loc))
-        most = max((loc.size for loc in self.loc.values()), default=0)
-        dtype = jnp.result_type(float, *self.loc.values())
-        # all in one call: each call of the generator takes longer to compile than to run
-        noise = jax.vmap(lambda k: jax.random.normal(k, (most,), dtype))(keys)
-        return {
-            name: loc + self.sd[name] * row[: loc.size].reshape(loc.shape)
-            for row, (name, loc) in zip(noise, self.loc.items(), strict=True)
-        }
+        keys = dict(zip(self.loc, jax.random.split(key, len(self.loc)), strict=True))
+        small = {k: v for k, v in self.loc.items() if v.size <= TOGETHER}
+        large = {k: v for k, v in self.loc.items() if k not in small}
+        noise = {k: jax.random.normal(keys[k], v.shape, v.dtype) for k, v in large.items()}
+        if small:  # in one call: it takes longer to compile than to run
+            size, dtype = max(v.size for v in small.values()), jnp.result_type(*small.values())
+            each = jnp.stack([keys[k] for k in small])
+            rows = jax.vmap(lambda k: jax.random.normal(k, (size,), dtype))(each)
+            noise |= {
+                k: row[: v.size].reshape(v.shape)
+                for row, (k, v) in zip(rows, small.items(), strict=True)
+            }
+        return {k: loc + self.sd[k] * noise[k] for k, loc in self.loc.items()}
 
     def misfit(self, sites: Sites, centre: Sites) -> Array:
         """Half the squared distance of `sites` from `centre`, in prior standard deviations."""

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from assim.inference import gaussian
 from assim.inference.gaussian import GaussianPrior
 
 
@@ -18,6 +19,17 @@ def test_each_site_has_a_draw_of_its_own_with_its_mean_and_deviation():
         assert np.abs((value - loc[name]).std() / 0.5 - 1) < (1e-2 if name == "many" else 0.1)
     together = np.corrcoef([drawn["few"][:, 0], drawn["few"][:, 1], drawn["one"]])
     assert np.abs(together - np.eye(3)).max() < 0.15
+
+
+def test_large_sites_are_drawn_by_themselves_and_alike(monkeypatch):
+    loc = {"few": jnp.zeros(3), "many": jnp.zeros((40, 50)), "one": jnp.zeros(())}
+    prior = GaussianPrior(loc, {k: jnp.ones(v.shape) for k, v in loc.items()})
+    together = prior.draw(key=jax.random.key(0))
+    monkeypatch.setattr(gaussian, "TOGETHER", 100)
+    apart = prior.draw(key=jax.random.key(0))
+    assert list(apart) == list(loc)
+    for name in loc:
+        np.testing.assert_array_equal(apart[name], together[name])
 
 
 def test_a_prior_without_sites_draws_nothing():
