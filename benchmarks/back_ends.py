@@ -122,7 +122,8 @@ def main() -> None:
         [[t["name"], *(_cell(t, k) for k in keys + more), met(t, base)] for t in rows],
         aims="Aim: NLL of all at most that of MAP + 0.02; NUTS at most MAP - 0.01 without a divergence; r-hat of "
         "predictions at most 1.02 in the median and 1.05 at the 95th percentile. 322 weights, 1048 windows, 4 "
-        "frames ahead, units of the training sd; medians over seeds, seconds of the first with all compilation.",
+        "frames ahead, units of the training sd; medians over three seeds, seconds of the first with all "
+        "compilation.",
         rounded=4,
     )
 

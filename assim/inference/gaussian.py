@@ -16,7 +16,7 @@ from assim.problem import Problem
 from assim.statespace import AbstractStateSpace
 from assim.types import Array, Key, PyTree, Sites
 
-TOGETHER = 2**15
+TOGETHER = 2**14
 """Entries of a site that is drawn with others, which takes up as much for each of them."""
 ELSE = "use NUTS, SVI, Laplace or Stein instead"
 
@@ -43,7 +43,7 @@ class GaussianPrior(eqx.Module):
             each = jnp.stack([keys[k] for k in small])
             rows = jax.vmap(lambda k: jax.random.normal(k, (size,), dtype))(each)
             noise |= {
-                k: row[: v.size].reshape(v.shape)
+                k: row[: v.size].reshape(v.shape).astype(v.dtype)
                 for row, (k, v) in zip(rows, small.items(), strict=True)
             }
         return {k: loc + self.sd[k] * noise[k] for k, loc in self.loc.items()}

@@ -135,7 +135,13 @@ def _load(watch: Watch, label: str, carry: PyTree) -> tuple[int, PyTree, dict] |
             "delete it, or give another checkpoint path."
         )
     leaves, structure = jax.tree.flatten(carry)
-    back = [_like(stored[f"carry{i}"], leaf) for i, leaf in enumerate(leaves)]
+    count = sum(name.startswith("carry") for name in stored)
+    kept = [stored[f"carry{i}"] for i in range(count)]
+    if [v.shape for v in kept] != [np.shape(_plain(leaf)) for leaf in leaves]:
+        raise ValueError(
+            f"The checkpoint {path} was written by another version of assim: delete it and fit anew."
+        )
+    back = [_like(v, leaf) for v, leaf in zip(kept, leaves, strict=True)]
     rows = {k.removeprefix("rows."): v for k, v in stored.items() if k.startswith("rows.")}
     return about["done"], jax.tree.unflatten(structure, back), rows
 

@@ -17,6 +17,8 @@ from assim.problem import Problem
 from assim.types import Array, Key, PyTree, Sites
 
 CHUNK = 200
+NOTICED = 0.01
+"""Nats a window by which a loss has to end above where it had been, before anything is said of it."""
 
 
 class Ascent(eqx.Module):
@@ -111,7 +113,7 @@ def astray(loss: np.ndarray, who: str, learning_rate: float) -> tuple[str, ...]:
     *before, last = (float(np.median(part)) for part in parts)
     least = min(before)
     noise = np.median(np.abs(loss[-fifth:] - last)) / np.sqrt(fifth)
-    if last - least <= max(15 * noise, 0.05 * abs(least), 1e-12):
+    if last - least <= max(15 * noise, 0.05 * abs(least), NOTICED):
         return ()
     return (
         f"The search lost its way: its loss ended at {last:.3g} a window, and had been {least:.3g}. Lower the "

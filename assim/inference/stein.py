@@ -62,7 +62,8 @@ class Stein(AbstractMethod):
         carry, rows = run_chunks(chunk, carry, self.num_steps, CHUNK, watch, label="Stein")
         loss = rows.get("loss", np.zeros(0))
         require_finite(loss, "Stein")
-        advice = astray(loss, "Stein", self.learning_rate)
+        # particles that start together rightly spread, which raises their energy
+        advice = astray(loss, "Stein", self.learning_rate) if start is None else ()
         if still_falling(loss):
             advice = (
                 f"The particles were still moving at the end of {self.num_steps} steps: "

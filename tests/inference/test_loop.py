@@ -97,6 +97,14 @@ def test_the_checkpoint_of_another_run_is_refused(key, tmp_path):
         run(key, Watch(checkpoint=tmp_path / "fit", identity="that"))
 
 
+def test_a_checkpoint_of_other_arrays_is_refused(key, tmp_path):
+    watch = Watch(checkpoint=tmp_path / "fit", identity="this")
+    run(key, watch)
+    for carry in ((key, jnp.zeros(2)), (key,), (key, jnp.zeros(()), jnp.zeros(()))):
+        with pytest.raises(ValueError, match="another version of assim: delete it"):
+            loop._load(watch, "walk", carry)
+
+
 @pytest.mark.parametrize("damage", [b"", b"no archive", None])
 def test_a_damaged_checkpoint_is_refused(key, tmp_path, damage):
     watch = Watch(checkpoint=tmp_path / "fit", identity="this")

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from assim.inference import Ascent
+from assim.inference import SVI, Ascent, EnsembleMAP, Stein, ensemble, stein, variational
 from assim.inference.loop import Watch
 from assim.inference.optimise import (
     astray,
@@ -74,3 +74,23 @@ def test_a_search_that_ended_above_where_it_had_been_says_so():
     assert astray(np.r_[falling, np.full(300, 5.0)], "Stein", 0.1)
     for fine in (falling + noise, level + 20 * noise, level, 1 + noise, np.linspace(1, 0, 5)):
         assert astray(fine, "SVI", 5e-3) == ()
+
+
+@pytest.mark.parametrize(
+    ("method", "module"),
+    [
+        (EnsembleMAP(3, 20), ensemble),
+        (Stein(5, 20), stein),
+        pytest.param(SVI(20, ascent=None, num_draws=2), variational, marks=pytest.mark.slow),
+    ],
+    ids=["EnsembleMAP", "Stein", "SVI"],
+)
+def test_what_is_lost_is_advised_on(key, monkeypatch, method, module):
+    def asked(loss, who, learning_rate):
+        assert len(loss) == 20
+        return (f"{who} at {learning_rate}",)
+
+    monkeypatch.setattr(module, "astray", asked)
+    x, y = some_line()
+    told = method.run(on_line(Line(standard(6), 0.5), x, y), key=key, watch=Watch())
+    assert told.advice == (f"{type(method).__name__} at {method.learning_rate}",)

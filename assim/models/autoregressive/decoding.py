@@ -24,7 +24,7 @@ class Iterated(AbstractDecoding):
 
 
 class Direct(AbstractDecoding):
-    """A density for each of `horizon` leads: no error is fed back, and the horizon is fixed.
+    """A density of the targets for each of `horizon` leads: no error is fed back, and the horizon is fixed.
 
     Args:
         horizon: number of leads, in steps of the record.

@@ -3,7 +3,8 @@ r"""The Bayesian autoregressive forecaster (after Sengupta et al. 2021, arXiv 21
 $$\theta \sim \mathcal N(0, \Sigma), \qquad
 y_{t+h} \mid \theta \sim \text{Emission}\big(\ell_t + d_h f_\theta(\phi_t)_h,\ d_h s_\theta(\phi_t)_h\big)$$
 
-Every channel is predicted from the recent past of all channels, from known controls and from the calendar.
+Every channel is predicted from the recent past of all channels, from known controls and from the calendar; where
+all leads are predicted at once (`Direct`), the targets alone.
 Weights have variance one over fan-in and outputs are in units of the increments $d_h$, so that the prior
 predictive moves about as far in a step as the record does. Parameters are drawn once per path.
 

@@ -39,7 +39,7 @@ class Regression(eqx.Module):
     """
 
     net: Perceptron | Encoded
-    scale: Float[Array, "lead channel"] | None
+    scale: Float[Array, "lead asked"] | None
     constants: Sites
     lags: Lags
     df: float | None = eqx.field(static=True)
@@ -73,17 +73,21 @@ class Regression(eqx.Module):
             mean, raw_scale = raw.reshape(2, *shape)
             scale = relative_scale(self._placed(raw_scale))
         else:
-            mean, scale = raw.reshape(shape), 1.0 + self._placed(self.scale - 1.0)
+            mean, scale = raw.reshape(shape), self._placed(self.scale, 1.0)
         return Emission(
             level + lead_sd * self._placed(mean), unit * scale, self.lags.supports, self.df
         )
 
-    def _placed(self, told: Float[Array, "lead asked"]) -> Float[Array, "lead channel"]:
-        """What is said of the channels asked for, and 0 of the others."""
+    def _placed(
+        self, told: Float[Array, "lead asked"], others: float = 0.0
+    ) -> Float[Array, "lead channel"]:
+        """What is said of the channels asked for, and a number for the others."""
         channels = self.constants["lead_sd"].shape[1]
+        place = np.eye(channels)[list(self.asked)]
         if len(self.asked) == channels:
             return told
-        return told @ jnp.eye(channels, dtype=told.dtype)[np.array(self.asked)]
+        placed = jnp.matmul(told, jnp.asarray(place, told.dtype), precision="highest")
+        return placed + others * (1.0 - place.sum(axis=0))
 
 
 class AbstractRegressed(AbstractWindowed):
