@@ -156,3 +156,9 @@ def test_chance_has_to_move_every_coordinate_somewhere():
     volatilities.require_chance(root, x[:, ::-1] + x, ("a", "b"))
     with pytest.raises(ValueError, match="The volatility of a is 0 at every sample"):
         volatilities.require_chance(root, x, ("a", "b"))
+
+
+def test_a_population_without_chance_is_refused():
+    for sd in (0.0, (0.3, 0.0)):
+        with pytest.raises(ValueError, match="without chance follow one path each"):
+            volatilities.Given(sd)
