@@ -43,7 +43,7 @@ def posteriors() -> dict[str, xr.DataTree]:
 
 
 @pytest.mark.slow
-def test_chains_and_a_guide_of_full_rank_are_as_wide_and_about_the_truth(posteriors):
+def test_chains_and_a_guide_of_full_rank_agree(posteriors):
     told = {k: v["posterior"]["volatility.sd"].values.ravel() for k, v in posteriors.items()}
     chains, guide = told["chains"], told["guide"]
     assert guide.std() == pytest.approx(float(chains.std()), rel=0.25)

@@ -72,6 +72,9 @@ def test_a_search_that_ended_above_where_it_had_been_says_so():
     assert "SVI(learning_rate=0.001)" in told[0]
     assert "had been -2" in told[0]
     assert astray(np.r_[falling, np.full(300, 5.0)], "Stein", 0.1)
+    near = np.r_[np.linspace(1, 0, 500), np.zeros(300)]
+    assert astray(np.r_[near, np.full(400, 0.05)], "SVI", 5e-3)
+    assert astray(np.r_[near, np.full(400, 0.005)], "SVI", 5e-3) == ()
     for fine in (falling + noise, level + 20 * noise, level, 1 + noise, np.linspace(1, 0, 5)):
         assert astray(fine, "SVI", 5e-3) == ()
 
@@ -94,3 +97,9 @@ def test_what_is_lost_is_advised_on(key, monkeypatch, method, module):
     x, y = some_line()
     told = method.run(on_line(Line(standard(6), 0.5), x, y), key=key, watch=Watch())
     assert told.advice == (f"{type(method).__name__} at {method.learning_rate}",)
+    if isinstance(method, Stein):  # particles that start together rightly spread
+        near = {"theta": jnp.zeros(6)}
+        again = method.run(
+            on_line(Line(standard(6), 0.5), x, y), key=key, watch=Watch(), start=near
+        )
+        assert again.advice == ()

@@ -131,6 +131,21 @@ def test_direct_spends_no_weights_on_what_only_informs(noise, key):
     np.testing.assert_allclose(one.loc[:, 0], one.loc[0, 0])
 
 
+@pytest.mark.parametrize("targets", [(True, True), (False, True)], ids=["all", "some"])
+def test_a_small_fixed_scale_keeps_its_digits(targets, key):
+    model = Autoregressive(
+        1, (), noise=FixedNormal(1e-6), decoding=Direct(2), calendar=(), mask_rate=0.0
+    )
+    series = make_series(0, 60, 2, missing=0.0)
+    problem = make_problem(model, series, key=key)
+    problem = replace(problem, layout=replace(problem.layout, is_target=targets))
+    window = cut(series, 0, 40, context=1, horizon=2, step=600.0)
+    ssm = problem.bind(prior_draw(problem, key))
+    told = ssm.predict(ssm.init(window.context, key=key).sample(key), window.spans, window.u)
+    expected = 1e-6 * problem.constants["lead_sd"][:, 1]
+    np.testing.assert_allclose(told.scale[:, 1], expected, rtol=1e-5)
+
+
 def test_direct_needs_a_horizon():
     with pytest.raises(ValueError, match="at least 1 step"):
         Direct(0)
