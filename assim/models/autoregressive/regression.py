@@ -83,9 +83,9 @@ class Regression(eqx.Module):
     ) -> Float[Array, "lead channel"]:
         """What is said of the channels asked for, and a number for the others."""
         channels = self.constants["lead_sd"].shape[1]
-        place = np.eye(channels)[list(self.asked)]
         if len(self.asked) == channels:
             return told
+        place = np.eye(channels)[list(self.asked)]
         placed = jnp.matmul(told, jnp.asarray(place, told.dtype), precision="highest")
         return placed + others * (1.0 - place.sum(axis=0))
 
