@@ -9,11 +9,14 @@ $$\text{innovation}_c = \Big(\tfrac1K \textstyle\sum_{t-K<s\le t} z_{c,s}^2\Big)
 An ensemble alone misses a sensor that is stuck at a value that it often has: the innovations do not, and neither
 does a count of equal readings one after the other. What is usual is learned from a record in which all is well
 (`accustom`).
+
+A broken sensor makes those that are foretold by it look wrong, too. So where several contradict the others, the one
+that does so most, relative to what is usual, is hidden, and those that now agree with the rest are excused.
 """
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +156,7 @@ def signs_at(
     unsure = (ratio > float(usual["ratio"]))[..., None]
     blamed = (relief > BLAME) & (relief == relief.max(axis=-1, keepdims=True))
     still = found.still > 2 * np.maximum(usual["still"].values, 2)
-    off = found.innovation > usual["innovation"].values
+    off = _contradicting(fitted, frame, rows, usual, found.innovation)
     flag = np.select([silent, still, off, unsure & blamed], [4, 2, 1, 3], 0).astype(np.int8)
     labels: dict[str, Any] = {dim: frame.times[rows], "variable": list(frame.channels)}
     dims: tuple[str, ...] = (dim, "variable")
@@ -275,6 +278,26 @@ def _signs(fitted: Fitted, frame: Frame, rows: np.ndarray, count: int, num_draws
     inside = inside[:, rows, None]
     signs = [np.where(inside, sign, np.nan) for sign in (innovation, still, age)]
     return _Found(signs[0], signs[1], signs[2], np.where(inside[..., None], epistemic, np.nan))
+
+
+def _contradicting(
+    fitted: Fitted, frame: Frame, rows: np.ndarray, usual: xr.Dataset, innovation: np.ndarray
+) -> np.ndarray:
+    """Which sensors contradict the others, without those excused, shape (run, row, channel)."""
+    over = np.nan_to_num(innovation / usual["innovation"].values)
+    off, worst = over > 1, over.argmax(axis=-1)
+    several = off.sum(axis=-1) > 1
+    for one in np.unique(worst[several]):
+        y = frame.y.copy()
+        y[..., one] = np.nan
+        here = several & (worst == one)
+        at = here.any(axis=0)
+        told = int(usual.attrs["rows"]), int(usual.attrs["num_draws"])
+        again = _signs(fitted, replace(frame, y=y), rows[at], *told).innovation
+        agrees = again <= usual["innovation"].values
+        agrees[..., one] = False
+        off[:, at] &= ~(agrees & here[:, at, None])
+    return off
 
 
 def _still(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ import assim
 from assim.inference import Ascent, GaussNewton, Laplace
 from assim.models import Autoregressive, Direct, Normal, SeasonalNaive
 
+SEEDS = range(3)
 WEEK, YEAR = np.timedelta64(7, "D"), 52
 NEAR = (1, 2, 3, 5, 9, 13, 27, 53)
 EXACT = Laplace(GaussNewton(), Ascent(num_steps=300, polish=150), num_draws=300, windows=300)
@@ -43,13 +44,13 @@ def scored(forecast: xr.DataTree, truth: xr.Dataset) -> tuple[float, float, floa
     return rmse, float((share * s["crps"]).sum()), float((share * cover).sum())
 
 
-def tried(model, method, ds: xr.Dataset, start: str) -> list:
+def tried(model, method, ds: xr.Dataset, start: str, seed: int = 0) -> list:
     """Fit on all before `start`, forecast a year from every origin after it."""
     begun = time.perf_counter()
     train = ds.sel(time=slice(None, np.datetime64(start) - WEEK))
-    post = assim.infer(model, train, method, key=jax.random.key(0), pointwise=0)
+    post = assim.infer(model, train, method, key=jax.random.key(2 * seed), pointwise=0)
     at = origins(ds, start)
-    forecast = assim.forecast(post, ds, YEAR, key=jax.random.key(1), origins=at)
+    forecast = assim.forecast(post, ds, YEAR, key=jax.random.key(2 * seed + 1), origins=at)
     return [*scored(forecast, ds), time.perf_counter() - begun]
 
 
@@ -76,7 +77,9 @@ def main() -> None:
         rows.append(["validation", name, *tried(model, EXACT, past, chosen.validation), ""])
         print(rows[-1], flush=True)
     best = min(rows, key=lambda row: row[3])[1]
-    result = tried(CANDIDATES[best], EXACT, ds, chosen.test)
+    each = [tried(CANDIDATES[best], EXACT, ds, chosen.test, seed) for seed in SEEDS]
+    print(*each, sep="\n", flush=True)
+    result = np.median(each, axis=0).tolist()
     met = "yes" if result[0] < 1.12 and 0.82 <= result[2] <= 0.97 else "no"
     rows.append(["held out", best, *result, met])
     seasonal = tried(SeasonalNaive(YEAR, YEAR), None, ds, chosen.test)
@@ -89,6 +92,11 @@ def main() -> None:
         rows,
         aims="Aim: 52-week paths from 14 half-yearly origins over the last 8 years, RMSE below 1.12 ppm (last "
         "year and drift) and 90 % coverage within 0.82 to 0.97.",
+        notes=[
+            "Held out: the median over three seeds; of the RMSE "
+            f"{min(r[0] for r in each):.3f} to {max(r[0] for r in each):.3f}, of the coverage "
+            f"{min(r[2] for r in each):.3f} to {max(r[2] for r in each):.3f}."
+        ],
     )
 
 

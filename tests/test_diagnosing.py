@@ -55,8 +55,8 @@ def broken(how: str) -> xr.Dataset:
 def test_a_healthy_rig_is_not_suspected(post):
     signs = assim.diagnose(post, rig(2))
     assert float((signs["suspicion"] > 0).mean()) < 0.05
-    # the scale of a sensor that is not read is as wide as if nothing told of it
-    assert 0.3 < float(signs["innovation"].median()) < 1.5
+    # the scale of a sensor that is not read is that of what the one most like it tells
+    assert 0.6 < float(signs["innovation"].median()) < 1.4
     assert float(signs["ratio"].median()) == pytest.approx(1.0, abs=0.5)
 
 
@@ -70,7 +70,7 @@ def test_a_broken_sensor_is_told_by_name(how, flag, post):
     share = (after > 0).mean("time")
     assert float(share.sel(variable="b")) > 0.8
     assert (after.sel(variable="b") == flag).any()
-    assert float(share.sel(variable="b")) > 2 * float(share.sel(variable="a"))
+    assert float(share.sel(variable=["a", "c"]).max()) < 0.05  # excused, though b tells of them
 
 
 def test_a_forecast_says_which_sensor(post, key):

@@ -17,6 +17,7 @@ from tests.references import make_problem, make_series
 
 SUPPORTS = ("real", "circle", "real")
 CONSTANTS = {"mean": jnp.zeros(3), "sd": jnp.ones(3), "step_sd": jnp.ones(3)}
+CONSTANTS["likeness"] = jnp.zeros((3, 3))
 
 
 def test_a_group_has_the_features_of_its_channels_at_its_own_lags():
@@ -24,17 +25,18 @@ def test_a_group_has_the_features_of_its_channels_at_its_own_lags():
     values, u = jnp.asarray(rng.normal(size=(6, 3))), jnp.asarray([0.4])
     present = jnp.asarray(rng.random((6, 3)) < 0.8)
     lags = Lags((1, 2), SUPPORTS, 0, (Group((2, 1), (1, 4, 6)),))
-    features, level, age = lags(values, present, u, CONSTANTS)
+    features, at = lags(values, present, u, CONSTANTS)
     assert lags.context == 6 and features.size == lags.size(1) == sum(lags.sizes()) + 1
     alone = Lags((1, 4, 6), ("real", "circle"))
-    some = {k: v[jnp.array([2, 1])] for k, v in CONSTANTS.items()}
-    mine, mine_level, mine_age = alone(values[:, [2, 1]], present[:, [2, 1]], jnp.zeros(0), some)
+    some = {k: CONSTANTS[k][jnp.array([2, 1])] for k in ("mean", "sd", "step_sd")}
+    some["likeness"] = jnp.zeros((2, 2))
+    mine, mine_at = alone(values[:, [2, 1]], present[:, [2, 1]], jnp.zeros(0), some)
     first = lags.sizes()[0]
     slow = np.ones(first)
     slow[:3] = (lags.size(1) / alone.size(0)) ** 0.5  # levels are scaled by all features
     np.testing.assert_allclose(features[:first], mine * slow, rtol=1e-6)
-    np.testing.assert_array_equal(level[np.array([2, 1])], mine_level)
-    np.testing.assert_array_equal(age[np.array([2, 1])], mine_age)
+    np.testing.assert_array_equal(at.level[np.array([2, 1])], mine_at.level)
+    np.testing.assert_array_equal(at.age[np.array([2, 1])], mine_at.age)
     assert features[-1] == pytest.approx(0.4)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from assim.inference.density import prior_draw
 from assim.models import Autoregressive, FixedNormal, Normal, StudentT
+from assim.models.autoregressive.likeness import Standing
 from assim.models.autoregressive.regression import scale_unit
 from assim.problem import prepare
 from tests.references import make_problem, make_series
@@ -49,12 +50,16 @@ def test_a_known_error_does_not_grow(problem):
     assert growth[0, -1, 0] == pytest.approx(sd / np.sqrt(new), rel=0.06)
 
 
+def aged(rows):
+    return Standing(jnp.zeros(1), jnp.array([rows]), jnp.zeros(1))
+
+
 def test_a_learned_scale_widens_with_age_and_a_fixed_one_does_not(problem):
     c = problem.constants
-    fresh, old = (scale_unit(c, jnp.array([a]), widening=True)[0, 0] for a in (0, 5))
+    fresh, old = (scale_unit(c, aged(a), widening=True)[0, 0] for a in (0, 5))
     assert fresh == c["lead_sd"][0, 0]
     assert old > 1.4 * fresh
-    assert scale_unit(c, jnp.array([5]), widening=False)[0, 0] == fresh
+    assert scale_unit(c, aged(5), widening=False)[0, 0] == fresh
     assert [n.widening for n in (Normal(), StudentT(), FixedNormal())] == [True, True, False]
 
 

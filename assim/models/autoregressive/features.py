@@ -3,10 +3,10 @@ r"""What an autoregression looks at: the newest level of each channel, its recen
 $$\phi_t = \Big[\rho\,\tfrac{\ell_t - m}{s},\ \tfrac{y_{t-k_i} - y_{t-k_{i+1}}}{d\sqrt{k_{i+1}-k_i}},\
 1 - b_{t-k_i},\ a_t,\ u_t,\ \bar\rho\,c_t\Big], \qquad \rho = \tfrac ds \sqrt F$$
 
-with $\ell$ the newest reading present, $d$ the standard deviation of one-step increments, $b$ the presence flags,
-$a$ the age of the newest reading, $u$ the controls, $c$ the calendar and $F$ the number of features. A missing
-increment is 0 and its flag says so: no silent fill. Directions enter as cosine and sine, and their increments the
-short way round.
+with $\ell$ the newest reading present (where there is none, what `likeness` tells), $d$ the standard deviation of
+one-step increments, $b$ the presence flags, $a$ the age of the newest reading, $u$ the controls, $c$ the calendar
+and $F$ the number of features. A missing increment is 0 and its flag says so: no silent fill. Directions enter as
+cosine and sine, and their increments the short way round.
 
 What moves slowly acts in every step of a roll-out, so its weights need a prior of their own size. A channel that
 walks in steps $d$ within a spread $s$ returns at the rate $d/s$ (in units of $d$, for a level of $s$), as an
@@ -18,10 +18,10 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
+from assim.models.autoregressive.likeness import Standing, standing
 from assim.nn.counting import deviation
 from assim.nn.emission import directions
-from assim.nn.window import newest
-from assim.types import Array, Bool, Float, Int, Sites
+from assim.types import Array, Bool, Float, Sites
 
 LARGEST = 8.0
 """Features are clipped to this many standard deviations, so that no roll-out runs away."""
@@ -90,43 +90,40 @@ class Lags(eqx.Module):
         present: Bool[Array, "lag channel"],
         u: Float[Array, " input"],
         constants: Sites,
-    ) -> tuple[Float[Array, " feature"], Float[Array, " channel"], Int[Array, " channel"]]:
-        """The features, the newest level of each channel (its mean where none is present), its age in rows."""
-        level, age = newest(values, present, constants["mean"])
+    ) -> tuple[Float[Array, " feature"], Standing]:
+        """The features, and where each channel stands."""
+        at = standing(values, present, constants)
         slow = constants["step_sd"] / constants["sd"] * self.size(u.shape[0]) ** 0.5
         known, calendar = jnp.split(u, [u.shape[0] - self.num_calendar])
         told = [
-            p
-            for part in self.parts
-            for p in self._part(part, values, present, level, age, slow, constants)
+            p for part in self.parts for p in self._part(part, values, present, at, slow, constants)
         ]
         told += [_clipped(known, values), slow.mean() * calendar]
-        return jnp.concatenate(told), level, jnp.round(age * values.shape[0]).astype(int)
+        return jnp.concatenate(told), at
 
     def _part(
         self,
         part: Group,
         values: Array,
         present: Array,
-        level: Array,
-        age: Array,
+        at: Standing,
         slow: Array,
         constants: Sites,
     ) -> list[Array]:
         """Levels, cosines of directions, increments, flags and ages of one part."""
         columns, rows = np.array(part.columns), -np.array(part.steps)
         turning = self.circular[columns]
-        level, slow = level[columns], slow[columns]
+        level, slow = at.level[columns], slow[columns]
         standard = (level - constants["mean"][columns]) / constants["sd"][columns]
         standard = jnp.where(turning, jnp.sin(level), standard)
         standard = slow * jnp.clip(standard, -LARGEST, LARGEST)
         turn = slow[turning] * jnp.cos(level[turning])
-        seen, at = present[rows][:, columns], values[rows][:, columns]
-        change = deviation(at[:-1], at[1:], turning)
+        seen, told = present[rows][:, columns], values[rows][:, columns]
+        change = deviation(told[:-1], told[1:], turning)
         gap = np.sqrt(np.diff(part.steps))[:, None]
         change = change / (constants["step_sd"][columns] * gap)
         change = jnp.where(seen[:-1] & seen[1:], change, 0.0)
-        fast = [change.ravel(), (~seen).ravel(), age[columns]]
+        fast = [change.ravel(), (~seen).ravel(), at.age[columns] / values.shape[0]]
         return [standard, turn, *(_clipped(p, values) for p in fast)]
 
     def difference(self, later: Array, earlier: Array) -> Array:

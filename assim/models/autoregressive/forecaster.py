@@ -26,6 +26,7 @@ from assim.model import AbstractTangent, Needs, named
 from assim.models.autoregressive.decoding import AbstractDecoding, Iterated
 from assim.models.autoregressive.encoding import AbstractEncoder, grouped
 from assim.models.autoregressive.features import Lags, lag_steps
+from assim.models.autoregressive.likeness import likeness, lost_over, own_error
 from assim.models.autoregressive.noise import AbstractNoise, Normal
 from assim.models.autoregressive.regression import (
     DirectRegression,
@@ -159,7 +160,7 @@ class Autoregressive(AbstractTangent):
         )
 
     def constants(self, windows: Window, layout: Layout) -> Sites:
-        """Mean, sd, known error and one-step sd of each channel, sd of its change over each lead, its growth."""
+        """Mean, sd, known error, step and likeness of each channel, sd of its change over each lead, its growth."""
         lags = self._lags(layout)
         y, mask = windows.context.y, windows.context.mask
         mean, sd = moments(y, mask, (0, 1), lags.circular)
@@ -186,6 +187,7 @@ class Autoregressive(AbstractTangent):
             "error_sd": error_sd,
             "step_sd": jnp.maximum(jnp.where(step_sd > 0, step_sd, sd), LEAST),
             "lead_sd": aged[0],
+            "likeness": likeness(y[:, -1], mask[:, -1], mean, sd, lags.circular),
             "growth": jnp.moveaxis(_growth(aged, sd, error_sd), 0, 1),
             "lead_root": lead_correlation_root(change, windows.mask & mask[:, None, -1]),
         }
@@ -220,11 +222,11 @@ class Autoregressive(AbstractTangent):
         if self.mask_rate > 0:
             present = present & ~_outage(present, self.mask_rate, self.mask_whole, key=key)
         inputs = self._inputs(window, layout)
-        features, level, age = lags(window.context.y, present, inputs, constants)
-        unit = scale_unit(constants, age, self.noise.widening)
+        features, stands = lags(window.context.y, present, inputs, constants)
+        unit = scale_unit(constants, stands, self.noise.widening)
         asked = np.isin(np.arange(len(layout.channels)), self._asked(layout))
         mask = window.mask & asked
-        return Example(features, level, unit, window.y, mask, window.sd, window.run)
+        return Example(features, stands.level, unit, window.y, mask, window.sd, window.run)
 
     def density(self, ssm: SteppedRegression | DirectRegression, example: Example) -> Emission:
         """The predictive density at each lead, the file's own error included."""
@@ -313,10 +315,8 @@ def _growth(
 
     A change of sd D in a channel of sd s means a correlation of 1 - D^2 / 2 s^2. Known errors do not grow.
     """
-    lost = jnp.clip(aged**2 / (2.0 * sd**2), 0.0, 1.0)  # 1 - r, which float32 would round away
-    lost = jnp.concatenate([lost, jnp.ones_like(lost[:1])])
-    error = sd**2 * lost * (2.0 - lost)
-    own = jnp.maximum(error - error_sd**2, jnp.maximum(0.1 * error, LEAST**2))
+    lost = lost_over(aged, sd)
+    own = own_error(jnp.concatenate([lost, jnp.ones_like(lost[:1])]), sd, error_sd)
     return jnp.sqrt(own / own[0])
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from assim.models.autoregressive.features import Lags
+from assim.models.autoregressive.likeness import Standing, grown
 from assim.nn.emission import Emission, relative_scale
 from assim.nn.encoded import Encoded
 from assim.nn.leads import AbstractLeads, first_lead
@@ -29,7 +30,7 @@ class Regression(eqx.Module):
         net: features to raw outputs, (lead * asked,) means and, where the scale varies, as many scales.
         scale: constant relative scale, shape (lead, asked), or None where it varies.
         constants: what was counted: `mean`, `sd`, `step_sd`, `error_sd` (channel,) and `lead_sd` (lead, channel),
-            internal units; `growth` of the last with age, (lead, age, channel).
+            internal units; `growth` of the last with age, (lead, age, channel); `likeness` (channel, channel).
         lags: what is looked at.
         df: degrees of freedom, or None for a Normal.
         widening: whether the scale grows with the age of the newest reading.
@@ -50,8 +51,8 @@ class Regression(eqx.Module):
 
     def at(self, x: Array, inputs: Array) -> Emission:
         """The density of the next readings given a window, batch shape (lead, channel)."""
-        features, level, age = self.lags(x[0], x[1] > 0.5, inputs, self.constants)
-        return self(features, level, scale_unit(self.constants, age, self.widening))
+        features, stands = self.lags(x[0], x[1] > 0.5, inputs, self.constants)
+        return self(features, stands.level, scale_unit(self.constants, stands, self.widening))
 
     def __call__(
         self,
@@ -133,14 +134,9 @@ class DirectRegression(AbstractRegressed, AbstractLeads):
         return self.regression.at(x, direct_inputs(inputs, self.num_controls))
 
 
-def scale_unit(
-    constants: Sites, age: Int[Array, " channel"], widening: bool
-) -> Float[Array, "lead channel"]:
+def scale_unit(constants: Sites, at: Standing, widening: bool) -> Float[Array, "lead channel"]:
     """What the relative scale is in units of: the change over the lead, grown with the age."""
-    if not widening:
-        return constants["lead_sd"]
-    grown = jnp.take_along_axis(constants["growth"], age[None, None], axis=1)[:, 0]
-    return constants["lead_sd"] * grown
+    return constants["lead_sd"] * (grown(constants, at) if widening else 1.0)
 
 
 def direct_inputs(inputs: Float[Array, "lead input"], num_controls: int) -> Array:
