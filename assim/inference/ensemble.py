@@ -135,15 +135,17 @@ def _loss(
         return prior.misfit(v, member.anchor) / problem.num_data - lost.mean()
     model = require_pointwise(problem, method="EnsembleMAP", others="NUTS, SVI or Stein")
     still = None if held is None else problem.bind(held)
-    seen = problem.anew(visit)
+    seen, scored = problem.anew(visit), model.scored(problem.layout)
 
     def score(window: Array) -> Array:
         example = seen.example(window)
-        density = emission(model, moving, example, method="EnsembleMAP")
-        known = density if still is None else emission(model, still, example, method="EnsembleMAP")
+        density = emission(model, moving, example, method="EnsembleMAP").of(scored)
+        known = density
+        if still is not None:
+            known = emission(model, still, example, method="EnsembleMAP").of(scored)
         known = jax.lax.stop_gradient(known)
         _require_normal(density)
-        y, mask = model.reading(example)
+        y, mask = (leaf[..., np.array(scored)] for leaf in model.reading(example))
         k_reading, k_weight = jax.random.split(jax.random.fold_in(member.key, window))
         told = method.randomisation.reading(y, known, key=k_reading)
         fit_of_mean = Emission(density.loc, known.scale, density.supports).log_prob(told)

@@ -96,6 +96,13 @@ class Emission(Distribution):
         r"""The density after independent error of standard deviation `sd`: $s \to \sqrt{s^2 + \sigma^2}$."""
         return Emission(self.loc, jnp.sqrt(self.scale**2 + sd**2), self.supports, self.df)
 
+    def of(self, columns: tuple[int, ...]) -> "Emission":
+        """The density of some channels."""
+        if columns == tuple(range(len(self.supports))):
+            return self
+        at, supports = np.array(columns), tuple(self.supports[c] for c in columns)
+        return Emission(self.loc[..., at], self.scale[..., at], supports, self.df)
+
     @property
     def mean(self) -> Array:
         """The mean without regard to bounds, shape (..., channel)."""

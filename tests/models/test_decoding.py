@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from assim.inference.density import prior_draw
-from assim.models import Autoregressive, Direct, FixedNormal, Normal, StudentT
+from assim.models import Autoregressive, Direct, FixedNormal, Iterated, Normal, StudentT
 from assim.problem import prepare
 from assim.rollout import rolled_path
 from assim.series import cut
@@ -129,6 +129,20 @@ def test_direct_spends_no_weights_on_what_only_informs(noise, key):
     np.testing.assert_allclose(one.scale[:, 1], other.scale[:, 1], rtol=1e-5)
     assert not np.allclose(one.loc[:, 1], one.loc[0, 1])
     np.testing.assert_allclose(one.loc[:, 0], one.loc[0, 0])
+
+
+@pytest.mark.parametrize("decoding", [Iterated(), Direct(3)], ids=["iterated", "direct"])
+def test_readings_of_other_columns_than_those_scored_count_for_nothing(decoding, key):
+    model = Autoregressive(2, (), decoding=decoding, calendar=(), mask_rate=0.0)
+    series = make_series(4, 60, 3)
+    whole = make_problem(model, series, key=key)
+    layout = replace(whole.layout, is_target=(False, True, False))
+    pairs = jnp.array([[0, 20], [0, 30]], jnp.int32)
+    examples = prepare(model, series, pairs, layout, whole.constants, model.needs(), key=key)
+    _, mask = jax.vmap(model.reading)(examples)
+    told = np.asarray(mask).any(axis=(0, 1))
+    assert tuple(np.flatnonzero(told)) == model.scored(layout)
+    assert model.scored(layout) == ((0, 1, 2) if decoding.leads == 1 else (1,))
 
 
 @pytest.mark.parametrize("targets", [(True, True), (False, True)], ids=["all", "some"])

@@ -153,6 +153,17 @@ def test_known_error_widens_in_quadrature():
     assert (wide.supports, wide.df) == (density.supports, density.df)
 
 
+def test_the_density_of_some_channels_is_theirs_among_all(key):
+    loc, scale = jnp.arange(5.0), 1.0 + jnp.arange(5.0)
+    density = Emission(loc, scale, SUPPORTS, 4.0)
+    some = density.of((3, 1))
+    y = density.sample(key, (7,))
+    np.testing.assert_array_equal(
+        some.log_prob(y[:, np.array([3, 1])]), density.log_prob(y)[:, np.array([3, 1])]
+    )
+    assert some.df == 4.0 and density.of(tuple(range(5))) is density
+
+
 def test_a_latent_draw_folds_into_the_sample(key):
     density = Emission(jnp.zeros(5), jnp.full(5, 4.0), SUPPORTS)
     latent = density.latent(key, (50,))

@@ -194,7 +194,7 @@ class Autoregressive(AbstractTangent):
 
     def prior(self, layout: Layout, constants: Sites) -> SteppedRegression | DirectRegression:
         """Weights of variance one over fan-in, a drift of the size of the channel's own rate of return."""
-        asked = self._asked(layout)
+        asked = self.scored(layout)
         shape = (constants["lead_sd"].shape[0], len(asked))
         lags = self._lags(layout)
         num_out = shape[0] * shape[1] * (2 if self.noise.varying else 1)
@@ -224,7 +224,7 @@ class Autoregressive(AbstractTangent):
         inputs = self._inputs(window, layout)
         features, stands = lags(window.context.y, present, inputs, constants)
         unit = scale_unit(constants, stands, self.noise.widening)
-        asked = np.isin(np.arange(len(layout.channels)), self._asked(layout))
+        asked = np.isin(np.arange(len(layout.channels)), self.scored(layout))
         mask = window.mask & asked
         return Example(features, stands.level, unit, window.y, mask, window.sd, window.run)
 
@@ -236,6 +236,11 @@ class Autoregressive(AbstractTangent):
     def reading(self, example: Example) -> tuple[Array, Array]:
         """What was read and whether."""
         return example.y, example.mask
+
+    def scored(self, layout: Layout) -> tuple[int, ...]:
+        """Columns that are foreseen: all where a step is fed back, else the targets."""
+        fed_back = isinstance(self.decoding, Iterated)
+        return tuple(np.flatnonzero(np.array(layout.is_target) | fed_back).tolist())
 
     def undisturbed(self) -> "Autoregressive":
         """The same model without random outages."""
@@ -255,11 +260,6 @@ class Autoregressive(AbstractTangent):
         """The network replaced by its tangent."""
         net = linearised(centre.regression.net, at.regression.net)
         return eqx.tree_at(lambda ssm: ssm.regression.net, at, net)
-
-    def _asked(self, layout: Layout) -> tuple[int, ...]:
-        """Columns that are foreseen: all where a step is fed back, else the targets."""
-        fed_back = isinstance(self.decoding, Iterated)
-        return tuple(np.flatnonzero(np.array(layout.is_target) | fed_back).tolist())
 
     def _inputs(self, window: Window, layout: Layout) -> Array:
         if isinstance(self.decoding, Iterated):
