@@ -10,8 +10,9 @@ An ensemble alone misses a sensor that is stuck at a value that it often has: th
 does a count of equal readings one after the other. What is usual is learned from a record in which all is well
 (`accustom`).
 
-A broken sensor makes those that are foretold by it look wrong, too. So where several contradict the others, the one
-that does so most, relative to what is usual, is hidden, and those that now agree with the rest are excused.
+A broken sensor makes those that are foretold by it look wrong, too. So where several contradict the others, each
+of them is hidden in turn: the one without which the rest agree best is blamed, and of the rest those that still do
+not.
 """
 
 import warnings
@@ -283,21 +284,23 @@ def _signs(fitted: Fitted, frame: Frame, rows: np.ndarray, count: int, num_draws
 def _contradicting(
     fitted: Fitted, frame: Frame, rows: np.ndarray, usual: xr.Dataset, innovation: np.ndarray
 ) -> np.ndarray:
-    """Which sensors contradict the others, without those excused, shape (run, row, channel)."""
-    over = np.nan_to_num(innovation / usual["innovation"].values)
-    off, worst = over > 1, over.argmax(axis=-1)
-    several = off.sum(axis=-1) > 1
-    for one in np.unique(worst[several]):
+    """Which sensors are blamed for contradicting the others, shape (run, row, channel)."""
+    blamed = innovation > usual["innovation"].values
+    suspects = blamed & (blamed.sum(axis=-1, keepdims=True) > 1)
+    least = np.full(blamed.shape[:2], np.inf)
+    told = int(usual.attrs["rows"]), int(usual.attrs["num_draws"])
+    for one in np.unique(np.nonzero(suspects)[-1]):
+        at = suspects[..., one].any(axis=0)
         y = frame.y.copy()
         y[..., one] = np.nan
-        here = several & (worst == one)
-        at = here.any(axis=0)
-        told = int(usual.attrs["rows"]), int(usual.attrs["num_draws"])
         again = _signs(fitted, replace(frame, y=y), rows[at], *told).innovation
-        agrees = again <= usual["innovation"].values
-        agrees[..., one] = False
-        off[:, at] &= ~(agrees & here[:, at, None])
-    return off
+        over = np.nan_to_num(again / usual["innovation"].values)
+        left = np.where(suspects[:, at, one], over.max(axis=-1), np.inf)
+        over[..., one] = np.inf
+        better = left < least[:, at]
+        least[:, at] = np.where(better, left, least[:, at])
+        blamed[:, at] = np.where(better[..., None], over > 1, blamed[:, at])
+    return blamed
 
 
 def _still(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
