@@ -122,14 +122,14 @@ def gaussian(train: np.ndarray, windows: np.ndarray, seen: np.ndarray, rng) -> n
     """Draws of the conditional of a full Gaussian, (window, draw, time, channel)."""
     flat = train.reshape(len(train), -1)
     mean, cov = flat.mean(axis=0), np.cov(flat.T) + 1e-8 * np.eye(flat.shape[1])
-    out = np.empty((len(windows), DRAWS, *windows.shape[1:]))
+    out, before = np.empty((len(windows), DRAWS, *windows.shape[1:])), np.empty(0)
     for k, (window, at) in enumerate(zip(windows, seen, strict=True)):
         a, x = at.ravel(), window.ravel()
-        gain = np.linalg.solve(cov[np.ix_(a, a)], cov[np.ix_(a, ~a)]).T if a.any() else 0.0
-        told = mean[~a] + (gain @ (x[a] - mean[a]) if a.any() else 0.0)
-        left = cov[np.ix_(~a, ~a)] - (gain @ cov[np.ix_(a, ~a)] if a.any() else 0.0)
-        values, vectors = np.linalg.eigh(left)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        if not np.array_equal(a, before):
+            gain = np.linalg.solve(cov[np.ix_(a, a)], cov[np.ix_(a, ~a)]).T
+            values, vectors = np.linalg.eigh(cov[np.ix_(~a, ~a)] - gain @ cov[np.ix_(a, ~a)])
+            root, before = vectors * np.sqrt(np.maximum(values, 0.0)), a
+        told = mean[~a] + gain @ (x[a] - mean[a])
         whole = np.broadcast_to(x, (DRAWS, x.size)).copy()
         whole[:, ~a] = told + rng.normal(size=(DRAWS, len(told))) @ root.T
         out[k] = whole.reshape(DRAWS, *window.shape)
@@ -188,19 +188,26 @@ def cut(rows: np.ndarray, every: int, length: int = LENGTH) -> np.ndarray:
     return np.stack([rows[s : s + length] for s in starts])
 
 
-def by_length(fit, units, rows: np.ndarray, every: int) -> str:
+def by_length(fit, units, rows: np.ndarray, train: np.ndarray, every: int) -> list[str]:
     """The CRPS of the same rows ahead by how many were read before them; rows beyond are padding, never read."""
-    whole, told = cut(rows, every, max(BEFORE) + LATER), []
+    whole, told = cut(rows, every, max(BEFORE) + LATER), {"ours": [], "Gaussian": []}
+    rng = np.random.default_rng(1)
     for count in BEFORE:
         windows = np.roll(whole, count + LATER, axis=1)
         seen, ahead = np.zeros((2, *windows.shape), bool)
         seen[:, :count], ahead[:, count : count + LATER] = True, True
         draws = koopman(fit, units, windows, seen, jax.random.key(count))
-        told.append(scores(draws, windows, ~ahead)["crps"])
-        print("rows before", count, told[-1], flush=True)
-    falls = "throughout" if (np.diff(told) < 0).all() else "not throughout"
-    listed = ", ".join(f"{crps:.4f} ({count})" for count, crps in zip(BEFORE, told, strict=True))
-    return f"{LATER} rows ahead after as many rows as stand in brackets the CRPS is {listed}: it falls {falls}."
+        told["ours"].append(scores(draws, windows, ~ahead)["crps"])
+        short, seen = windows[:, : count + LATER], seen[:, : count + LATER]
+        draws = gaussian(cut(train, 1, count + LATER), short, seen, rng)
+        told["Gaussian"].append(scores(draws, short, seen)["crps"])
+        print("rows before", count, *(v[-1] for v in told.values()), flush=True)
+    return [
+        f"{LATER} rows ahead after as many rows as stand in brackets the CRPS of {who} is "
+        f"{', '.join(f'{crps:.4f} ({count})' for count, crps in zip(BEFORE, found, strict=True))}: it falls "
+        f"{'throughout' if (np.diff(found) < 0).all() else 'not throughout'}."
+        for who, found in told.items()
+    ]
 
 
 def chosen(fit, units, windows: np.ndarray) -> float:
@@ -285,7 +292,7 @@ def main() -> None:
         "below that of persistence and VAR(1); the more readings, the lower the CRPS.",
         notes=[
             f"{len(windows)} windows; inflation {factor}; the fit took {seconds:.0f} s.",
-            by_length(fit, units, scaled[edge:], every),
+            *by_length(fit, units, scaled[edge:], scaled[:edge], every),
         ],
     )
 
