@@ -10,9 +10,8 @@ An ensemble alone misses a sensor that is stuck at a value that it often has: th
 does a count of equal readings one after the other. What is usual is learned from a record in which all is well
 (`accustom`).
 
-A broken sensor makes those that are foretold by it look wrong, too. So where several contradict the others, each
-of them is hidden in turn: the one without which the rest agree best is blamed, and of the rest those that still do
-not.
+A broken sensor makes those that are foretold by it look wrong, too: who is blamed is decided by hiding them in turn
+(`assim.blaming`).
 """
 
 import warnings
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from assim.blaming import blamed
 from assim.consistency import Expected, expected, require_masked
 from assim.continuing import continued
 from assim.data.clockwork import stamp
@@ -155,10 +155,10 @@ def signs_at(
     ratio, relief = _ratios(found.epistemic, usual["epistemic"].values)
     silent = found.age > np.maximum(2 * usual["age"].values, usual.attrs["rows"] - 1)
     unsure = (ratio > float(usual["ratio"]))[..., None]
-    blamed = (relief > BLAME) & (relief == relief.max(axis=-1, keepdims=True))
+    relieving = (relief > BLAME) & (relief == relief.max(axis=-1, keepdims=True))
     still = found.still > 2 * np.maximum(usual["still"].values, 2)
     off = _contradicting(fitted, frame, rows, usual, found.innovation)
-    flag = np.select([silent, still, off, unsure & blamed], [4, 2, 1, 3], 0).astype(np.int8)
+    flag = np.select([silent, still, off, unsure & relieving], [4, 2, 1, 3], 0).astype(np.int8)
     labels: dict[str, Any] = {dim: frame.times[rows], "variable": list(frame.channels)}
     dims: tuple[str, ...] = (dim, "variable")
     if frame.stations is not None:
@@ -285,22 +285,13 @@ def _contradicting(
     fitted: Fitted, frame: Frame, rows: np.ndarray, usual: xr.Dataset, innovation: np.ndarray
 ) -> np.ndarray:
     """Which sensors are blamed for contradicting the others, shape (run, row, channel)."""
-    blamed = innovation > usual["innovation"].values
-    suspects = blamed & (blamed.sum(axis=-1, keepdims=True) > 1)
-    least = np.full(blamed.shape[:2], np.inf)
-    told = int(usual.attrs["rows"]), int(usual.attrs["num_draws"])
-    for one in np.unique(np.nonzero(suspects)[-1]):
-        at = suspects[..., one].any(axis=0)
-        y = frame.y.copy()
-        y[..., one] = np.nan
-        again = _signs(fitted, replace(frame, y=y), rows[at], *told).innovation
-        over = np.nan_to_num(again / usual["innovation"].values)
-        left = np.where(suspects[:, at, one], over.max(axis=-1), np.inf)
-        over[..., one] = np.inf
-        better = left < least[:, at]
-        least[:, at] = np.where(better, left, least[:, at])
-        blamed[:, at] = np.where(better[..., None], over > 1, blamed[:, at])
-    return blamed
+
+    def judged(hidden: np.ndarray, at: np.ndarray) -> np.ndarray:
+        told = int(usual.attrs["rows"]), int(usual.attrs["num_draws"])
+        without = replace(frame, y=np.where(hidden, np.nan, frame.y))
+        return _signs(fitted, without, rows[at], *told).innovation / usual["innovation"].values
+
+    return blamed(innovation / usual["innovation"].values, judged)
 
 
 def _still(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -94,9 +94,9 @@ class AbstractPointwise(AbstractModel):
     def reading(self, example: PyTree) -> tuple[Array, Array]:
         """What was read and whether, each shape (lead, channel)."""
 
-    def scored(self, layout: Layout) -> tuple[int, ...]:
-        """Columns whose readings the likelihood may count: the mask of others is False throughout."""
-        return tuple(range(len(layout.channels)))
+    def scored(self, layout: Layout) -> tuple[int, ...] | None:
+        """Columns whose readings the likelihood may count, None for all: the mask of others is False throughout."""
+        return None
 
     def undisturbed(self) -> "AbstractPointwise":
         """The model as it judges: nothing hidden at random from its windows."""

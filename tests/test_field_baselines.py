@@ -2,6 +2,7 @@
 
 import warnings
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import xarray as xr
 import assim
 from assim import filters, inference, models
 from assim.gridded import pose_fields
+from assim.inference import ensemble
+from assim.inference.gaussian import gaussian_prior
 from tests.test_fields import START, STEP, front, later, readings
 
 MODELS = {
@@ -192,3 +195,17 @@ def test_many_places_are_no_channels(key):
         ValueError, match="at most 64 .* fields on a grid go whole into FieldPersist"
     ):
         assim.infer(models.Persistence(horizon=4), wide, key=key)
+
+
+def test_an_ensemble_is_told_by_every_place():
+    problem, _ = pose_fields(models.FieldPersistence(error=0.3), front(12, key=jax.random.key(1)))
+    prior = gaussian_prior(problem, method="EnsembleMAP")
+    method = inference.EnsembleMAP(1, randomisation=inference.AnchorsOnly())
+    member = ensemble._Team(prior.loc, jax.random.key(0))
+
+    def loss(y):
+        told = eqx.tree_at(lambda p: p.examples.y, problem, y)
+        return ensemble._loss(method, told, prior, member, prior.loc, None, np.arange(4))
+
+    slope = jax.grad(loss)(problem.examples.y)
+    assert (np.abs(slope[:4]) > 0).all()

@@ -139,13 +139,14 @@ def _loss(
 
     def score(window: Array) -> Array:
         example = seen.example(window)
-        density = emission(model, moving, example, method="EnsembleMAP").of(scored)
-        known = density
-        if still is not None:
-            known = emission(model, still, example, method="EnsembleMAP").of(scored)
-        known = jax.lax.stop_gradient(known)
+        density = emission(model, moving, example, method="EnsembleMAP")
+        known = density if still is None else emission(model, still, example, method="EnsembleMAP")
         _require_normal(density)
-        y, mask = (leaf[..., np.array(scored)] for leaf in model.reading(example))
+        y, mask = model.reading(example)
+        if scored is not None:
+            density, known = density.of(scored), known.of(scored)
+            y, mask = y[..., np.array(scored)], mask[..., np.array(scored)]
+        known = jax.lax.stop_gradient(known)
         k_reading, k_weight = jax.random.split(jax.random.fold_in(member.key, window))
         told = method.randomisation.reading(y, known, key=k_reading)
         fit_of_mean = Emission(density.loc, known.scale, density.supports).log_prob(told)

@@ -17,7 +17,7 @@ from tests.references import make_problem, make_series
 
 SUPPORTS = ("real", "circle", "real")
 CONSTANTS = {"mean": jnp.zeros(3), "sd": jnp.ones(3), "step_sd": jnp.ones(3)}
-CONSTANTS["likeness"] = jnp.zeros((3, 3))
+CONSTANTS |= {"likeness": jnp.zeros((3, 3)), "memory": jnp.ones((7, 3))}
 
 
 def test_a_group_has_the_features_of_its_channels_at_its_own_lags():
@@ -29,7 +29,7 @@ def test_a_group_has_the_features_of_its_channels_at_its_own_lags():
     assert lags.context == 6 and features.size == lags.size(1) == sum(lags.sizes()) + 1
     alone = Lags((1, 4, 6), ("real", "circle"))
     some = {k: CONSTANTS[k][jnp.array([2, 1])] for k in ("mean", "sd", "step_sd")}
-    some["likeness"] = jnp.zeros((2, 2))
+    some |= {"likeness": jnp.zeros((2, 2)), "memory": jnp.ones((7, 2))}
     mine, mine_at = alone(values[:, [2, 1]], present[:, [2, 1]], jnp.zeros(0), some)
     first = lags.sizes()[0]
     slow = np.ones(first)

@@ -10,7 +10,7 @@ from assim.models.autoregressive.features import LARGEST, Lags
 STEPS = (1, 2, 4)
 MEAN, SD, STEP_SD = np.array([1.0, 0.0]), np.array([2.0, 1.5]), np.array([0.5, 0.3])
 CONSTANTS = {k: jnp.asarray(v) for k, v in (("mean", MEAN), ("sd", SD), ("step_sd", STEP_SD))}
-CONSTANTS["likeness"] = jnp.zeros((2, 2))
+CONSTANTS |= {"likeness": jnp.zeros((2, 2)), "memory": jnp.ones((5, 2))}
 RNG = np.random.default_rng(3)
 VALUES = RNG.normal(size=(4, 2))
 PRESENT = np.array([[1, 1], [1, 1], [0, 1], [1, 0]], bool)

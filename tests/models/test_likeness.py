@@ -1,24 +1,34 @@
 """What stands in for a sensor that was not read: the formula, what is counted, and that forecasts gain by it."""
 
+import warnings
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 
+import assim
+from assim.data.scaling import INTERNAL_BOUNDS
+from assim.inference import GaussNewton, Laplace
 from assim.models import Autoregressive, Direct, Normal
-from assim.models.autoregressive.likeness import Standing, grown, likeness, standing
+from assim.models.autoregressive.likeness import Standing, grown, likeness, memory, standing
 from assim.problem import prepare
 from tests.references import make_problem, make_series
 
 MEAN, SD = np.array([1.0, -2.0, 0.5]), np.array([2.0, 0.5, 1.0])
 R = np.array([[0.0, 0.6, -0.9], [0.6, 0.0, 0.3], [-0.9, 0.3, 0.0]])
-CONSTANTS = {k: jnp.asarray(v) for k, v in (("mean", MEAN), ("sd", SD), ("likeness", R))}
+KEPT = np.array([[1.0, 0.9, 0.8, 0.7, 0.0]] * 3).T
+CONSTANTS = {
+    k: jnp.asarray(v) for k, v in (("mean", MEAN), ("sd", SD), ("likeness", R), ("memory", KEPT))
+}
 VALUES = np.random.default_rng(0).normal(size=(4, 3))
+REAL = ("real",) * 3
 
 
-def stands(present):
-    return standing(jnp.asarray(VALUES), jnp.asarray(present), CONSTANTS)
+def stands(present, values=VALUES, supports=REAL):
+    return standing(jnp.asarray(values), jnp.asarray(present), CONSTANTS, supports)
 
 
 def test_the_sensor_most_like_it_tells_the_level_of_one_not_read():
@@ -39,10 +49,42 @@ def test_one_that_was_not_read_either_tells_nothing():
     assert not nothing.told.any() and nothing.age.tolist() == [4, 4, 4]
 
 
+def test_an_old_reading_tells_less_and_may_give_way_to_a_fresh_one():
+    old = np.array([[0, 1, 1], [0, 1, 0], [0, 1, 0], [0, 1, 0]], bool)
+    assert stands(old).told[0] == pytest.approx(-0.9 * 0.7)
+    old[:, 1] = [True, False, False, False]
+    older = stands(old)
+    z = (VALUES[0, 2] - MEAN[2]) / SD[2]
+    assert older.level[0] == pytest.approx(MEAN[0] - SD[0] * 0.9 * 0.7 * z, rel=1e-6)
+    fresh = np.array([[0, 1, 1], [0, 1, 0], [0, 1, 0], [0, 1, 0]], bool)
+    weaker = CONSTANTS | {"memory": jnp.asarray(KEPT).at[3].set(0.5)}
+    found = standing(jnp.asarray(VALUES), jnp.asarray(fresh), weaker, REAL)
+    assert found.told[0] == pytest.approx(0.6)
+
+
 def test_an_old_reading_of_its_own_comes_before_what_others_tell():
     found = stands(np.array([[1, 1, 1], [0, 1, 1], [0, 1, 1], [0, 1, 1]], bool))
     assert found.level[0] == pytest.approx(VALUES[0, 0], rel=1e-6)
     assert found.told[0] == 0 and found.age[0] == 3
+
+
+def test_what_is_told_is_no_wilder_than_eight_deviations_and_inside_its_bounds():
+    values = np.where(np.arange(3) == 2, -1e6, VALUES)
+    alone = np.array([[0, 0, 1]] * 4, bool)
+    assert stands(alone, values).level[0] == pytest.approx(MEAN[0] + SD[0] * 0.9 * 8, rel=1e-6)
+    low = INTERNAL_BOUNDS["lower"][0]
+    bounded = stands(alone, -values, ("lower", "real", "real"))
+    assert bounded.level[0] == low
+
+
+def test_memory_is_the_correlation_over_the_age():
+    phi, rng = 0.9, np.random.default_rng(3)
+    x = np.zeros(100_000)
+    for t, e in enumerate(rng.normal(size=x.size - 1)):
+        x[t + 1] = phi * x[t] + np.sqrt(1 - phi**2) * e
+    aged = np.array([[(x[k:] - x[:-k]).std()] for k in range(1, 5)])
+    found = np.asarray(memory(jnp.asarray(aged), jnp.ones(1)))[:, 0]
+    np.testing.assert_allclose(found, [1, phi, phi**2, phi**3, 0], atol=0.02)
 
 
 def test_likeness_is_the_correlation_over_pairs_unless_it_could_be_chance():
@@ -53,12 +95,33 @@ def test_likeness_is_the_correlation_over_pairs_unless_it_could_be_chance():
     y[:, 4] = y[:, 0]
     mask = rng.random(y.shape) < 0.7
     circular = np.array([False, False, False, False, True])
-    found = likeness(jnp.asarray(y), jnp.asarray(mask), jnp.zeros(5), jnp.ones(5), circular)
+    found = likeness(jnp.asarray(y + 3.0), jnp.asarray(mask), jnp.zeros(5), circular)
     both = mask[:, 0] & mask[:, 1]
-    expected = (y[both, 0] * y[both, 1]).sum() / np.sqrt(np.prod((y[both, :2] ** 2).sum(0)))
-    assert found[0, 1] == pytest.approx(expected, rel=1e-5) and found[1, 0] == found[0, 1]
-    assert found[0, 3] == pytest.approx(0.999)
+    expected = np.corrcoef(y[both, 0], y[both, 1])[0, 1]
+    assert found[0, 1] == pytest.approx(expected, abs=1e-4) and found[1, 0] == found[0, 1]
+    assert found[0, 3] == pytest.approx(1.0, abs=1e-4)
     assert not found[2].any() and not found[4].any() and not jnp.diag(found).any()
+
+
+def test_channels_that_hold_still_or_are_never_read_together_are_not_alike():
+    y = np.random.default_rng(2).normal(size=(200, 3))
+    y[:, 2] = 0.0
+    mask = np.ones(y.shape, bool)
+    mask[:100, 0], mask[100:, 1] = False, False
+    found = likeness(jnp.asarray(y), jnp.asarray(mask), jnp.zeros(3), np.zeros(3, bool))
+    assert np.isfinite(found).all() and not found.any()
+
+
+def test_independent_channels_that_remember_are_seldom_taken_for_alike():
+    phi, rng, taken, alike = 0.95, np.random.default_rng(4), 0, 0
+    for _ in range(50):
+        y = np.zeros((400, 2))
+        for t, e in enumerate(rng.normal(size=(399, 2))):
+            y[t + 1] = phi * y[t] + np.sqrt(1 - phi**2) * e
+        z, seen = jnp.asarray((y - y.mean(0)) / y.std(0)), jnp.ones(y.shape, bool)
+        taken += bool(likeness(z, seen, jnp.full(2, phi), np.zeros(2, bool)).any())
+        alike += bool(likeness(z, seen, jnp.zeros(2), np.zeros(2, bool)).any())
+    assert taken <= 2 < alike
 
 
 def test_the_error_grows_to_that_of_a_prediction_from_the_other():
@@ -113,3 +176,31 @@ def test_a_forecast_of_a_dead_sensor_starts_from_its_twin(decoding, key):
     )
     assert (dead.unit[:, 1] > alive.unit[:, 1]).all()
     assert (dead.unit[:, 1] < constants["lead_sd"][:, 1] * constants["growth"][:, -1, 1]).all()
+
+
+def test_a_forecast_without_a_sensor_gains_by_its_twin(key):
+    rng, length = np.random.default_rng(6), 500
+    x = np.zeros(length)
+    for t in range(1, length):
+        x[t] = 0.97 * x[t - 1] + 0.25 * rng.normal()
+    times = np.datetime64("2020-01-01", "ns") + np.arange(length) * np.timedelta64(1, "s")
+    read = {"a": x + 0.02 * rng.normal(size=length), "b": 5 - 3 * x}
+    ds = xr.Dataset({n: ("time", y, {"units": "K"}) for n, y in read.items()}, {"time": times})
+    hidden = {"mask_rate": 0.3, "mask_whole": 0.7}  # what a missing sensor is worth is learned
+    model = Autoregressive(3, (), calendar=(), noise=Normal(varying=False), **hidden)
+    train = ds.isel(time=slice(0, 400))
+    post = assim.infer(model, train, Laplace(GaussNewton(), num_draws=20), key=key, pointwise=0)
+    late = xr.DataArray(np.arange(length) >= 400, dims="time")
+    asked = {"origins": times[410:-2:4], "key": jax.random.key(1), "paths": 20}
+    told = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there is no reading is said, and is the point
+        for how, record in {
+            "read": ds,
+            "silent": ds.assign(a=ds["a"].where(~late)),
+            "both": ds.where(~late),
+        }.items():
+            told[how] = assim.forecast(post, record, 1, **asked)
+    crps = assim.compare(told, truth=ds)["crps"].sel(variable="a").isel(lead_time=0)
+    assert float(crps.sel(model="silent")) < 1.5 * float(crps.sel(model="read"))
+    assert float(crps.sel(model="both")) > 2 * float(crps.sel(model="silent"))

@@ -18,13 +18,10 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from assim.models.autoregressive.likeness import Standing, standing
+from assim.models.autoregressive.likeness import LARGEST, Standing, standing
 from assim.nn.counting import deviation
 from assim.nn.emission import directions
 from assim.types import Array, Bool, Float, Sites
-
-LARGEST = 8.0
-"""Features are clipped to this many standard deviations, so that no roll-out runs away."""
 
 
 class Group(eqx.Module):
@@ -92,7 +89,7 @@ class Lags(eqx.Module):
         constants: Sites,
     ) -> tuple[Float[Array, " feature"], Standing]:
         """The features, and where each channel stands."""
-        at = standing(values, present, constants)
+        at = standing(values, present, constants, self.supports)
         slow = constants["step_sd"] / constants["sd"] * self.size(u.shape[0]) ** 0.5
         known, calendar = jnp.split(u, [u.shape[0] - self.num_calendar])
         told = [

@@ -26,7 +26,7 @@ from assim.model import AbstractTangent, Needs, named
 from assim.models.autoregressive.decoding import AbstractDecoding, Iterated
 from assim.models.autoregressive.encoding import AbstractEncoder, grouped
 from assim.models.autoregressive.features import Lags, lag_steps
-from assim.models.autoregressive.likeness import likeness, lost_over, own_error
+from assim.models.autoregressive.likeness import likeness, lost_over, memory, own_error
 from assim.models.autoregressive.noise import AbstractNoise, Normal
 from assim.models.autoregressive.regression import (
     DirectRegression,
@@ -160,7 +160,7 @@ class Autoregressive(AbstractTangent):
         )
 
     def constants(self, windows: Window, layout: Layout) -> Sites:
-        """Mean, sd, known error, step and likeness of each channel, sd of its change over each lead, its growth."""
+        """Means, spreads, known errors and steps, memory and likeness, changes over each lead and their growth."""
         lags = self._lags(layout)
         y, mask = windows.context.y, windows.context.mask
         mean, sd = moments(y, mask, (0, 1), lags.circular)
@@ -179,6 +179,7 @@ class Autoregressive(AbstractTangent):
 
         aged = jnp.maximum(jax.lax.map(change_sd, jnp.arange(self._context)), LEAST)
         error_sd = known_error(windows.context.sd, mask)
+        kept, newest = memory(aged[:, 0], sd), lags.difference(y[:, -1], mean)
         change = lags.difference(windows.y, y[:, None, -1])
         own = {"runs": jnp.zeros(windows.runs)} if self.run_offsets else {}
         return own | {
@@ -187,14 +188,17 @@ class Autoregressive(AbstractTangent):
             "error_sd": error_sd,
             "step_sd": jnp.maximum(jnp.where(step_sd > 0, step_sd, sd), LEAST),
             "lead_sd": aged[0],
-            "likeness": likeness(y[:, -1], mask[:, -1], mean, sd, lags.circular),
+            "memory": kept,
+            "likeness": likeness(
+                newest / sd, mask[:, -1], 1.0 - lost_over(aged[0, 0], sd), lags.circular
+            ),
             "growth": jnp.moveaxis(_growth(aged, sd, error_sd), 0, 1),
             "lead_root": lead_correlation_root(change, windows.mask & mask[:, None, -1]),
         }
 
     def prior(self, layout: Layout, constants: Sites) -> SteppedRegression | DirectRegression:
         """Weights of variance one over fan-in, a drift of the size of the channel's own rate of return."""
-        asked = self.scored(layout)
+        asked = self._asked(layout)
         shape = (constants["lead_sd"].shape[0], len(asked))
         lags = self._lags(layout)
         num_out = shape[0] * shape[1] * (2 if self.noise.varying else 1)
@@ -224,7 +228,7 @@ class Autoregressive(AbstractTangent):
         inputs = self._inputs(window, layout)
         features, stands = lags(window.context.y, present, inputs, constants)
         unit = scale_unit(constants, stands, self.noise.widening)
-        asked = np.isin(np.arange(len(layout.channels)), self.scored(layout))
+        asked = np.isin(np.arange(len(layout.channels)), self._asked(layout))
         mask = window.mask & asked
         return Example(features, stands.level, unit, window.y, mask, window.sd, window.run)
 
@@ -237,10 +241,10 @@ class Autoregressive(AbstractTangent):
         """What was read and whether."""
         return example.y, example.mask
 
-    def scored(self, layout: Layout) -> tuple[int, ...]:
-        """Columns that are foreseen: all where a step is fed back, else the targets."""
-        fed_back = isinstance(self.decoding, Iterated)
-        return tuple(np.flatnonzero(np.array(layout.is_target) | fed_back).tolist())
+    def scored(self, layout: Layout) -> tuple[int, ...] | None:
+        """The columns that are foreseen, where these are some."""
+        asked = self._asked(layout)
+        return asked if len(asked) < len(layout.channels) else None
 
     def undisturbed(self) -> "Autoregressive":
         """The same model without random outages."""
@@ -260,6 +264,11 @@ class Autoregressive(AbstractTangent):
         """The network replaced by its tangent."""
         net = linearised(centre.regression.net, at.regression.net)
         return eqx.tree_at(lambda ssm: ssm.regression.net, at, net)
+
+    def _asked(self, layout: Layout) -> tuple[int, ...]:
+        """Columns that are foreseen: all where a step is fed back, else the targets."""
+        fed_back = isinstance(self.decoding, Iterated)
+        return tuple(np.flatnonzero(np.array(layout.is_target) | fed_back).tolist())
 
     def _inputs(self, window: Window, layout: Layout) -> Array:
         if isinstance(self.decoding, Iterated):

@@ -1,26 +1,35 @@
 r"""Where each channel stands: its newest reading or, where the window has none, what the sensor most like it tells.
 
-$$\ell_c = m_c + s_c\,r_{cj}\,\frac{\ell_j - m_j}{s_j}, \qquad j = \arg\max_{j\ \text{read}} |r_{cj}|$$
+$$\ell_c = m_c + s_c\,\rho_c\,\frac{\ell_j - m_j}{s_j}, \qquad \rho_c = r_{cj}\,r_j(a_j), \qquad
+j = \arg\max_{j\ \text{read}} |r_{cj}\,r_j(a_j)|$$
 
-with m and s the means and spreads, and r the correlations of the newest readings of two channels over the windows
-of the fit: 0.999 at most, and 0 where it could be chance ($n r^2 < 16$ of n pairs) or where one is a direction.
-Where nothing that was read is like a channel, its level is its mean. Flags and ages among the features say that it
-was not read, and the scale is that of such a prediction: over a lead through which the channel itself keeps the
-correlation $r_h$,
+with m and s the means and spreads, r the correlations of the newest readings of two channels over the windows of
+the fit that have both, $r_j(a)$ that of a channel with itself over its age a in rows; $\rho$ is 0.999 at most. A
+correlation counts as none where one of the two is a direction, or where it could be chance,
 
-$$d_{h,c} = d_h \sqrt{(1 - r_{cj}^2 r_h^2) / (1 - r_h^2)}$$
+$$\frac{r^2}{1 - r^2} < \frac{16}{n}\,\frac{1 + r_c(1)\,r_j(1)}{1 - r_c(1)\,r_j(1)},$$
+
+since n pairs of channels that remember are worth as many fewer (Bartlett 1935). Where nothing that was read is like
+a channel, its level is its mean; a reading of its own, however old, comes before what others tell. Flags and ages
+among the features say that it was not read, and the scale is that of such a prediction, as if the channel were read
+without error: over a lead through which it keeps the correlation $r_h$ with itself,
+
+$$d_{h,c} = d_h \sqrt{(1 - \rho_c^2 r_h^2) / (1 - r_h^2)}$$
 """
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from assim.nn.counting import LEAST, deviation
+from assim.nn.counting import LEAST
+from assim.nn.emission import Emission
 from assim.nn.window import newest
 from assim.types import Array, Bool, Float, Int, Sites
 
 MOST, CHANCE = 0.999, 16.0
-"""Largest correlation that is believed, and the n r^2 below which none is."""
+"""Largest correlation that is believed, and how many times the variance of chance its square has to be."""
+LARGEST = 8.0
+"""Standard deviations that a reading may tell, and that a feature may have: no roll-out runs away."""
 
 
 class Standing(eqx.Module):
@@ -29,7 +38,7 @@ class Standing(eqx.Module):
     Args:
         level: shape (channel,), internal units.
         age: of the newest reading, in rows; the number of rows where none was read, shape (channel,).
-        told: correlation with the sensor that tells of a channel which was not read; 0 where none does, (channel,).
+        told: rho of a channel that was not read, 0 where nothing tells of it, shape (channel,).
     """
 
     level: Float[Array, " channel"]
@@ -38,35 +47,67 @@ class Standing(eqx.Module):
 
 
 def standing(
-    values: Float[Array, "lag channel"], present: Bool[Array, "lag channel"], constants: Sites
+    values: Float[Array, "lag channel"],
+    present: Bool[Array, "lag channel"],
+    constants: Sites,
+    supports: tuple[str, ...],
 ) -> Standing:
     """Levels, ages and who told, of a window."""
     mean, sd = constants["mean"], constants["sd"]
     own, age = newest(values, present, mean)
+    rows = jnp.round(age * values.shape[0]).astype(int)
     read = present.any(axis=0)
-    near = jnp.where(read, constants["likeness"], 0.0)
-    most = jnp.abs(near).argmax(axis=1)
-    told = jnp.where(read, 0.0, jnp.take_along_axis(near, most[:, None], axis=1)[:, 0])
-    level = jnp.where(read, own, mean + sd * told * ((own - mean) / sd)[most])
-    return Standing(level, jnp.round(age * values.shape[0]).astype(int), told)
+    kept = jnp.take_along_axis(constants["memory"], rows[None], axis=0)[0]
+    tells = constants["likeness"] * jnp.where(read, kept, 0.0)
+    best = jnp.abs(tells).argmax(axis=1)
+    most = jnp.clip(jnp.take_along_axis(tells, best[:, None], axis=1)[:, 0], -MOST, MOST)
+    told = jnp.where(read, 0.0, most)
+    z = jnp.clip((own - mean) / sd, -LARGEST, LARGEST)
+    level = Emission(mean, sd, supports).fold(mean + sd * told * z[best])
+    return Standing(jnp.where(read, own, jnp.where(told == 0, mean, level)), rows, told)
+
+
+def memory(aged: Float[Array, "age channel"], sd: Float[Array, " channel"]) -> Array:
+    """Correlation of each channel with itself over 0, 1, ... rows, and 0 for what was never read.
+
+    Args:
+        aged: standard deviation of the change over 1, 2, ... rows, internal units.
+        sd: spread of each channel, internal units.
+    """
+    kept = 1.0 - lost_over(aged[:-1], sd)
+    one, never = jnp.ones((1, aged.shape[1])), jnp.zeros((1, aged.shape[1]))
+    return jnp.concatenate([one, kept, never]).astype(aged.dtype)
 
 
 def likeness(
-    y: Float[Array, "n channel"],
+    z: Float[Array, "n channel"],
     mask: Bool[Array, "n channel"],
-    mean: Float[Array, " channel"],
-    sd: Float[Array, " channel"],
+    one_step: Float[Array, " channel"],
     circular: np.ndarray,
 ) -> Float[Array, "channel channel"]:
-    """Correlations of the channels over what was read of both; 0 on the diagonal."""
-    seen = mask.astype(y.dtype)
-    z = seen * deviation(jnp.where(mask, y, mean), mean, circular) / sd
-    product, square, count = (
-        jnp.matmul(a.T, b, precision="highest") for a, b in ((z, z), (z**2, seen), (seen, seen))
-    )
-    r = product / jnp.sqrt(jnp.maximum(square * square.T, LEAST**2))
+    """Correlations of the channels over what was read of both; 0 on the diagonal.
+
+    Args:
+        z: newest readings in standard deviations from the mean; anything where missing.
+        mask: True where observed.
+        one_step: correlation of each channel with itself over one row.
+        circular: which channels are directions.
+    """
+    seen = mask.astype(z.dtype)
+    z = jnp.where(mask, z, 0.0)
+
+    def over_pairs(a: Array, b: Array) -> Array:
+        return jnp.matmul(a.T, b, precision="highest") / jnp.maximum(count, 1.0)
+
+    count = jnp.matmul(seen.T, seen, precision="highest")
+    mean = over_pairs(z, seen)
+    variance = over_pairs(z**2, seen) - mean**2
+    r = (over_pairs(z, z) - mean * mean.T) / jnp.sqrt(jnp.maximum(variance * variance.T, LEAST))
+    shared = one_step * one_step[:, None]
+    alone = (1.0 - shared) / (1.0 + shared)
     real = ~circular & ~circular[:, None] & ~np.eye(len(circular), dtype=bool)
-    return jnp.where(real & (count * r**2 >= CHANCE), jnp.clip(r, -MOST, MOST), 0.0)
+    r = jnp.clip(r, -1.0, 1.0)
+    return jnp.where(real & (count * alone * r**2 >= CHANCE * (1.0 - r**2)) & (count > 2), r, 0.0)
 
 
 def grown(constants: Sites, at: Standing) -> Float[Array, "lead channel"]:

@@ -1,0 +1,88 @@
+"""Who is to blame where several contradict each other, on toys whose truth is known."""
+
+import numpy as np
+import pytest
+
+from assim.blaming import blamed
+
+FAULT = 5.0
+
+
+def group(members: tuple[int, ...], broken: tuple[int, ...], channels: int):
+    """A judge of a group of equals: each is held against the mean of those of it that are not hidden."""
+    value = np.zeros(channels)
+    value[list(broken)] = FAULT
+
+    def judged(hidden, at):
+        told = np.full((1, at.sum(), channels), np.nan)
+        for c in members:
+            others = [o for o in members if o != c and not hidden[o]]
+            if not hidden[c]:
+                told[..., c] = abs(value[c] - np.mean(value[others])) if others else 0.3
+        return told
+
+    return judged
+
+
+def both(*judges):
+    def judged(hidden, at):
+        told = [judge(hidden, at) for judge in judges]
+        return np.where(np.isfinite(told[0]), told[0], told[1])
+
+    return judged
+
+
+def found(judged, channels: int, rows: int = 1):
+    over = judged(np.zeros(channels, bool), np.ones(rows, bool))
+    return np.flatnonzero(blamed(over, judged)[0, 0]).tolist()
+
+
+@pytest.mark.parametrize("broken", [0, 1, 2])
+def test_the_one_without_which_the_rest_agree(broken):
+    assert found(group((0, 1, 2), (broken,), 3), 3) == [broken]
+
+
+def test_two_faults_among_five_are_both_found():
+    assert found(group((0, 1, 2, 3, 4), (1, 3), 5), 5) == [1, 3]
+
+
+def test_a_fault_elsewhere_does_not_keep_the_innocent_accused():
+    judged = both(group((0, 1, 2), (1,), 6), group((3, 4, 5), (4,), 6))
+    assert found(judged, 6) == [1, 4]
+
+
+def test_of_two_alike_nobody_can_tell_which():
+    assert found(group((0, 1), (1,), 2), 2) == [0, 1]
+
+
+def test_what_cannot_be_judged_excuses_nobody():
+    def judged(hidden, at):
+        return np.full((1, at.sum(), 3), 2.0 if not hidden.any() else np.nan)
+
+    assert found(judged, 3) == [0, 1, 2]
+
+
+def test_a_single_suspect_and_a_healthy_rig_are_left_as_they_are():
+    def judged(hidden, at):
+        raise AssertionError("nothing is to be tried")
+
+    over = np.array([[[0.5, 3.0, np.nan], [0.1, 0.2, 0.3]]])
+    np.testing.assert_array_equal(
+        blamed(over, judged), [[[False, True, False], [False, False, False]]]
+    )
+
+
+def test_each_row_and_run_is_judged_by_itself():
+    truth = np.array([[1, 0, 2], [2, 1, 0]])  # (run, row): who is broken
+
+    def judged(hidden, at):
+        told = np.empty((2, at.sum(), 3))
+        for run in range(2):
+            for i, row in enumerate(np.flatnonzero(at)):
+                told[run, i] = group((0, 1, 2), (truth[run, row],), 3)(hidden, np.ones(1, bool))[
+                    0, 0
+                ]
+        return told
+
+    over = judged(np.zeros(3, bool), np.ones(3, bool))
+    np.testing.assert_array_equal(blamed(over, judged), np.arange(3) == truth[..., None])
