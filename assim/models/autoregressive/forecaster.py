@@ -51,7 +51,7 @@ class Example(eqx.Module):
 
     Args:
         features: shape (feature,).
-        level: newest reading of each channel, shape (channel,), internal units.
+        level: where each channel stands (see `likeness`), shape (channel,), internal units.
         unit: what the relative scale is in units of, shape (lead, channel), internal units.
         y: what came, shape (lead, channel), internal units.
         mask: whether it was read, shape (lead, channel).

@@ -3,7 +3,8 @@ r"""How far a reading may fall from its mean: a fixed, learned or varying scale,
 The relative scale is `relative_scale(r)` with $r \sim \mathcal N(0, 1)$ a site (constant) or an output of the
 network (varying). It is in units of the change $d_h$ of each channel over the lead; a learned scale grows with the
 age a of the channel's newest reading, as the error of a linear prediction from that reading does. So a gap widens
-the forecast. With $r_k$ the correlation over k steps,
+the forecast. Of a channel that was not read it is the error of what another tells (see `likeness`). With $r_k$ the
+correlation over k steps,
 
 $$d_{h,a} = d_h \sqrt{(1 - r_{h+a}^2) / (1 - r_h^2)}$$
 """

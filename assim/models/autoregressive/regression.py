@@ -3,7 +3,8 @@ r"""The state spaces of an autoregression: stepped (iterated decoding) and all l
 $$y_{t+h} = \ell_t + d_h \odot f_\theta(\phi_t)_h + d_{h,a} \odot s_h \odot \varepsilon, \qquad
 d_h = \operatorname{sd}(y_{t+h} - y_t)$$
 
-with $d_{h,a}$ the same grown with the age a of the newest reading (see `noise`). Where runs have numbers of their
+with $\ell$ the newest reading and $d_{h,a}$ the change grown with its age a (see `noise`); of a channel that the
+window has no reading of, both are what others tell (see `likeness`). Where runs have numbers of their
 own, $\phi$ has them too. The state is the lag window (`assim.nn.window`). It holds readings: where the file knows
 their error, a drawn row has an error of the usual size too, as the rows have that the model was fitted on.
 """
