@@ -38,6 +38,8 @@ RARE = 0.001
 """Share of usual times at which a sensor is suspected."""
 MOST = 4096
 """Times of a record that what is usual is learned from."""
+LEAST = 1e-6
+"""No innovation is usually smaller, standard deviations."""
 BLAME = 2.0
 """How much surer a forecast has to be without a sensor, for the sensor to be blamed."""
 WHY = ("", "contradicts the others", "does not move", "makes the forecast unsure", "is silent")
@@ -157,7 +159,7 @@ def signs_at(
     unsure = (ratio > float(usual["ratio"]))[..., None]
     relieving = (relief > BLAME) & (relief == relief.max(axis=-1, keepdims=True))
     still = found.still > 2 * np.maximum(usual["still"].values, 2)
-    off = _contradicting(fitted, frame, rows, usual, found.innovation)
+    off = _contradicting(fitted, frame, rows, usual, found.innovation, still)
     flag = np.select([silent, still, off, unsure & relieving], [4, 2, 1, 3], 0).astype(np.int8)
     labels: dict[str, Any] = {dim: frame.times[rows], "variable": list(frame.channels)}
     dims: tuple[str, ...] = (dim, "variable")
@@ -282,16 +284,22 @@ def _signs(fitted: Fitted, frame: Frame, rows: np.ndarray, count: int, num_draws
 
 
 def _contradicting(
-    fitted: Fitted, frame: Frame, rows: np.ndarray, usual: xr.Dataset, innovation: np.ndarray
+    fitted: Fitted,
+    frame: Frame,
+    rows: np.ndarray,
+    usual: xr.Dataset,
+    innovation: np.ndarray,
+    still: np.ndarray,
 ) -> np.ndarray:
     """Which sensors are blamed for contradicting the others, shape (run, row, channel)."""
+    limit = np.maximum(usual["innovation"].values, LEAST)
 
     def judged(hidden: np.ndarray, at: np.ndarray) -> np.ndarray:
         told = int(usual.attrs["rows"]), int(usual.attrs["num_draws"])
         without = replace(frame, y=np.where(hidden, np.nan, frame.y))
-        return _signs(fitted, without, rows[at], *told).innovation / usual["innovation"].values
+        return _signs(fitted, without, rows[at], *told).innovation / limit
 
-    return blamed(innovation / usual["innovation"].values, judged)
+    return blamed(innovation / limit, judged, still)
 
 
 def _still(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

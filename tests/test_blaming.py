@@ -55,6 +55,47 @@ def test_of_two_alike_nobody_can_tell_which():
     assert found(group((0, 1), (1,), 2), 2) == [0, 1]
 
 
+def test_nor_where_others_are_wrong_as_well():
+    two = both(group((0, 1), (1,), 4), group((2, 3), (3,), 4))
+    assert found(two, 4) == [0, 1, 2, 3]
+    triad = both(group((0, 1, 2), (1,), 5), group((3, 4), (4,), 5))
+    assert found(triad, 5) == [1, 3, 4]
+
+    def beside(hidden, at):
+        told = group((0, 1), (1,), 4)(hidden, at)
+        told[..., 2] = np.nan if hidden[2] else 1.2
+        return told
+
+    assert found(beside, 4) == [0, 1, 2]
+
+
+def test_what_is_known_to_be_broken_is_hidden_first():
+    judged = group((0, 1, 2), (1,), 3)
+    over = judged(np.zeros(3, bool), np.ones(1, bool))
+    over[..., 1] = 0.9  # it hides well itself
+    known = np.array([[[False, True, False]]])
+    assert not blamed(over, judged, known).any()
+    assert blamed(over, judged)[0, 0].tolist() == [True, False, True]
+
+
+def test_what_is_beyond_all_bounds_ends():
+    def judged(hidden, at):
+        return np.full((1, at.sum(), 8), np.inf)
+
+    over = np.full((1, 1, 8), 0.1)
+    over[..., :3] = np.inf
+    assert blamed(over, judged)[0, 0].tolist() == [True] * 3 + [False] * 5
+
+
+def test_a_rig_of_which_most_contradict_is_left_as_it_is():
+    def judged(hidden, at):
+        raise AssertionError("nothing is to be tried")
+
+    over = np.full((1, 4, 20), 2.0)
+    over[..., :2] = 0.5
+    np.testing.assert_array_equal(blamed(over, judged), over > 1)
+
+
 def test_what_cannot_be_judged_excuses_nobody():
     def judged(hidden, at):
         return np.full((1, at.sum(), 3), 2.0 if not hidden.any() else np.nan)

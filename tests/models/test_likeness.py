@@ -95,7 +95,7 @@ def test_likeness_is_the_correlation_over_pairs_unless_it_could_be_chance():
     y[:, 4] = y[:, 0]
     mask = rng.random(y.shape) < 0.7
     circular = np.array([False, False, False, False, True])
-    found = likeness(jnp.asarray(y + 3.0), jnp.asarray(mask), jnp.zeros(5), circular)
+    found = likeness(jnp.asarray(y + 3.0), jnp.asarray(mask), circular)
     both = mask[:, 0] & mask[:, 1]
     expected = np.corrcoef(y[both, 0], y[both, 1])[0, 1]
     assert found[0, 1] == pytest.approx(expected, abs=1e-4) and found[1, 0] == found[0, 1]
@@ -108,20 +108,45 @@ def test_channels_that_hold_still_or_are_never_read_together_are_not_alike():
     y[:, 2] = 0.0
     mask = np.ones(y.shape, bool)
     mask[:100, 0], mask[100:, 1] = False, False
-    found = likeness(jnp.asarray(y), jnp.asarray(mask), jnp.zeros(3), np.zeros(3, bool))
+    found = likeness(jnp.asarray(y), jnp.asarray(mask), np.zeros(3, bool))
     assert np.isfinite(found).all() and not found.any()
 
 
-def test_independent_channels_that_remember_are_seldom_taken_for_alike():
-    phi, rng, taken, alike = 0.95, np.random.default_rng(4), 0, 0
-    for _ in range(50):
-        y = np.zeros((400, 2))
-        for t, e in enumerate(rng.normal(size=(399, 2))):
-            y[t + 1] = phi * y[t] + np.sqrt(1 - phi**2) * e
-        z, seen = jnp.asarray((y - y.mean(0)) / y.std(0)), jnp.ones(y.shape, bool)
-        taken += bool(likeness(z, seen, jnp.full(2, phi), np.zeros(2, bool)).any())
-        alike += bool(likeness(z, seen, jnp.zeros(2), np.zeros(2, bool)).any())
-    assert taken <= 2 < alike
+def remembering(phi, length, channels, rng):
+    """Independent channels of order one and variance one."""
+    x = np.zeros((length, channels))
+    for t, e in enumerate(rng.normal(size=(length - 1, channels))):
+        x[t + 1] = phi * x[t] + np.sqrt(1 - phi**2) * e
+    return x
+
+
+@pytest.mark.parametrize(
+    ("phi", "noise", "runs"),
+    [(0.95, 0.0, 1), (-0.95, 0.0, 1), (0.995, 1.0, 1), (0.3, 0.0, 4)],
+    ids=["slow", "alternating", "slow under noise", "runs with offsets"],
+)
+def test_channels_that_know_nothing_of_each_other_are_seldom_taken_for_alike(phi, noise, runs):
+    rng = np.random.default_rng(4)
+    y = remembering(phi, 800, 60, rng) + noise * rng.normal(size=(800, 60))
+    if runs > 1:
+        y += 3 * np.repeat(rng.normal(size=(runs, 60)), 800 // runs, axis=0)
+    z = jnp.asarray((y - y.mean(0)) / y.std(0))
+    taken = np.asarray(likeness(z, jnp.ones(z.shape, bool), np.zeros(60, bool)) != 0)
+    assert taken.sum() / (60 * 59) < 0.01
+
+
+def test_slow_channels_that_are_alike_are_taken_for_it():
+    rng = np.random.default_rng(5)
+    x = remembering(0.98, 800, 1, rng)
+    y = np.concatenate([x, -x + 0.3 * remembering(0.98, 800, 1, rng)], axis=1)
+    z = jnp.asarray((y - y.mean(0)) / y.std(0))
+    found = likeness(z, jnp.ones(z.shape, bool), np.zeros(2, bool))
+    assert found[0, 1] == pytest.approx(np.corrcoef(y.T)[0, 1], abs=1e-4) and found[0, 1] < -0.8
+
+
+def test_few_windows_tell_of_no_likeness():
+    z = jnp.asarray(np.repeat(np.random.default_rng(6).normal(size=(20, 1)), 2, axis=1))
+    assert not likeness(z, jnp.ones(z.shape, bool), np.zeros(2, bool)).any()
 
 
 def test_the_error_grows_to_that_of_a_prediction_from_the_other():

@@ -189,9 +189,7 @@ class Autoregressive(AbstractTangent):
             "step_sd": jnp.maximum(jnp.where(step_sd > 0, step_sd, sd), LEAST),
             "lead_sd": aged[0],
             "memory": kept,
-            "likeness": likeness(
-                newest / sd, mask[:, -1], 1.0 - lost_over(aged[0, 0], sd), lags.circular
-            ),
+            "likeness": likeness(newest / sd, mask[:, -1], lags.circular),
             "growth": jnp.moveaxis(_growth(aged, sd, error_sd), 0, 1),
             "lead_root": lead_correlation_root(change, windows.mask & mask[:, None, -1]),
         }

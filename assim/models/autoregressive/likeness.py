@@ -4,15 +4,15 @@ $$\ell_c = m_c + s_c\,\rho_c\,\frac{\ell_j - m_j}{s_j}, \qquad \rho_c = r_{cj}\,
 j = \arg\max_{j\ \text{read}} |r_{cj}\,r_j(a_j)|$$
 
 with m and s the means and spreads, r the correlations of the newest readings of two channels over the windows of
-the fit that have both, $r_j(a)$ that of a channel with itself over its age a in rows; $\rho$ is 0.999 at most. A
-correlation counts as none where one of the two is a direction, or where it could be chance,
+the fit that have both, $r_j(a) \ge 0$ that of a channel with itself over its age a in rows; $\rho$ is 0.999 at
+most. A correlation counts as none where one of the two is a direction, or where it could be chance: cut into ten
+stretches one after the other, the record has as many correlations, each about its own means, whose mean has to be
+of the same sign and four standard errors from 0. Those of channels that know nothing of each other differ in sign,
+however long their memory and wherever runs begin.
 
-$$\frac{r^2}{1 - r^2} < \frac{16}{n}\,\frac{1 + r_c(1)\,r_j(1)}{1 - r_c(1)\,r_j(1)},$$
-
-since n pairs of channels that remember are worth as many fewer (Bartlett 1935). Where nothing that was read is like
-a channel, its level is its mean; a reading of its own, however old, comes before what others tell. Flags and ages
-among the features say that it was not read, and the scale is that of such a prediction, as if the channel were read
-without error: over a lead through which it keeps the correlation $r_h$ with itself,
+Where nothing that was read is like a channel, its level is its mean; a reading of its own, however old, comes
+before what others tell. Flags and ages among the features say that it was not read, and the scale is that of such a
+prediction, as if the channel were read without error: over a lead through which it keeps the correlation $r_h$,
 
 $$d_{h,c} = d_h \sqrt{(1 - \rho_c^2 r_h^2) / (1 - r_h^2)}$$
 """
@@ -26,8 +26,8 @@ from assim.nn.emission import Emission
 from assim.nn.window import newest
 from assim.types import Array, Bool, Float, Int, Sites
 
-MOST, CHANCE = 0.999, 16.0
-"""Largest correlation that is believed, and how many times the variance of chance its square has to be."""
+MOST, STRETCHES, CERTAIN = 0.999, 10, 4.0
+"""Largest correlation that is believed; how many stretches have to agree, and by how many standard errors."""
 LARGEST = 8.0
 """Standard deviations that a reading may tell, and that a feature may have: no roll-out runs away."""
 
@@ -71,43 +71,56 @@ def memory(aged: Float[Array, "age channel"], sd: Float[Array, " channel"]) -> A
     """Correlation of each channel with itself over 0, 1, ... rows, and 0 for what was never read.
 
     Args:
-        aged: standard deviation of the change over 1, 2, ... rows, internal units.
+        aged: standard deviation of the change over 1, 2, ... rows, internal units; `sd` where no change was seen.
         sd: spread of each channel, internal units.
     """
-    kept = 1.0 - lost_over(aged[:-1], sd)
+    kept = jnp.where(aged[:-1] == sd, 0.0, 1.0 - lost_over(aged[:-1], sd))
     one, never = jnp.ones((1, aged.shape[1])), jnp.zeros((1, aged.shape[1]))
     return jnp.concatenate([one, kept, never]).astype(aged.dtype)
 
 
 def likeness(
-    z: Float[Array, "n channel"],
-    mask: Bool[Array, "n channel"],
-    one_step: Float[Array, " channel"],
-    circular: np.ndarray,
+    z: Float[Array, "n channel"], mask: Bool[Array, "n channel"], circular: np.ndarray
 ) -> Float[Array, "channel channel"]:
     """Correlations of the channels over what was read of both; 0 on the diagonal.
 
     Args:
-        z: newest readings in standard deviations from the mean; anything where missing.
+        z: newest readings in standard deviations from the mean, in their order; anything where missing.
         mask: True where observed.
-        one_step: correlation of each channel with itself over one row.
         circular: which channels are directions.
     """
+    whole = len(z) // STRETCHES
+    cut = (STRETCHES, whole, z.shape[1])
+    parts = (leaf[: STRETCHES * whole].reshape(cut) for leaf in (z, mask))
+    r, _ = _correlations(z[None], mask[None])
+    each, known = _correlations(*parts)
+    count = known.sum(axis=0)
+    mean = jnp.where(known, each, 0.0).sum(axis=0) / jnp.maximum(count, 1)
+    square = jnp.where(known, (each - mean) ** 2, 0.0).sum(axis=0) / jnp.maximum(count - 1, 1)
+    error = jnp.sqrt(square / jnp.maximum(count, 1))
+    sure = (count > STRETCHES // 2) & (mean * r[0] > 0) & (jnp.abs(mean) >= CERTAIN * error)
+    real = ~circular & ~circular[:, None] & ~np.eye(len(circular), dtype=bool)
+    return jnp.where(real & sure, r[0], 0.0)
+
+
+def _correlations(
+    z: Float[Array, "part n channel"], mask: Bool[Array, "part n channel"]
+) -> tuple[Float[Array, "part channel channel"], Bool[Array, "part channel channel"]]:
+    """Of each part over its pairs, and where there are enough of them."""
     seen = mask.astype(z.dtype)
     z = jnp.where(mask, z, 0.0)
 
-    def over_pairs(a: Array, b: Array) -> Array:
-        return jnp.matmul(a.T, b, precision="highest") / jnp.maximum(count, 1.0)
+    def summed(a: Array, b: Array) -> Array:
+        return jnp.einsum("pnc,pnd->pcd", a, b, precision="highest")
 
-    count = jnp.matmul(seen.T, seen, precision="highest")
-    mean = over_pairs(z, seen)
-    variance = over_pairs(z**2, seen) - mean**2
-    r = (over_pairs(z, z) - mean * mean.T) / jnp.sqrt(jnp.maximum(variance * variance.T, LEAST))
-    shared = one_step * one_step[:, None]
-    alone = (1.0 - shared) / (1.0 + shared)
-    real = ~circular & ~circular[:, None] & ~np.eye(len(circular), dtype=bool)
-    r = jnp.clip(r, -1.0, 1.0)
-    return jnp.where(real & (count * alone * r**2 >= CHANCE * (1.0 - r**2)) & (count > 2), r, 0.0)
+    count = summed(seen, seen)
+    mean, square, product = (
+        summed(*of) / jnp.maximum(count, 1.0) for of in ((z, seen), (z**2, seen), (z, z))
+    )
+    variance = square - mean**2
+    other = jnp.swapaxes(mean, 1, 2)
+    spread = jnp.sqrt(jnp.maximum(variance * jnp.swapaxes(variance, 1, 2), LEAST))
+    return jnp.clip((product - mean * other) / spread, -1.0, 1.0), count > 2
 
 
 def grown(constants: Sites, at: Standing) -> Float[Array, "lead channel"]:

@@ -31,7 +31,8 @@ class Regression(eqx.Module):
         net: features to raw outputs, (lead * asked,) means and, where the scale varies, as many scales.
         scale: constant relative scale, shape (lead, asked), or None where it varies.
         constants: what was counted: `mean`, `sd`, `step_sd`, `error_sd` (channel,) and `lead_sd` (lead, channel),
-            internal units; `growth` of the last with age, (lead, age, channel); `likeness` (channel, channel).
+            internal units; `growth` of the last with age, (lead, age, channel); `likeness` (channel, channel) and
+            `memory` (age, channel) of what others tell.
         lags: what is looked at.
         df: degrees of freedom, or None for a Normal.
         widening: whether the scale grows with the age of the newest reading.
