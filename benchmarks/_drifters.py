@@ -41,8 +41,8 @@ NOTE = (
     f"fifth; leads are half hours from each {EVERY}th stamp of that, and the truth at a lead lies on the line "
     "between the readings around it where those are less than an hour apart. `next` is the next reading at its own "
     "time, by `assim.assimilate` with the Kalman filter. The inflation is the squared ratio of error over spread, "
-    "3 h ahead, of the validation. Medians over three seeds of the whole, whose RMSEs "
-    "are no more than 0.008 apart; seconds are those of the last seed."
+    "3 h ahead, of the validation. Medians over three seeds of the whole; "
+    "seconds are those of the last seed."
 )
 
 

@@ -69,7 +69,7 @@ def test_a_broken_sensor_is_told_by_name(how, flag, post):
     assert float((before > 0).mean()) < 0.02
     share = (after > 0).mean("time")
     assert float(share.sel(variable="b")) > 0.8
-    assert (after.sel(variable="b") == flag).any()
+    assert float((after.sel(variable="b") == flag).mean()) > 0.5
     assert float(share.sel(variable=["a", "c"]).max()) < 0.05  # excused, though b tells of them
 
 

@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +10,7 @@ import pytest
 from assim.inference import AnchorsOnly, Bootstrap, EnsembleMAP, TargetNoise, ensemble
 from assim.inference.gaussian import gaussian_prior
 from assim.inference.loop import Watch
-from assim.models import StudentT
+from assim.models import Autoregressive, Direct, StudentT
 from assim.nn.emission import Emission
 from tests.inference.toys import (
     Hierarchy,
@@ -194,3 +197,26 @@ def test_an_interrupted_ensemble_goes_on_bit_for_bit(key, tmp_path, monkeypatch)
         interrupt(patch, ensemble, at=2)
         method.run(problem, key=key, watch=watch)
     assert_same_draws(method.run(problem, key=key, watch=watch), whole)
+
+
+@pytest.mark.parametrize("targets", [(False, True, False), (True, True, True)], ids=["some", "all"])
+def test_the_loss_is_that_of_all_columns_where_some_never_count(targets, key, monkeypatch):
+    model = Autoregressive(2, (3,), decoding=Direct(2), calendar=(), mask_rate=0.0)
+    whole = make_problem(model, make_series(4, 60, 3), key=key)
+    problem = replace(whole, layout=replace(whole.layout, is_target=targets))
+    counted = jnp.array(targets)
+    examples = eqx.tree_at(lambda e: e.mask, whole.examples, whole.examples.mask & counted)
+    problem = eqx.tree_at(lambda p: p.examples, problem, examples)
+    prior = gaussian_prior(problem, method="EnsembleMAP")
+    method = EnsembleMAP(1, randomisation=AnchorsOnly())
+    member = ensemble._Team(prior.loc, key)
+
+    def loss():
+        return ensemble._loss(
+            method, problem, prior, member, prior.draw(key=key), None, jnp.arange(9)
+        )
+
+    fewer = loss()
+    monkeypatch.setattr(Autoregressive, "scored", lambda self, layout: None)
+    np.testing.assert_allclose(fewer, loss(), rtol=1e-6)
+    assert jnp.isfinite(fewer)
