@@ -13,9 +13,8 @@ import xarray as xr
 
 import assim
 from assim import inferring
-from assim.inference import NUTS, AbstractMethod, Adjusted, Ascent, Draws, Prior, annealing
+from assim.inference import NUTS, AbstractMethod, Adjusted, Ascent, Draws, Prior
 from assim.inference.density import constrain, draw_start, potential, scattered, to_unconstrained
-from assim.inference.loop import Watch
 from assim.inference.optimise import most_probable
 from assim.models import Adjacent, Bridge, SchrodingerBridge, references, volatilities
 from assim.populations import pose_population, unidentified
@@ -353,34 +352,6 @@ def test_a_rotation_is_seen_of_a_cloud_that_is_not_round_alone(stretched, apart,
     assert least < kept < most
     if stretched > 1:
         assert abs(drawn.mean() / truth - 1) < 0.1
-
-
-def test_a_search_from_which_paths_run_away_begins_elsewhere(monkeypatch):
-    problem, tried = pose_population(MODEL, TRAIN)[0], []
-
-    def down(problem, v, watch, label):
-        tried.append(float(v["drift.birth"]))
-        lost = len(tried) < 3 or len(tried) > 3
-        return v, np.float32(np.finfo(np.float32).max if lost else 1.0)
-
-    monkeypatch.setattr(annealing, "_down", down)
-    found = annealing.annealed(problem, key=KEY, watch=Watch())
-    assert len(set(tried)) == 3 and np.isclose(np.log(float(found["drift.birth"])), tried[2])
-    with pytest.raises(FloatingPointError, match="Paths ran away in 5 searches"):
-        annealing.annealed(problem, key=KEY, watch=Watch())
-
-
-def test_of_several_searches_the_best_is_kept(monkeypatch):
-    problem, tried = pose_population(MODEL, TRAIN)[0], []
-
-    def down(problem, v, watch, label):
-        tried.append(v["drift.birth"])
-        return v, np.float32([3.0, 1.0, 2.0][len(tried) - 1])
-
-    monkeypatch.setattr(annealing, "_down", down)
-    monkeypatch.setattr(type(MODEL), "searches", lambda self: 3)
-    found = annealing.annealed(problem, key=KEY, watch=Watch())
-    assert len(tried) == 3 and np.isclose(np.log(found["drift.birth"]), tried[1])
 
 
 @pytest.mark.filterwarnings("ignore:.* samples are particles:UserWarning")

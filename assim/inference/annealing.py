@@ -5,7 +5,8 @@ $$\hat v_k = \hat v_{k-1} + \text{a step of Adam up}\ \log p(\theta \mid D + \ma
 
 Sharp snapshots say nothing to parameters that lead past them; blurred as wide as the population they say in which
 direction to go, and the optima that a bad start would be caught in are not there yet. A drift of many weights has
-several even so: then the best of several searches is kept, so that the last digit of a machine does not decide.
+several even so: then many searches begin, after each quarter of the way a third to a half of them go on, those of
+the highest density, and the last is kept, so that a start, or the last digit of a machine, decides less.
 """
 
 from dataclasses import replace
@@ -25,8 +26,10 @@ from assim.types import Array, Key, PyTree, Sites
 STEPS, RATE, CHUNK = 400, 5e-2, 100
 WIDEST, NARROWEST = 1.0, 1e-6
 """Shares of the variance of all samples that the blur starts and ends with."""
-STARTS, TRIES = 16, 5
-"""Draws of the prior, the best of which under the first blur are where it begins, and how many of those."""
+STARTS, TRIES = 24, 5
+"""Draws of the prior, the best of which under the first blur are where it begins, and how many fields are tried."""
+LEFT = (1, 3, 6, 12)
+"""What the number of searches is divided by in each quarter."""
 
 
 def annealed(problem: Problem, *, key: Key, watch: Watch, start: Sites | None = None) -> Sites:
@@ -49,31 +52,36 @@ def annealed(problem: Problem, *, key: Key, watch: Watch, start: Sites | None = 
     searches = problem.model.searches()
     problem = replace(problem, model=problem.model.opening())
     starts = [start] if start is not None else _best(problem, draw_start(problem, key, STARTS))
-    ended: list[tuple[float, Sites]] = []
-    for number, v in enumerate(starts):
-        label = "annealing" if number == 0 else f"annealing {number + 1}"
-        v, loss = _down(problem, v, watch, label)
-        if loss < np.finfo(loss.dtype).max:
-            ended.append((float(loss), v))
-        if len(ended) == searches:
-            break
-    if ended:
-        return eqx.filter_jit(constrain)(problem, min(ended, key=lambda one: one[0])[1])
+    fields = [starts[at : at + searches] for at in range(0, len(starts), searches)][:TRIES]
+    for number, field in enumerate(fields):
+        v, loss = _down(problem, field, watch, f"annealing {number + 1}" if number else "annealing")
+        if loss < np.finfo(np.float32).max:
+            return eqx.filter_jit(constrain)(problem, v)
     raise FloatingPointError(
-        f"Paths ran away in {len(starts)} searches, each from another draw of the prior: give priors that tell "
-        "more, or more steps= from one snapshot to the next."
+        f"Paths ran away in {sum(map(len, fields))} searches, each from another draw of the prior: give priors "
+        "that tell more, or more steps= from one snapshot to the next."
     )
 
 
-def _down(problem: Problem, v: Sites, watch: Watch, label: str) -> tuple[Sites, np.ndarray]:
-    """Where the search ends, and its last loss."""
-    carry = (v, adam(RATE, STEPS).init(v))
+def _down(problem: Problem, field: list[Sites], watch: Watch, label: str) -> tuple[Sites, float]:
+    """Where the best of several searches ends, and its last loss."""
+    quarter = STEPS // len(LEFT)
+    going = [(0.0, at, (v, adam(RATE, STEPS).init(v))) for at, v in enumerate(field)]
+    for number, part in enumerate(LEFT):
 
-    def chunk(carry: PyTree, first: Array, count: Array) -> tuple[PyTree, dict[str, Array]]:
-        return _steps(problem, carry, first, count)
+        def chunk(
+            carry: PyTree, first: Array, count: Array, done: int = number * quarter
+        ) -> tuple[PyTree, dict[str, Array]]:
+            return _steps(problem, carry, done + first, count)
 
-    (v, _), rows = run_chunks(chunk, carry, STEPS, CHUNK, watch, label=label)
-    return v, rows["loss"][-1]
+        ended = []
+        for _, at, carry in going[: max(len(field) // part, 1)]:
+            name = f"{label}, search {at + 1}, quarter {number + 1}"
+            carry, rows = run_chunks(chunk, carry, quarter, CHUNK, watch, label=name)
+            ended.append((float(rows["loss"][-1]), at, carry))
+        going = sorted(ended, key=lambda one: one[0])
+    loss, _, (v, _) = going[0]
+    return v, loss
 
 
 def blurred(problem: Problem, share: Array | float) -> Problem:
@@ -96,7 +104,7 @@ def blurred(problem: Problem, share: Array | float) -> Problem:
 def _best(problem: Problem, starts: Sites) -> list[Sites]:
     """The best of them, first the very best."""
     energy = np.asarray(_energies(problem, starts))
-    order = np.argsort(np.where(np.isfinite(energy), energy, np.inf))[:TRIES]
+    order = np.argsort(np.where(np.isfinite(energy), energy, np.inf))
     return [jax.tree.map(lambda leaf, at=at: leaf[at], starts) for at in order]
 
 

@@ -15,7 +15,7 @@ from assim.models.bridge.priors import AbstractPriors
 from assim.models.bridge.region import Region
 from assim.types import Array, Float
 
-SEVERAL = 5
+SEVERAL = 12
 """Searches of a fit that may be caught by a wrong peak."""
 
 
@@ -54,7 +54,7 @@ class AbstractReference(eqx.Module):
         return False
 
     def searches(self) -> int:
-        """How many searches a fit makes, the best of which is kept: several where there may be several peaks."""
+        """How many searches a fit begins, the best of which is kept: several where there may be several peaks."""
         return SEVERAL if self.rough() else 1
 
     @abstractmethod
