@@ -65,19 +65,20 @@ def annealed(problem: Problem, *, key: Key, watch: Watch, start: Sites | None = 
 
 def _down(problem: Problem, field: list[Sites], watch: Watch, label: str) -> tuple[Sites, float]:
     """Where the best of several searches ends, and its last loss."""
-    quarter = STEPS // len(LEFT)
+    parts = LEFT if len(field) > 1 else (1,)
+    steps = STEPS // len(parts)
     going = [(0.0, at, (v, adam(RATE, STEPS).init(v))) for at, v in enumerate(field)]
-    for number, part in enumerate(LEFT):
+    for number, part in enumerate(parts):
 
         def chunk(
-            carry: PyTree, first: Array, count: Array, done: int = number * quarter
+            carry: PyTree, first: Array, count: Array, done: int = number * steps
         ) -> tuple[PyTree, dict[str, Array]]:
             return _steps(problem, carry, done + first, count)
 
         ended = []
         for _, at, carry in going[: max(len(field) // part, 1)]:
-            name = f"{label}, search {at + 1}, quarter {number + 1}"
-            carry, rows = run_chunks(chunk, carry, quarter, CHUNK, watch, label=name)
+            more = f", {at + 1} of {len(field)}, part {number + 1}" if len(field) > 1 else ""
+            carry, rows = run_chunks(chunk, carry, steps, CHUNK, watch, label=label + more)
             ended.append((float(rows["loss"][-1]), at, carry))
         going = sorted(ended, key=lambda one: one[0])
     loss, _, (v, _) = going[0]
