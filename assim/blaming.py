@@ -7,8 +7,8 @@ $$e_h = \sum_{c \notin H \cup h} \big(\min(q_c, q_c^{(H \cup h)}) - 1\big)_+, \q
 H \leftarrow H \cup \arg\min_{h:\ q_h > 1} e_h, \qquad q \leftarrow \min(q, q^{(H)})$$
 
 until no more than one is left over 1. Those in H and the one that is left are blamed, the others excused. Whoever
-does nearly as well as the best, within a tenth of what that takes away, is blamed with it: of two that are alike,
-with no third beside them, either clears the other. It is done twice at most, and where more than a dozen contradict
+leaves as little as the best, but for a tenth of what is usual, is blamed with it: of two that are alike, with no
+third beside them, either clears the other. It is done twice at most, and where more than a dozen contradict
 they are left as they are: such a rig is not one that the fit has seen.
 """
 
@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 
 Judge = Callable[[np.ndarray, np.ndarray], np.ndarray]
 NEAR, ROUNDS, MANY, WILD = 0.1, 2, 12, 1e6
-"""Share of what the best takes away; times that anybody is hidden; suspects that are tried; the largest q."""
+"""What is as little as the least; times that anybody is hidden; suspects that are tried; the largest q."""
 
 
 def blamed(
@@ -51,8 +51,7 @@ def blamed(
             after = _without(over, judged, hidden | (np.arange(size) == one), cells)
             left[..., one] = np.where(cells, _excess(after), np.inf)
         least = np.where(tried, left.min(axis=-1), 0.0)
-        near = least + NEAR * (_excess(over) - least)
-        hidden = hidden | (tried[..., None] & (left <= near[..., None]))
+        hidden = hidden | (tried[..., None] & (left <= least[..., None] + NEAR))
         over = _without(over, judged, hidden, tried)
     return first & (hidden | (over > 1))
 

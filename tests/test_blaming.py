@@ -96,11 +96,36 @@ def test_a_rig_of_which_most_contradict_is_left_as_it_is():
     np.testing.assert_array_equal(blamed(over, judged), over > 1)
 
 
-def test_what_cannot_be_judged_excuses_nobody():
-    def judged(hidden, at):
-        return np.full((1, at.sum(), 3), 2.0 if not hidden.any() else np.nan)
+def table(*without):
+    """A judge of three sensors, of whom one at a time is hidden: rows of what is left without each."""
 
-    assert found(judged, 3) == [0, 1, 2]
+    def judged(hidden, at):
+        gone = np.flatnonzero(hidden)
+        return np.array([[without[gone[0]] if len(gone) == 1 else [0.0, 0.0, 0.0]]])
+
+    return judged
+
+
+def test_what_cannot_be_judged_excuses_nobody():
+    judged = table([np.nan, np.nan, np.nan], [0.3, np.nan, 0.5], [2.0, 2.0, 0.0])
+    over = np.array([[[2.0, 2.0, 0.5]]])
+    assert blamed(over, judged)[0, 0].tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(("left", "both_blamed"), [(1.05, True), (1.2, False), (5.0, False)])
+def test_only_who_leaves_as_little_is_blamed_with_the_best(left, both_blamed):
+    judged = table([0.0, 0.3, 0.5], [left, 0.0, 0.5], [50.0, 40.0, 0.0])
+    over = np.array([[[50.0, 40.0, 0.5]]])
+    assert blamed(over, judged)[0, 0].tolist() == [True, both_blamed, False]
+
+
+@pytest.mark.parametrize(("suspects", "tried"), [(12, True), (13, False)])
+def test_a_dozen_suspects_are_tried_and_no_more(suspects, tried):
+    def judged(hidden, at):
+        return np.where(hidden[0], 0.2, np.full((1, at.sum(), 20), 2.0))
+
+    over = np.where(np.arange(20) < suspects, 2.0, 0.5)[None, None]
+    assert blamed(over, judged).sum() == (1 if tried else suspects)
 
 
 def test_a_single_suspect_and_a_healthy_rig_are_left_as_they_are():

@@ -1,12 +1,12 @@
 r"""Where a fit to snapshots starts: the most probable parameters of blurred ones, while the blur is taken away.
 
 $$\hat v_k = \hat v_{k-1} + \text{a step of Adam up}\ \log p(\theta \mid D + \mathcal N(0, \beta_k s^2)), \qquad
-\beta_k = \beta_0\,(\beta_K / \beta_0)^{k/K}$$
+\beta_k = \beta_0\,(\beta_K / \beta_0)^{\min(4k/3K,\,1)}$$
 
 Sharp snapshots say nothing to parameters that lead past them; blurred as wide as the population they say in which
 direction to go, and the optima that a bad start would be caught in are not there yet. A drift of many weights has
-several even so: then many searches begin, after each quarter of the way a third to a half of them go on, those of
-the highest density, and the last is kept, so that a start, or the last digit of a machine, decides less.
+several even so: then a dozen searches begin, after each quarter of the way the best third or half of them go on, by
+their density, and the last is kept, so that a start, or the last digit of a machine, decides less.
 """
 
 from dataclasses import replace

@@ -6,9 +6,10 @@ j = \arg\max_{j\ \text{read}} |r_{cj}\,r_j(a_j)|$$
 with m and s the means and spreads, r the correlations of the newest readings of two channels over the windows of
 the fit that have both, $r_j(a) \ge 0$ that of a channel with itself over its age a in rows; $\rho$ is 0.999 at
 most. A correlation counts as none where one of the two is a direction, or where it could be chance: cut into ten
-stretches one after the other, the record has as many correlations, each about its own means, whose mean has to be
-of the same sign and four standard errors from 0. Those of channels that know nothing of each other differ in sign,
-however long their memory and wherever runs begin.
+stretches one after the other, the record has as many correlations, each about its own means (eight of them at
+least, of three pairs or more), whose mean has to be of the same sign and four standard errors from 0. Those of
+channels that know nothing of each other differ in sign, however long their memory and wherever runs begin, unless
+both drift all through the record.
 
 Where nothing that was read is like a channel, its level is its mean; a reading of its own, however old, comes
 before what others tell. Flags and ages among the features say that it was not read, and the scale is that of such a
@@ -98,7 +99,7 @@ def likeness(
     mean = jnp.where(known, each, 0.0).sum(axis=0) / jnp.maximum(count, 1)
     square = jnp.where(known, (each - mean) ** 2, 0.0).sum(axis=0) / jnp.maximum(count - 1, 1)
     error = jnp.sqrt(square / jnp.maximum(count, 1))
-    sure = (count > STRETCHES // 2) & (mean * r[0] > 0) & (jnp.abs(mean) >= CERTAIN * error)
+    sure = (count >= STRETCHES - 2) & (mean * r[0] > 0) & (jnp.abs(mean) >= CERTAIN * error)
     real = ~circular & ~circular[:, None] & ~np.eye(len(circular), dtype=bool)
     return jnp.where(real & sure, r[0], 0.0)
 
